@@ -1,0 +1,81 @@
+//! Floor servers: the least a server of the same protocol can cost, for ratios.
+//!
+//! Each binds one loopback port chosen by the system, prints `{"http":"127.0.0.1:PORT"}` and serves until it is
+//! killed. `log` is not a server: it measures durable commits of a bare preallocated file.
+
+mod framing;
+mod log;
+mod operation;
+mod rest;
+mod stock;
+
+use std::io::Write as _;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use serde::Serialize;
+use tokio::net::TcpListener;
+
+#[derive(Parser)]
+#[command(about = "Floor servers for side-by-side measurements", version)]
+struct Cli {
+    #[command(subcommand)]
+    floor: Floor,
+}
+
+#[derive(Subcommand)]
+enum Floor {
+    /// Bare tonic on its own transport, answering a constant Operation.
+    Stock(Size),
+    /// HTTP/2 framing alone: prebuilt frames, no header decoding, no flow control. A lower bound, not a target.
+    Framing(Size),
+    /// Bare hyper answering constant JSON over HTTP/1.1 and HTTP/2.
+    Rest(Size),
+    /// Durable commits of 400-byte records to a preallocated file.
+    Log {
+        /// Directory on the disk to measure.
+        #[arg(long)]
+        dir: PathBuf,
+        /// Seconds for each batch size.
+        #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=60))]
+        seconds: u64,
+    },
+}
+
+#[derive(clap::Args)]
+struct Size {
+    /// Bytes of the constant reply message (gRPC: without its five-byte prefix).
+    #[arg(long, default_value_t = 294, value_parser = clap::value_parser!(u32).range(120..=1_000_000))]
+    size: u32,
+}
+
+#[derive(Serialize)]
+struct Ready {
+    http: std::net::SocketAddr,
+}
+
+// The multi-threaded runtime on purpose: the daemon uses it, and TOKIO_WORKER_THREADS sets both alike.
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let floor = Cli::parse().floor;
+    if let Floor::Log { dir, seconds } = floor {
+        return log::run(&dir, std::time::Duration::from_secs(seconds));
+    }
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    print(&Ready { http: listener.local_addr()? })?;
+    match floor {
+        Floor::Stock(size) => stock::serve(listener, operation::constant(size.size)?).await,
+        Floor::Framing(size) => framing::serve(listener, &operation::constant(size.size)?).await,
+        Floor::Rest(size) => rest::serve(listener, size.size).await,
+        Floor::Log { .. } => Ok(()),
+    }
+}
+
+fn print(value: &impl Serialize) -> anyhow::Result<()> {
+    let mut line = serde_json::to_vec(value)?;
+    line.push(b'\n');
+    let mut out = std::io::stdout().lock();
+    out.write_all(&line)?;
+    Ok(out.flush()?)
+}

@@ -1,0 +1,162 @@
+//! What may be asked of an operation, and what then happened to it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::dedupe::Dedupe;
+use crate::id::OperationId;
+use crate::name::{Kind, Parent, Tenant};
+use crate::operation::{
+    Callback, CancelDelivery, Epoch, Expects, Header, Link, LogEntry, Origin, Outcome, Progress,
+    Resource, Routed, Seq, State, Trace, Version,
+};
+use crate::payload::Payload;
+use crate::time::Timestamp;
+
+/// A command and whom it is for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Submission {
+    /// The caller's tenant. Another tenant's operation is not found.
+    pub tenant: Tenant,
+    /// The operation; for [`Command::Accept`] the id it is to get.
+    pub target: OperationId,
+    /// Refuse unless the operation has exactly this version.
+    pub expect: Option<Version>,
+    /// What to do.
+    pub command: Command,
+}
+
+/// An intent. It may be refused.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Take a new operation in.
+    Accept(Box<Accept>),
+    /// Give it to a backend under the next lease.
+    Start {
+        /// The epoch of the new lease: exactly one more than the last.
+        epoch: Epoch,
+    },
+    /// Tell how it goes.
+    Report(Box<Report>),
+    /// Ask for its cancellation.
+    Cancel {
+        /// Who asks.
+        by: Box<str>,
+        /// Why.
+        reason: Box<str>,
+    },
+    /// End it.
+    Finish(Box<Finish>),
+    /// Hide it for good. The work goes on.
+    Remove {
+        /// How long the tombstone stays.
+        keep: Duration,
+    },
+}
+
+/// A new operation.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "the fields are those of Operation and are documented there")]
+pub struct Accept {
+    pub parent: Parent,
+    pub kind: Kind,
+    pub origin: Origin,
+    pub routed: Routed,
+    pub expects: Expects,
+    pub input: Payload,
+    pub deadline: Option<Timestamp>,
+    pub retention: Duration,
+    pub links_in: Vec<Link>,
+    pub callbacks: Vec<Callback>,
+    pub headers: Vec<Header>,
+    pub trace: Option<Box<Trace>>,
+    pub dedupe: Option<Box<Dedupe>>,
+    /// Given when the backend was done at once: acceptance and end are then one change.
+    pub outcome: Option<Outcome>,
+}
+
+/// How the work goes. What is `None` or empty stays as it was.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Report {
+    /// The reporter's lease.
+    pub epoch: Epoch,
+    /// Replaces the progress.
+    pub progress: Option<Progress>,
+    /// Appended to the log.
+    pub log: Vec<LogEntry>,
+    /// Added; one with the same type and identifier is replaced.
+    pub resources: Vec<Resource>,
+    /// Appended to the links given out.
+    pub links: Vec<Link>,
+    /// The backend's reference.
+    pub native_ref: Option<Bytes>,
+    /// The backend's word for the state.
+    pub native_state: Option<Box<str>>,
+    /// Why it waits; an empty text ends the waiting.
+    pub waiting: Option<Box<str>>,
+    /// How far the cancel request got.
+    pub cancel: Option<CancelDelivery>,
+}
+
+/// An end.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finish {
+    /// The finisher's lease; `None` when it is ended without one: by hand, or by its deadline.
+    pub epoch: Option<Epoch>,
+    /// How it ends.
+    pub outcome: Outcome,
+}
+
+/// A fact. Once journaled it is never refused.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// A new operation exists.
+    Accepted {
+        /// Its id.
+        id: OperationId,
+        /// Its tenant.
+        tenant: Tenant,
+        /// All else.
+        accept: Box<Accept>,
+    },
+    /// A backend has it under this lease.
+    Started {
+        /// The lease.
+        epoch: Epoch,
+    },
+    /// Something became known about the work.
+    Reported(Box<Report>),
+    /// Somebody asked for its cancellation.
+    CancelRequested {
+        /// Who.
+        by: Box<str>,
+        /// Why.
+        reason: Box<str>,
+    },
+    /// It ended.
+    Finished(Box<Outcome>),
+    /// Another end was claimed after it had ended.
+    Contradicted {
+        /// The claimed end.
+        state: State,
+        /// Its failure text.
+        message: Box<str>,
+    },
+    /// It was deleted.
+    Removed {
+        /// How long the tombstone stays.
+        keep: Duration,
+    },
+}
+
+/// The events of one accepted command: what the journal orders, and what takes one version.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// The position in the journal.
+    pub seq: Seq,
+    /// When, by opgate's clock.
+    pub at: Timestamp,
+    /// What happened, in order.
+    pub events: Vec<Event>,
+}

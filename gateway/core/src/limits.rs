@@ -1,0 +1,36 @@
+//! The bounds of one operation record. What would exceed one is refused or dropped as stated, so
+//! that no client can grow a record without end.
+
+/// Longest tenant, parent, service, operation or resource name, in bytes. A longer name echoed into
+/// an error would overflow the trailers a client accepts.
+pub const NAME_BYTES: usize = 1024;
+/// Longest text of a message, reason or log line, in bytes; longer text is cut at a character.
+pub const TEXT_BYTES: usize = 4096;
+/// Log lines kept for one operation; the oldest leave first and are counted.
+pub const LOG_ENTRIES: usize = 256;
+/// Resources one operation may name; more are refused.
+pub const RESOURCES: usize = 256;
+/// Links one operation may carry in each direction; more are refused.
+pub const LINKS: usize = 64;
+/// Callbacks one operation may have; more are refused.
+pub const CALLBACKS: usize = 16;
+/// Headers kept with one operation; more are refused.
+pub const HEADERS: usize = 128;
+/// Sum of the bytes of all kept headers; more is refused.
+pub const HEADER_BYTES: usize = 64 * 1024;
+/// Refused second outcomes remembered for the audit; later ones are only counted.
+pub const CONFLICTS: usize = 8;
+/// Details of one failure; more are refused.
+pub const FAILURE_DETAILS: usize = 64;
+/// Depth of a failure's cause chain; deeper causes are refused.
+pub const FAILURE_DEPTH: usize = 16;
+/// Longest backend reference (token, OCID, name) in bytes; longer is refused.
+pub const NATIVE_REF_BYTES: usize = 4096;
+/// Largest payload, in bytes: as much as a stock gRPC client
+/// receives by default.
+pub const PAYLOAD_BYTES: usize = 4 * 1024 * 1024;
+
+/// `text`, cut to at most [`TEXT_BYTES`] at a character boundary.
+pub fn clip(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(TEXT_BYTES)).unwrap_or(text)
+}

@@ -1,0 +1,390 @@
+//! The state machine: pure, total, and the only place that knows which change may follow which.
+//!
+//! | state | Start | Report | Cancel | Finish | Remove |
+//! |---|---|---|---|---|---|
+//! | (none) | not found | not found | not found | not found | not found |
+//! | Accepted | Running | refused | Canceled | ends | hidden |
+//! | Running | next lease | recorded | recorded once | ends | hidden |
+//! | terminal | refused | refused | acknowledged | same: acknowledged, other: refused | hidden |
+//!
+//! An operation that no backend has seen is canceled at once; one that a backend has is canceled
+//! only when that backend says so.
+
+use crate::command::{Accept, Change, Command, Event, Finish, Report, Submission};
+use crate::dedupe::Dedupe;
+use crate::error::{Error, ErrorKind, Retry};
+use crate::failure::Failure;
+use crate::limits;
+use crate::operation::{
+    Cancel, CancelDelivery, Conflict, Epoch, Operation, Outcome, Removed, State, Times, Version,
+};
+use crate::time::Timestamp;
+
+/// What became of a command.
+#[derive(Debug)]
+pub enum Decision {
+    /// It takes effect by these events, at least one.
+    Change(Vec<Event>),
+    /// It had taken effect before: acknowledged, and nothing changes.
+    Same,
+    /// It is refused. `record` is a fact worth keeping all the same.
+    Refused {
+        /// For the caller.
+        error: Error,
+        /// For the journal.
+        record: Option<Event>,
+    },
+}
+
+impl From<Error> for Decision {
+    fn from(error: Error) -> Self {
+        Self::Refused { error, record: None }
+    }
+}
+
+/// Decides a command against the operation as it is.
+pub fn decide(current: Option<&Operation>, submission: Submission) -> Decision {
+    let Submission { tenant, target, expect, command } = submission;
+    let Some(operation) = current else {
+        return match command {
+            Command::Accept(accept) => match check(&accept) {
+                Ok(()) => accepted(target, tenant, accept),
+                Err(error) => error.into(),
+            },
+            Command::Start { .. }
+            | Command::Report(_)
+            | Command::Cancel { .. }
+            | Command::Finish(_)
+            | Command::Remove { .. } => Error::not_found().into(),
+        };
+    };
+    if operation.tenant != tenant {
+        return Error::not_found().into();
+    }
+    if expect.is_some_and(|version| version != operation.version) {
+        let mut error = Error::new(ErrorKind::Conflict, "the operation has another version");
+        error.current = Some(operation.version);
+        return error.into();
+    }
+    match command {
+        Command::Accept(_) => {
+            Error::new(ErrorKind::Conflict, "an operation with this id exists").into()
+        }
+        Command::Start { epoch } => start(operation, epoch),
+        Command::Report(report) => match reported(operation, &report) {
+            Ok(()) => Decision::Change(vec![Event::Reported(report)]),
+            Err(error) => error.into(),
+        },
+        Command::Cancel { by, reason } => cancel(operation, &by, &reason),
+        Command::Finish(finish) => self::finish(operation, *finish),
+        Command::Remove { keep } => match operation.removed {
+            Some(_) => Error::not_found().into(),
+            None => Decision::Change(vec![Event::Removed { keep }]),
+        },
+    }
+}
+
+/// Decides a start whose dedupe key is already taken by `existing`.
+///
+/// `None` when the key is no longer honoured: the start is then a new operation.
+pub fn repeat(existing: &Operation, wanted: &Dedupe, now: Timestamp) -> Option<Decision> {
+    let first = existing.dedupe.as_ref().filter(|first| now < first.until)?;
+    if first.fingerprint == wanted.fingerprint {
+        return Some(Decision::Same);
+    }
+    let error = Error::new(
+        ErrorKind::AlreadyExists,
+        "this request id was used before for a different request",
+    );
+    Some(error.into())
+}
+
+fn accepted(id: crate::OperationId, tenant: crate::Tenant, mut accept: Box<Accept>) -> Decision {
+    let outcome = accept.outcome.take();
+    let mut events = vec![Event::Accepted { id, tenant, accept }];
+    events.extend(outcome.map(|outcome| Event::Finished(Box::new(outcome))));
+    Decision::Change(events)
+}
+
+fn check(accept: &Accept) -> Result<(), Error> {
+    fn at_most(field: &'static str, count: usize, limit: usize) -> Result<(), Error> {
+        if count > limit {
+            return Err(Error::invalid(
+                field,
+                format!("{count} given, at most {limit} are allowed"),
+            ));
+        }
+        Ok(())
+    }
+    at_most("links", accept.links_in.len(), limits::LINKS)?;
+    at_most("callbacks", accept.callbacks.len(), limits::CALLBACKS)?;
+    at_most("headers", accept.headers.len(), limits::HEADERS)?;
+    let header_bytes = accept.headers.iter().map(|header| header.name.len() + header.value.len());
+    at_most("headers", header_bytes.sum(), limits::HEADER_BYTES)?;
+    check_payload("input", accept.input.bytes.len())?;
+    accept.outcome.as_ref().map_or(Ok(()), check_outcome)
+}
+
+fn check_payload(what: &str, bytes: usize) -> Result<(), Error> {
+    if bytes > limits::PAYLOAD_BYTES {
+        let message =
+            format!("{what} is {bytes} bytes, at most {} are allowed", limits::PAYLOAD_BYTES);
+        return Err(Error::new(ErrorKind::PayloadTooLarge, message));
+    }
+    Ok(())
+}
+
+fn check_outcome(outcome: &Outcome) -> Result<(), Error> {
+    if let Outcome::Succeeded(Some(payload)) = outcome {
+        check_payload("output", payload.bytes.len())?;
+    }
+    let Some(failure) = outcome.failure() else { return Ok(()) };
+    if failure.depth() > limits::FAILURE_DEPTH {
+        return Err(Error::invalid("failure.cause", "the chain of causes is too deep"));
+    }
+    let chain = || std::iter::successors(Some(failure), |failure| failure.cause.as_deref());
+    if chain().any(|failure| failure.details.len() > limits::FAILURE_DETAILS) {
+        return Err(Error::invalid("failure.details", "too many details"));
+    }
+    check_payload("failure", chain().map(failure_bytes).sum())
+}
+
+fn failure_bytes(failure: &Failure) -> usize {
+    let details = failure.details.iter().map(|detail| detail.type_url.len() + detail.value.len());
+    let native = failure.native.as_ref().map_or(0, |native| native.bytes.len());
+    failure.message.len() + details.sum::<usize>() + native
+}
+
+fn ended(operation: &Operation) -> Error {
+    let message = format!("the operation has ended: {}", operation.state.name());
+    Error::new(ErrorKind::FailedPrecondition, message)
+}
+
+fn stale(operation: &Operation, epoch: Epoch) -> Error {
+    let message =
+        format!("lease {} is over: the operation is under lease {}", epoch.0, operation.epoch.0);
+    Error::new(ErrorKind::Conflict, message)
+}
+
+fn start(operation: &Operation, epoch: Epoch) -> Decision {
+    if operation.is_done() {
+        return ended(operation).into();
+    }
+    if Some(epoch.0) != operation.epoch.0.checked_add(1) {
+        return stale(operation, epoch).into();
+    }
+    Decision::Change(vec![Event::Started { epoch }])
+}
+
+fn reported(operation: &Operation, report: &Report) -> Result<(), Error> {
+    if operation.is_done() {
+        return Err(ended(operation));
+    }
+    if operation.state == State::Accepted || report.epoch != operation.epoch {
+        return Err(stale(operation, report.epoch));
+    }
+    if operation.resources.len() + report.resources.len() > limits::RESOURCES {
+        return Err(Error::invalid("resources", "too many resources"));
+    }
+    if operation.links_out.len() + report.links.len() > limits::LINKS {
+        return Err(Error::invalid("links", "too many links"));
+    }
+    if report.native_ref.as_ref().is_some_and(|text| text.len() > limits::NATIVE_REF_BYTES) {
+        return Err(Error::invalid("native_ref", "too long"));
+    }
+    Ok(())
+}
+
+fn cancel(operation: &Operation, by: &str, reason: &str) -> Decision {
+    if operation.removed.is_some() {
+        return Error::not_found().into();
+    }
+    if operation.is_done() || operation.cancel.is_some() {
+        return Decision::Same;
+    }
+    let requested =
+        Event::CancelRequested { by: limits::clip(by).into(), reason: limits::clip(reason).into() };
+    if operation.state == State::Accepted {
+        return Decision::Change(vec![
+            requested,
+            Event::Finished(Box::new(Outcome::Canceled(None))),
+        ]);
+    }
+    Decision::Change(vec![requested])
+}
+
+fn finish(operation: &Operation, finish: Finish) -> Decision {
+    if let Err(error) = check_outcome(&finish.outcome) {
+        return error.into();
+    }
+    if let Some(outcome) = &operation.outcome {
+        if *outcome == finish.outcome {
+            return Decision::Same;
+        }
+        let message = finish.outcome.failure().map_or("", |failure| &failure.message);
+        let record = (operation.conflicts.len() < limits::CONFLICTS).then(|| Event::Contradicted {
+            state: finish.outcome.state(),
+            message: limits::clip(message).into(),
+        });
+        let error = Error::new(
+            ErrorKind::Conflict,
+            format!("the operation has ended otherwise: {}", operation.state.name()),
+        );
+        return Decision::Refused { error: error.with_retry(Retry::Never), record };
+    }
+    if let Some(epoch) = finish.epoch.filter(|epoch| *epoch != operation.epoch) {
+        return stale(operation, epoch).into();
+    }
+    Decision::Change(vec![Event::Finished(Box::new(finish.outcome))])
+}
+
+/// Applies one change. `None` only when the change speaks of an operation that never was.
+pub fn apply(current: Option<Operation>, change: &Change) -> Option<Operation> {
+    let before = current.as_ref().map_or(Version(0), |operation| operation.version);
+    let mut operation =
+        change.events.iter().fold(current, |operation, event| step(operation, event, change))?;
+    operation.version = Version(before.0 + 1);
+    operation.changed = change.seq;
+    operation.times.updated = change.at;
+    Some(operation)
+}
+
+fn step(current: Option<Operation>, event: &Event, change: &Change) -> Option<Operation> {
+    let Some(mut operation) = current else {
+        return match event {
+            Event::Accepted { id, tenant, accept } => Some(new(*id, tenant, accept, change)),
+            Event::Started { .. }
+            | Event::Reported(_)
+            | Event::CancelRequested { .. }
+            | Event::Finished(_)
+            | Event::Contradicted { .. }
+            | Event::Removed { .. } => None,
+        };
+    };
+    match event {
+        Event::Accepted { .. } => {}
+        Event::Started { epoch } => {
+            operation.state = State::Running;
+            operation.epoch = *epoch;
+            operation.times.started.get_or_insert(change.at);
+        }
+        Event::Reported(report) => note(&mut operation, report),
+        Event::CancelRequested { by, reason } => {
+            operation.cancel = Some(Box::new(Cancel {
+                requested: change.at,
+                by: by.clone(),
+                reason: reason.clone(),
+                delivery: CancelDelivery::Queued,
+                attempts: 0,
+            }));
+        }
+        Event::Finished(outcome) => {
+            operation.state = outcome.state();
+            operation.outcome = Some((**outcome).clone());
+            operation.waiting = Box::default();
+            operation.times.closed = Some(change.at);
+            operation.times.expires = Some(change.at.plus(operation.retention));
+        }
+        Event::Contradicted { state, message } => operation.conflicts.push(Conflict {
+            at: change.at,
+            state: *state,
+            message: message.clone(),
+        }),
+        Event::Removed { keep } => {
+            operation.removed = Some(Removed { at: change.at, keep: *keep });
+        }
+    }
+    Some(operation)
+}
+
+fn new(
+    id: crate::OperationId,
+    tenant: &crate::Tenant,
+    accept: &Accept,
+    change: &Change,
+) -> Operation {
+    let accept = accept.clone();
+    Operation {
+        id,
+        seq: change.seq,
+        changed: change.seq,
+        version: Version(0),
+        tenant: tenant.clone(),
+        parent: accept.parent,
+        kind: accept.kind,
+        origin: accept.origin,
+        routed: accept.routed,
+        expects: accept.expects,
+        state: State::Accepted,
+        native_state: Box::default(),
+        waiting: Box::default(),
+        cancel: None,
+        times: Times {
+            accepted: change.at,
+            started: None,
+            updated: change.at,
+            closed: None,
+            expires: None,
+        },
+        deadline: accept.deadline,
+        retention: accept.retention,
+        epoch: Epoch(0),
+        progress: None,
+        log: Vec::new(),
+        log_dropped: 0,
+        resources: Vec::new(),
+        input: accept.input,
+        outcome: None,
+        links_in: accept.links_in,
+        links_out: Vec::new(),
+        callbacks: accept.callbacks,
+        headers: accept.headers,
+        trace: accept.trace,
+        dedupe: accept.dedupe,
+        conflicts: Vec::new(),
+        removed: None,
+    }
+}
+
+fn note(operation: &mut Operation, report: &Report) {
+    if let Some(progress) = &report.progress {
+        let mut progress = progress.clone();
+        progress.message = limits::clip(&progress.message).into();
+        operation.progress = Some(Box::new(progress));
+    }
+    for entry in &report.log {
+        let mut entry = entry.clone();
+        entry.message = limits::clip(&entry.message).into();
+        entry.code = limits::clip(&entry.code).into();
+        operation.log.push(entry);
+    }
+    let over = operation.log.len().saturating_sub(limits::LOG_ENTRIES);
+    operation.log.drain(..over);
+    operation.log_dropped =
+        operation.log_dropped.saturating_add(u32::try_from(over).unwrap_or(u32::MAX));
+    for resource in &report.resources {
+        let same = operation.resources.iter_mut().find(|known| {
+            known.entity_type == resource.entity_type && known.identifier == resource.identifier
+        });
+        match same {
+            Some(known) => known.clone_from(resource),
+            None => operation.resources.push(resource.clone()),
+        }
+    }
+    operation.links_out.extend_from_slice(&report.links);
+    if let Some(native_ref) = &report.native_ref {
+        operation.routed.native_ref = native_ref.clone();
+    }
+    if let Some(native_state) = &report.native_state {
+        operation.native_state = limits::clip(native_state).into();
+    }
+    if let Some(waiting) = &report.waiting {
+        operation.waiting = limits::clip(waiting).into();
+    }
+    if let (Some(delivery), Some(cancel)) = (report.cancel, operation.cancel.as_mut()) {
+        if delivery == CancelDelivery::Sent {
+            cancel.attempts = cancel.attempts.saturating_add(1);
+        }
+        cancel.delivery = delivery;
+    }
+}

@@ -1,0 +1,390 @@
+//! The canonical record: one operation as every protocol sees it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::dedupe::Dedupe;
+use crate::failure::Failure;
+use crate::id::OperationId;
+use crate::name::{Kind, Parent, Tenant};
+use crate::payload::Payload;
+use crate::time::Timestamp;
+
+/// A position in the journal: every accepted change takes the next one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Seq(pub u64);
+
+/// Counts an operation's accepted changes, from 1: ETag, watch cursor and compare-and-set operand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Version(pub u64);
+
+/// Counts an operation's leases, from 1; 0 is "never leased". Fences a stale holder.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Epoch(pub u32);
+
+/// Where an operation stands. The last three absorb: nothing leaves them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum State {
+    /// Durable, not yet given to a backend.
+    Accepted = 0,
+    /// A backend has it.
+    Running = 1,
+    /// Ended with a result.
+    Succeeded = 2,
+    /// Ended with a failure.
+    Failed = 3,
+    /// Ended because somebody asked.
+    Canceled = 4,
+}
+
+impl State {
+    /// Every state, in number order. The numbers are stored: one that goes is never used again.
+    pub const ALL: [Self; 5] =
+        [Self::Accepted, Self::Running, Self::Succeeded, Self::Failed, Self::Canceled];
+
+    /// Whether nothing can follow.
+    pub const fn is_terminal(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed | Self::Canceled)
+    }
+
+    /// The upper-case name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Accepted => "ACCEPTED",
+            Self::Running => "RUNNING",
+            Self::Succeeded => "SUCCEEDED",
+            Self::Failed => "FAILED",
+            Self::Canceled => "CANCELED",
+        }
+    }
+}
+
+/// How an operation ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// With a result; `None` is a result without content.
+    Succeeded(Option<Payload>),
+    /// With a failure.
+    Failed(Failure),
+    /// Because somebody asked; the failure says who or why in the backend's words.
+    Canceled(Option<Failure>),
+}
+
+impl Outcome {
+    /// The state this outcome ends in.
+    pub const fn state(&self) -> State {
+        match self {
+            Self::Succeeded(_) => State::Succeeded,
+            Self::Failed(_) => State::Failed,
+            Self::Canceled(_) => State::Canceled,
+        }
+    }
+
+    /// The failure, where there is one.
+    pub const fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Succeeded(_) => None,
+            Self::Failed(failure) => Some(failure),
+            Self::Canceled(failure) => failure.as_ref(),
+        }
+    }
+}
+
+/// The protocol a request came in through, or a name was made for. The numbers are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Face {
+    /// opgate's own API, and opgate itself.
+    Native = 0,
+    /// google.longrunning over gRPC.
+    Grpc = 1,
+    /// google.longrunning over REST.
+    Rest = 2,
+    /// OCI work requests.
+    Oci = 3,
+    /// Nexus over HTTP.
+    Nexus = 4,
+    /// AMQP 1.0 management.
+    Amqp = 5,
+}
+
+impl Face {
+    /// Every face, in number order.
+    pub const ALL: [Self; 6] =
+        [Self::Native, Self::Grpc, Self::Rest, Self::Oci, Self::Nexus, Self::Amqp];
+
+    /// The lower-case name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Grpc => "grpc",
+            Self::Rest => "rest",
+            Self::Oci => "oci",
+            Self::Nexus => "nexus",
+            Self::Amqp => "amqp",
+        }
+    }
+}
+
+/// Where a start came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Through which protocol.
+    pub face: Face,
+    /// Which endpoint of it: a gRPC method, a path, a node address.
+    pub endpoint: Arc<str>,
+    /// Who asked, as authenticated; `anonymous` where nobody was.
+    pub principal: Arc<str>,
+    /// The caller's own id for the request, where it sent one.
+    pub request_id: Option<Box<str>>,
+}
+
+/// Who carries the operation out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Routed {
+    /// The route's name in the configuration.
+    pub route: Arc<str>,
+    /// The backend's name in the configuration.
+    pub backend: Arc<str>,
+    /// The backend's own reference (token, OCID, name), opaque; empty until it gave one.
+    pub native_ref: Bytes,
+}
+
+/// The types a typed face promised its caller, kept so that the promise holds after a restart.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Expects {
+    /// Full name of the message a success carries; none when the face declared none.
+    pub response_type: Option<Arc<str>>,
+    /// Full name of the message metadata is shown in; none when the face declared none.
+    pub metadata_type: Option<Arc<str>>,
+}
+
+/// When things happened. All by opgate's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// When the start was accepted.
+    pub accepted: Timestamp,
+    /// When a backend first took it.
+    pub started: Option<Timestamp>,
+    /// When it last changed.
+    pub updated: Timestamp,
+    /// When it ended.
+    pub closed: Option<Timestamp>,
+    /// From when on it is forgotten; set when it ended.
+    pub expires: Option<Timestamp>,
+}
+
+/// How far a cancel request got towards the backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum CancelDelivery {
+    /// Waiting to be told to the backend.
+    Queued = 1,
+    /// Told, no answer yet.
+    Sent = 2,
+    /// The backend took it.
+    Acked = 3,
+    /// The backend does not cancel this.
+    Refused = 4,
+    /// Tried until the limit.
+    GaveUp = 5,
+}
+
+impl CancelDelivery {
+    /// Every value, in number order.
+    pub const ALL: [Self; 5] = [Self::Queued, Self::Sent, Self::Acked, Self::Refused, Self::GaveUp];
+}
+
+/// A cancel request: a record beside the state, not a state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cancel {
+    /// When it was first asked for.
+    pub requested: Timestamp,
+    /// By whom, first.
+    pub by: Box<str>,
+    /// Why, in the first caller's words.
+    pub reason: Box<str>,
+    /// How far it got.
+    pub delivery: CancelDelivery,
+    /// How often the backend was told.
+    pub attempts: u32,
+}
+
+/// How far the work is. Stored as said; clamped only where it is shown.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Progress {
+    /// 0 to 100 as the backend said it; `None` when it did not say.
+    pub percent: Option<f64>,
+    /// Units done.
+    pub done: Option<u64>,
+    /// Units in all.
+    pub total: Option<u64>,
+    /// What is being done.
+    pub message: Box<str>,
+}
+
+impl Progress {
+    /// The percentage fit to show: within 0 to 100, not a NaN.
+    pub fn percent_shown(&self) -> Option<f64> {
+        self.percent.filter(|percent| !percent.is_nan()).map(|percent| percent.clamp(0.0, 100.0))
+    }
+}
+
+/// One line of the operation's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogEntry {
+    /// When.
+    pub at: Timestamp,
+    /// Whether it reports an error.
+    pub error: bool,
+    /// The backend's code for it, where it has one.
+    pub code: Box<str>,
+    /// The text.
+    pub message: Box<str>,
+}
+
+/// Something the operation works on or made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resource {
+    /// What kind of thing.
+    pub entity_type: Box<str>,
+    /// What is done to it, for example `CREATED`.
+    pub action: Box<str>,
+    /// Which one.
+    pub identifier: Box<str>,
+    /// Where it can be read; empty when nowhere.
+    pub uri: Box<str>,
+}
+
+/// A typed link to something elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// The URL.
+    pub url: Box<str>,
+    /// Its type.
+    pub kind: Box<str>,
+}
+
+/// A header kept with the operation, name in its original case. Names may repeat.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// The name.
+    pub name: Box<str>,
+    /// The value, verbatim.
+    pub value: Bytes,
+}
+
+/// Where to tell of the completion.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Callback {
+    /// The URL.
+    pub url: Box<str>,
+    /// Headers to send along, verbatim.
+    pub headers: Vec<Header>,
+}
+
+/// W3C trace context of the start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trace {
+    /// `traceparent`.
+    pub parent: Box<str>,
+    /// `tracestate`; empty when there was none.
+    pub state: Box<str>,
+}
+
+/// An outcome that came after the operation had ended otherwise: refused, and kept for the audit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    /// When it came.
+    pub at: Timestamp,
+    /// What it claimed.
+    pub state: State,
+    /// Its failure text; empty for a claimed success.
+    pub message: Box<str>,
+}
+
+/// A deletion: hidden from every face, kept a while so that dedupe keys stay honoured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Removed {
+    /// When.
+    pub at: Timestamp,
+    /// How long the tombstone stays after the operation has ended and been removed.
+    pub keep: Duration,
+}
+
+/// One operation. A snapshot: every change makes a new one with the next [`Version`].
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "fields whose type says it all carry no comment")]
+pub struct Operation {
+    pub id: OperationId,
+    /// The journal position of its acceptance: the order of lists.
+    pub seq: Seq,
+    /// The journal position of its last change.
+    pub changed: Seq,
+    pub version: Version,
+    pub tenant: Tenant,
+    pub parent: Parent,
+    pub kind: Kind,
+    pub origin: Origin,
+    pub routed: Routed,
+    pub expects: Expects,
+    pub state: State,
+    /// The backend's own word for the state, verbatim; empty when it has said none.
+    pub native_state: Box<str>,
+    /// Why a running operation is waiting for somebody; empty when it is not.
+    pub waiting: Box<str>,
+    pub cancel: Option<Box<Cancel>>,
+    pub times: Times,
+    /// When it must have ended, absolute; a retry never moves it.
+    pub deadline: Option<Timestamp>,
+    /// How long it stays readable after its end.
+    pub retention: Duration,
+    /// The lease it was last given out under.
+    pub epoch: Epoch,
+    pub progress: Option<Box<Progress>>,
+    pub log: Vec<LogEntry>,
+    /// Log lines that left because of [`crate::limits::LOG_ENTRIES`].
+    pub log_dropped: u32,
+    pub resources: Vec<Resource>,
+    pub input: Payload,
+    pub outcome: Option<Outcome>,
+    pub links_in: Vec<Link>,
+    pub links_out: Vec<Link>,
+    pub callbacks: Vec<Callback>,
+    pub headers: Vec<Header>,
+    pub trace: Option<Box<Trace>>,
+    pub dedupe: Option<Box<Dedupe>>,
+    pub conflicts: Vec<Conflict>,
+    pub removed: Option<Removed>,
+}
+
+impl Operation {
+    /// Whether nothing can follow.
+    pub const fn is_done(&self) -> bool {
+        self.state.is_terminal()
+    }
+
+    /// Whether a cancel was asked for and the operation has not ended.
+    pub const fn is_canceling(&self) -> bool {
+        self.cancel.is_some() && !self.is_done()
+    }
+
+    /// Whether faces may show it at `now`: not deleted, not past its retention.
+    pub fn is_visible(&self, now: Timestamp) -> bool {
+        self.removed.is_none() && self.times.expires.is_none_or(|expires| now < expires)
+    }
+
+    /// When its record may leave the journal: past its retention or tombstone, and past the time
+    /// its dedupe key is honoured. `None` while it has not ended.
+    pub fn purge_at(&self) -> Option<Timestamp> {
+        let closed = self.times.closed?;
+        let forgotten = match self.removed {
+            Some(removed) => closed.max(removed.at).plus(removed.keep),
+            None => self.times.expires?,
+        };
+        Some(self.dedupe.as_ref().map_or(forgotten, |dedupe| forgotten.max(dedupe.until)))
+    }
+}
