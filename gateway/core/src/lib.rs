@@ -8,6 +8,8 @@
 //! Two planes are kept apart by type: a [`Failure`] is the operation's own result, data, returned
 //! verbatim; an [`Error`] means that one request could not be served.
 
+#[cfg(feature = "arbitrary")]
+pub mod arbitrary;
 mod command;
 mod dedupe;
 mod error;

@@ -1,0 +1,274 @@
+//! Listing: newest first, by journal position, a page at a time.
+//!
+//! The part of a list at or above the floor is walked in memory, the part below it on disk; both
+//! are in the same order, so the one is continued by the other. A page looks at a bounded number
+//! of operations, whatever is stored and however little the filter lets through.
+
+use std::sync::Arc;
+
+use opgate_core::{Error, Operation, OperationId, Parent, Seq, Tenant, Timestamp};
+
+use crate::scopes::{ALL, Plan, ScopeId};
+use crate::snapshot::Snapshot;
+use crate::sqlite::Reader;
+use crate::timeline::Descending;
+use crate::view::Peek;
+use crate::{Store, journal::JournalError};
+
+/// How many entries are looked at between two looks at the disk.
+const WINDOW: usize = 128;
+
+/// Which operations to list.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// Of this tenant.
+    pub tenant: Tenant,
+    /// Of this parent and those beneath it.
+    pub scope: Parent,
+    /// Older than this; `None` begins at the newest.
+    pub before: Option<Seq>,
+    /// At most this many, at least 1.
+    pub limit: usize,
+    /// Look at no more than this many; the page may then be short.
+    pub scan: usize,
+    /// What has expired by this instant is left out.
+    pub now: Timestamp,
+}
+
+/// A page.
+#[derive(Debug)]
+pub struct Listed {
+    /// The operations, newest first.
+    pub items: Vec<Arc<Snapshot>>,
+    /// Where the next page begins; `None` when there is none.
+    pub next: Option<Seq>,
+}
+
+/// Which operations a listing lets through.
+pub type Filter = Arc<dyn Fn(&Operation) -> bool + Send + Sync>;
+
+impl Store {
+    /// Lists a page. Deleted and expired operations are left out.
+    pub async fn page(&self, page: Page, filter: Option<Filter>) -> Result<Listed, Error> {
+        let mut walk = Walk {
+            store: self,
+            plan: self.shared().view.scopes.plan(&page.tenant, &page.scope),
+            cursor: page.before.unwrap_or(Seq(u64::MAX)),
+            items: Vec::with_capacity(page.limit.min(WINDOW) + 1),
+            looked: 0,
+            filter,
+            page,
+        };
+        let floor = walk.in_memory().await?;
+        if !walk.is_full() && floor > Seq(1) {
+            walk.cursor = walk.cursor.min(floor);
+            walk.on_disk().await?;
+        }
+        Ok(walk.finish())
+    }
+
+    /// Operations whose last change came after `after`, in the order of those changes, at most
+    /// `limit`. Deleted ones are included, so that a follower learns of the deletion.
+    pub async fn changed_since(
+        &self,
+        after: Seq,
+        limit: usize,
+    ) -> Result<Vec<Arc<Snapshot>>, Error> {
+        let found = self.readers().read(move |reader| reader.changed_since(after, limit)).await?;
+        Ok(found.into_iter().map(|(_, operation)| Arc::new(Snapshot::new(operation))).collect())
+    }
+}
+
+struct Walk<'a> {
+    store: &'a Store,
+    plan: Plan,
+    page: Page,
+    filter: Option<Filter>,
+    cursor: Seq,
+    /// One more than the limit means that there is a next page.
+    items: Vec<Arc<Snapshot>>,
+    looked: usize,
+}
+
+impl Walk<'_> {
+    fn is_full(&self) -> bool {
+        self.items.len() > self.page.limit || self.looked >= self.page.scan
+    }
+
+    /// Walks what memory lists; returns the floor the walk went down to.
+    async fn in_memory(&mut self) -> Result<Seq, Error> {
+        let view = &self.store.shared().view;
+        let mut entries = Merged(match &self.plan {
+            Plan::Nothing => Vec::new(),
+            Plan::Merge(scopes) => {
+                scopes.iter().map(|scope| view.below(*scope, self.cursor).peekable()).collect()
+            }
+            Plan::Scan => vec![view.below(ALL, self.cursor).peekable()],
+        });
+        // After the lists were taken: what has left them by then lies below this floor.
+        let floor = view.floor();
+        while !self.is_full() {
+            let wanted = (self.page.limit + 1 - self.items.len()).min(WINDOW);
+            let window: Vec<_> =
+                entries.by_ref().take_while(|(seq, _)| *seq >= floor).take(wanted).collect();
+            if window.is_empty() {
+                break;
+            }
+            let found = self.resolve(&window).await?;
+            for ((seq, _), snapshot) in window.into_iter().zip(found) {
+                self.look(seq, snapshot);
+                if self.is_full() {
+                    break;
+                }
+            }
+        }
+        Ok(floor)
+    }
+
+    /// The snapshots of a window's entries; none where an operation is gone or does not belong.
+    async fn resolve(
+        &self,
+        window: &[(Seq, OperationId)],
+    ) -> Result<Vec<Option<Arc<Snapshot>>>, Error> {
+        let view = &self.store.shared().view;
+        let mut found = Vec::with_capacity(window.len());
+        let mut missing = Vec::new();
+        for (index, (seq, id)) in window.iter().enumerate() {
+            let resident = view.get(*id);
+            let belongs = match (&self.plan, &resident) {
+                (Plan::Scan, Some(resident)) => {
+                    view.scopes.belongs(resident.scope, &self.page.tenant, &self.page.scope)
+                }
+                (Plan::Scan | Plan::Nothing | Plan::Merge(_), _) => true,
+            };
+            // Not in the view and not below the floor: deleted. Below it: moved to disk meanwhile.
+            let on_disk = match &resident {
+                Some(resident) => resident.body.is_none(),
+                None => *seq < view.floor(),
+            };
+            if belongs && on_disk {
+                missing.push((index, *id));
+            }
+            found.push(resident.and_then(|resident| resident.body).filter(|_| belongs));
+        }
+        if !missing.is_empty() {
+            let ids = missing.iter().map(|(_, id)| *id).collect();
+            let read = self.store.readers().read(move |reader| read_all(reader, ids)).await?;
+            for ((index, _), operation) in missing.into_iter().zip(read) {
+                found[index] = operation.map(|operation| Arc::new(Snapshot::new(operation)));
+            }
+        }
+        Ok(found)
+    }
+
+    async fn on_disk(&mut self) -> Result<(), Error> {
+        let scopes: Vec<Option<ScopeId>> = match &self.plan {
+            Plan::Nothing => return Ok(()),
+            Plan::Merge(scopes) => scopes.iter().copied().map(Some).collect(),
+            Plan::Scan => vec![None],
+        };
+        while !self.is_full() {
+            let wanted = (self.page.limit + 1 - self.items.len()).min(WINDOW);
+            let (scopes, cursor) = (scopes.clone(), self.cursor);
+            let rows = self
+                .store
+                .readers()
+                .read(move |reader| below(reader, &scopes, cursor, wanted))
+                .await?;
+            let last = rows.len() < wanted;
+            for (scope, operation) in rows {
+                let seq = operation.seq;
+                let belongs = self.plan != Plan::Scan
+                    || self.store.shared().view.scopes.belongs(
+                        scope,
+                        &self.page.tenant,
+                        &self.page.scope,
+                    );
+                self.look(seq, belongs.then(|| Arc::new(Snapshot::new(operation))));
+                if self.is_full() {
+                    return Ok(());
+                }
+            }
+            if last {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn look(&mut self, seq: Seq, snapshot: Option<Arc<Snapshot>>) {
+        self.cursor = seq;
+        self.looked += 1;
+        let Some(snapshot) = snapshot else { return };
+        let passes = snapshot.tenant == self.page.tenant
+            && self.page.scope.contains(snapshot.parent.as_str())
+            && snapshot.is_visible(self.page.now)
+            && self.filter.as_ref().is_none_or(|filter| filter(&snapshot));
+        if passes {
+            self.items.push(snapshot);
+        }
+    }
+
+    fn finish(mut self) -> Listed {
+        let next = if self.items.len() > self.page.limit {
+            self.items.truncate(self.page.limit);
+            self.items.last().map(|last| last.seq)
+        } else if self.looked >= self.page.scan {
+            Some(self.cursor)
+        } else {
+            None
+        };
+        Listed { items: self.items, next }
+    }
+}
+
+fn read_all(
+    reader: &Reader,
+    ids: Vec<OperationId>,
+) -> Result<Vec<Option<Operation>>, JournalError> {
+    ids.into_iter().map(|id| reader.read(id)).collect()
+}
+
+fn below(
+    reader: &Reader,
+    scopes: &[Option<ScopeId>],
+    before: Seq,
+    limit: usize,
+) -> Result<Vec<(ScopeId, Operation)>, JournalError> {
+    let mut rows = Vec::new();
+    for scope in scopes {
+        rows.extend(reader.below(*scope, before, limit)?);
+    }
+    rows.sort_by_key(|(_, operation)| std::cmp::Reverse(operation.seq));
+    rows.truncate(limit);
+    Ok(rows)
+}
+
+/// Several lists as one, newest first.
+struct Merged(Vec<std::iter::Peekable<Descending>>);
+
+impl Iterator for Merged {
+    type Item = (Seq, OperationId);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let newest = self
+            .0
+            .iter_mut()
+            .enumerate()
+            .filter_map(|(at, list)| Some((list.peek()?.0, at)))
+            .max()?;
+        self.0.get_mut(newest.1)?.next()
+    }
+}
+
+/// Used by the crate's own read of one operation.
+pub(crate) async fn get(store: &Store, id: OperationId) -> Result<Option<Arc<Snapshot>>, Error> {
+    match store.peek(id) {
+        Peek::Resident(snapshot) => Ok(Some(snapshot)),
+        Peek::Absent => Ok(None),
+        Peek::OnDisk => {
+            let found = store.readers().read(move |reader| reader.read(id)).await?;
+            Ok(found.map(|operation| Arc::new(Snapshot::new(operation))))
+        }
+    }
+}

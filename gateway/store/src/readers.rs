@@ -1,0 +1,63 @@
+//! Reading from disk, off the threads that serve connections.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use opgate_core::{Error, ErrorKind};
+use tokio::sync::Semaphore;
+
+use crate::journal::JournalError;
+use crate::sqlite::Reader;
+
+/// How many reads may be on the disk at a time; more wait their turn.
+const CONNECTIONS: usize = 4;
+
+/// A few reading connections, shared.
+#[derive(Debug)]
+pub(crate) struct Readers {
+    dir: PathBuf,
+    permits: Semaphore,
+    idle: Arc<Mutex<Vec<Reader>>>,
+}
+
+impl Readers {
+    pub(crate) fn new(dir: PathBuf) -> Self {
+        Self { dir, permits: Semaphore::new(CONNECTIONS), idle: Arc::default() }
+    }
+
+    /// Runs one short read.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Reader) -> Result<T, JournalError> + Send + 'static,
+    ) -> Result<T, Error> {
+        let closed = |_| Error::new(ErrorKind::Unavailable, "opgate is shutting down");
+        let _permit = self.permits.acquire().await.map_err(closed)?;
+        let (dir, idle) = (self.dir.clone(), Arc::clone(&self.idle));
+        let done = tokio::task::spawn_blocking(move || {
+            let spare = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let reader = match spare {
+                Some(reader) => reader,
+                None => Reader::open(&dir).map_err(JournalError::Failed)?,
+            };
+            let found = read(&reader)?;
+            // Only a connection that worked is used again.
+            idle.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
+            Ok(found)
+        });
+        match done.await {
+            Ok(found) => found.map_err(failed),
+            Err(_) => Err(Error::new(ErrorKind::Internal, "a read was interrupted")),
+        }
+    }
+}
+
+fn failed(error: JournalError) -> Error {
+    let (kind, message) = match error {
+        JournalError::Damaged(_) => (ErrorKind::DataLoss, "the stored operation is damaged"),
+        JournalError::Full(_) | JournalError::Failed(_) => {
+            (ErrorKind::Unavailable, "the journal cannot be read")
+        }
+    };
+    tracing::error!(%error, "{message}");
+    Error::new(kind, message).with_source(error)
+}

@@ -1,0 +1,680 @@
+//! The only writer: takes commands in the order they come, decides them against what is durable
+//! and what this batch has decided, commits the batch, and only then shows it and answers.
+//!
+//! So journal order and visible order are the same, no reader sees what a crash could take back,
+//! and no answer leaves before its batch is on disk. Many commands share one sync: while one batch
+//! is being written, the next one gathers in the queue.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use opgate_core::machine::{self, Decision};
+use opgate_core::{
+    Change, Command, DedupeKey, Error, ErrorKind, Event, Face, Operation, OperationId, Outcome,
+    Retry, Seq, State, Submission, Timestamp, Version,
+};
+use opgate_telemetry::{
+    JournalFault, Metrics, Outcome as OutcomeLabel, Protocol, Removal, State as StateLabel,
+};
+use tokio::sync::{broadcast, watch};
+
+use crate::feed::Changed;
+use crate::journal::{Journal, JournalError, Summary, Write};
+use crate::scopes::{self, ScopeId};
+use crate::snapshot::Snapshot;
+use crate::view::View;
+use crate::wake::Wakers;
+use crate::{Clock, Durability, Health, Receipt};
+
+/// Most commands in one batch.
+pub(crate) const BATCH: usize = 4096;
+/// Most payload bytes in one batch; the command that reaches it is the last.
+const BATCH_BYTES: usize = 4 * 1024 * 1024;
+/// Most operations forgotten in one batch.
+const PURGE: usize = 1024;
+
+/// How an answer goes back.
+pub(crate) type Reply = Box<dyn FnOnce(Result<Receipt, Error>) + Send>;
+
+/// What the queue carries.
+pub(crate) enum Request {
+    Submit(Submission, Reply),
+    /// Forget what is due, give pages back, refresh the gauges.
+    Tidy,
+    /// Answer what is queued before this, then end.
+    Close,
+}
+
+/// Where requests come from.
+pub(crate) trait Queue {
+    /// The next request; `None` once nobody can send any more.
+    fn next(&mut self) -> Option<Request>;
+    /// One that is there already.
+    fn ready(&mut self) -> Option<Request>;
+}
+
+/// What the sequencer shares with readers.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) view: View,
+    pub(crate) wakers: Arc<Wakers>,
+    pub(crate) feed: broadcast::Sender<Changed>,
+    pub(crate) health: watch::Sender<Health>,
+    /// When the sequencer last took up a batch, in milliseconds after `began`.
+    pub(crate) last_beat: AtomicU64,
+    pub(crate) began: Instant,
+}
+
+impl Shared {
+    fn beat(&self) {
+        let millis = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.last_beat.store(millis, Ordering::Relaxed);
+    }
+}
+
+/// How much may be kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Resident operations, the ones that have not ended included.
+    pub(crate) resident: usize,
+    /// Bytes of resident bodies.
+    pub(crate) body_bytes: usize,
+    /// Operations that have not ended; more are refused.
+    pub(crate) live: usize,
+}
+
+pub(crate) struct Sequencer<J> {
+    journal: J,
+    shared: Arc<Shared>,
+    bounds: Bounds,
+    clock: Clock,
+    durability: Durability,
+    metrics: Arc<Metrics>,
+    /// Called with the last durable position after each batch.
+    note: Box<dyn Fn(Seq) -> std::io::Result<()> + Send>,
+    summary: Summary,
+    next_scope: ScopeId,
+    bodies: VecDeque<(OperationId, Version, usize)>,
+    body_bytes: usize,
+    listed: VecDeque<(Seq, OperationId, ScopeId)>,
+    /// Why no batch may follow; reads go on.
+    broken: Option<String>,
+}
+
+/// A batch in the making.
+struct Batch {
+    now: Timestamp,
+    summary: Summary,
+    next_scope: ScopeId,
+    /// The newest state of every operation this batch changes, in order of first change.
+    order: Vec<OperationId>,
+    changed: HashMap<OperationId, Touched>,
+    scopes: Vec<(ScopeId, opgate_core::Tenant, opgate_core::Parent)>,
+    keys: HashMap<DedupeKey, OperationId>,
+    forgotten_keys: Vec<Seq>,
+    purged: Vec<(Seq, OperationId)>,
+    replies: Vec<(Reply, Result<Receipt, Error>)>,
+    finished: Vec<(OutcomeLabel, f64)>,
+    accepted: Vec<Protocol>,
+    deleted: u64,
+}
+
+impl Batch {
+    /// Applies events as the next change.
+    fn apply(
+        &mut self,
+        current: Option<&Snapshot>,
+        scope: ScopeId,
+        events: Vec<Event>,
+    ) -> Result<Arc<Snapshot>, Error> {
+        let seq = Seq(self.summary.last.0 + 1);
+        self.deleted += u64::from(matches!(events[..], [Event::Removed { .. }]));
+        let change = Change { seq, at: self.now, events };
+        let before = current.map(|snapshot| &**snapshot);
+        let state = before.map(|operation| operation.state);
+        let had_output = before.is_some_and(Operation::is_done);
+        let operation = machine::apply(before.cloned(), &change)
+            .ok_or_else(|| Error::new(ErrorKind::Internal, "a change of nothing"))?;
+        self.summary.last = seq;
+        if let Some(state) = state {
+            let count = &mut self.summary.counts[state as usize];
+            *count = count.saturating_sub(1);
+        }
+        self.summary.counts[operation.state as usize] += 1;
+        if let (Some(outcome), false) = (&operation.outcome, had_output) {
+            let ran = operation.times.updated.since(operation.times.accepted);
+            self.finished.push((outcome_label(outcome), ran.as_secs_f64()));
+        }
+        let id = operation.id;
+        if let (None, Some(dedupe)) = (state, &operation.dedupe) {
+            self.keys.insert(dedupe.key, id);
+        }
+        let ended_now = operation.is_done() && !had_output;
+        let snapshot = Arc::new(Snapshot::new(operation));
+        let entry = self.changed.entry(id).or_insert_with(|| {
+            self.order.push(id);
+            Touched {
+                snapshot: Arc::clone(&snapshot),
+                scope,
+                inserted: state.is_none(),
+                with_output: false,
+            }
+        });
+        entry.snapshot = Arc::clone(&snapshot);
+        entry.with_output |= ended_now;
+        Ok(snapshot)
+    }
+}
+
+struct Touched {
+    snapshot: Arc<Snapshot>,
+    scope: ScopeId,
+    inserted: bool,
+    with_output: bool,
+}
+
+impl<J: Journal> Sequencer<J> {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "built in one place, from parts that have no other common home"
+    )]
+    pub(crate) fn new(
+        journal: J,
+        shared: Arc<Shared>,
+        bounds: Bounds,
+        clock: Clock,
+        durability: Durability,
+        metrics: Arc<Metrics>,
+        note: Box<dyn Fn(Seq) -> std::io::Result<()> + Send>,
+        summary: Summary,
+        next_scope: ScopeId,
+    ) -> Self {
+        Self {
+            journal,
+            shared,
+            bounds,
+            clock,
+            durability,
+            metrics,
+            note,
+            summary,
+            next_scope,
+            bodies: VecDeque::new(),
+            body_bytes: 0,
+            listed: VecDeque::new(),
+            broken: None,
+        }
+    }
+
+    /// Shows an operation that was read back at start.
+    pub(crate) fn recover(&mut self, scope: ScopeId, operation: Operation) {
+        let snapshot = Arc::new(Snapshot::new(operation));
+        self.hold(&snapshot);
+        self.shared.view.publish(scope, &snapshot);
+        self.evict_bodies();
+    }
+
+    /// Serves the queue until it is closed.
+    pub(crate) fn run(mut self, queue: &mut impl Queue) {
+        self.gauge();
+        let mut open = true;
+        while open {
+            let Some(first) = queue.next() else { break };
+            self.shared.beat();
+            let (mut batch, mut bytes, mut tidy) = (self.batch(), 0, false);
+            let mut next = Some(first);
+            while let Some(request) = next {
+                match request {
+                    Request::Submit(submission, reply) => {
+                        bytes += weight(&submission.command);
+                        self.take(&mut batch, submission, reply);
+                    }
+                    Request::Tidy => tidy = true,
+                    Request::Close => open = false,
+                }
+                let more = open && batch.replies.len() < BATCH && bytes < BATCH_BYTES;
+                next = more.then(|| queue.ready()).flatten();
+            }
+            self.commit(batch, false);
+            if tidy {
+                self.tidy();
+            }
+        }
+        // Whoever is still queued gets an answer rather than silence.
+        while let Some(request) = queue.ready() {
+            if let Request::Submit(_, reply) = request {
+                reply(Err(Error::new(ErrorKind::Unavailable, "opgate is shutting down")));
+            }
+        }
+    }
+
+    fn batch(&self) -> Batch {
+        Batch {
+            now: self.clock.now(),
+            summary: self.summary,
+            next_scope: self.next_scope,
+            order: Vec::new(),
+            changed: HashMap::new(),
+            scopes: Vec::new(),
+            keys: HashMap::new(),
+            forgotten_keys: Vec::new(),
+            purged: Vec::new(),
+            replies: Vec::new(),
+            finished: Vec::new(),
+            accepted: Vec::new(),
+            deleted: 0,
+        }
+    }
+
+    /// Decides one command into the batch.
+    fn take(&mut self, batch: &mut Batch, submission: Submission, reply: Reply) {
+        let result = match &self.broken {
+            Some(reason) => Err(unavailable(reason)),
+            None => self.decide(batch, submission),
+        };
+        batch.replies.push((reply, result));
+    }
+
+    fn decide(&mut self, batch: &mut Batch, submission: Submission) -> Result<Receipt, Error> {
+        if let Command::Accept(accept) = &submission.command {
+            if let Some(dedupe) = accept.dedupe.as_deref()
+                && let Some(holder) = self.holder(batch, dedupe.key)?
+            {
+                match machine::repeat(&holder, dedupe, batch.now) {
+                    Some(Decision::Same | Decision::Change(_)) => {
+                        return Ok(self.receipt(holder, true));
+                    }
+                    Some(Decision::Refused { error, .. }) => return Err(error),
+                    None => batch.forgotten_keys.push(holder.seq),
+                }
+            }
+            let live = batch.summary.counts[State::Accepted as usize]
+                + batch.summary.counts[State::Running as usize];
+            if usize::try_from(live).unwrap_or(usize::MAX) >= self.bounds.live {
+                return Err(Error::new(
+                    ErrorKind::TooManyRequests,
+                    "as many operations as allowed have not ended yet",
+                ));
+            }
+        }
+        let id = submission.target;
+        let current = self.current(batch, id)?;
+        let is_accept = matches!(submission.command, Command::Accept(_));
+        let scope = match (&current, &submission.command) {
+            (Some((_, scope)), _) => *scope,
+            (None, Command::Accept(accept)) => {
+                self.scope(batch, &submission.tenant, &accept.parent)?
+            }
+            (None, _) => scopes::ALL,
+        };
+        let before = current.as_ref().map(|(snapshot, _)| snapshot);
+        match machine::decide(before.map(|snapshot| &***snapshot), submission) {
+            Decision::Same => match current {
+                Some((snapshot, _)) => Ok(self.receipt(snapshot, true)),
+                None => Err(Error::new(ErrorKind::Internal, "acknowledged without an operation")),
+            },
+            Decision::Refused { error, record } => {
+                if let (Some(event), Some((snapshot, scope))) = (record, current) {
+                    self.metrics.bus.terminals_refused.increment(1);
+                    batch.apply(Some(&snapshot), scope, vec![event])?;
+                }
+                Err(error)
+            }
+            Decision::Change(events) => {
+                let current = current.as_ref().map(|(snapshot, _)| &**snapshot);
+                let snapshot = batch.apply(current, scope, events)?;
+                if is_accept {
+                    batch.accepted.push(protocol(snapshot.origin.face));
+                }
+                Ok(self.receipt(snapshot, false))
+            }
+        }
+    }
+
+    fn receipt(&self, snapshot: Arc<Snapshot>, repeated: bool) -> Receipt {
+        Receipt { snapshot, durability: self.durability, repeated }
+    }
+
+    /// The operation as it is after what this batch has decided so far.
+    fn current(
+        &mut self,
+        batch: &Batch,
+        id: OperationId,
+    ) -> Result<Option<(Arc<Snapshot>, ScopeId)>, Error> {
+        if let Some(touched) = batch.changed.get(&id) {
+            return Ok(Some((Arc::clone(&touched.snapshot), touched.scope)));
+        }
+        let resident = self.shared.view.get(id);
+        if let Some((body, scope)) =
+            resident.as_ref().and_then(|resident| Some((resident.body.clone()?, resident.scope)))
+        {
+            return Ok(Some((body, scope)));
+        }
+        if resident.is_none() && self.shared.view.floor() <= Seq(1) {
+            return Ok(None);
+        }
+        let Some(operation) = self.journal.read(id).map_err(read_error)? else { return Ok(None) };
+        let scope = self.shared.view.scopes.find(&operation.tenant, &operation.parent);
+        Ok(Some((Arc::new(Snapshot::new(operation)), scope.unwrap_or(scopes::ALL))))
+    }
+
+    fn holder(&mut self, batch: &Batch, key: DedupeKey) -> Result<Option<Arc<Snapshot>>, Error> {
+        let id = match batch.keys.get(&key) {
+            Some(id) => Some(*id),
+            None => self.journal.holder(key).map_err(read_error)?,
+        };
+        let Some(id) = id else { return Ok(None) };
+        Ok(self.current(batch, id)?.map(|(snapshot, _)| snapshot))
+    }
+
+    fn scope(
+        &mut self,
+        batch: &mut Batch,
+        tenant: &opgate_core::Tenant,
+        parent: &opgate_core::Parent,
+    ) -> Result<ScopeId, Error> {
+        if let Some(scope) = self.shared.view.scopes.find(tenant, parent) {
+            return Ok(scope);
+        }
+        let known = batch.scopes.iter().find(|(_, of, name)| of == tenant && name == parent);
+        if let Some((scope, _, _)) = known {
+            return Ok(*scope);
+        }
+        if self.shared.view.scopes.len() + batch.scopes.len() >= scopes::MOST {
+            return Err(Error::new(ErrorKind::QuotaExceeded, "too many different parents"));
+        }
+        let scope = batch.next_scope;
+        batch.next_scope += 1;
+        batch.scopes.push((scope, tenant.clone(), parent.clone()));
+        Ok(scope)
+    }
+
+    /// Forgets what is due, in batches of their own: on a full disk that is what makes room, so it
+    /// must not share the fate of commands that need some. While the journal has no room, this is
+    /// also the probe that finds out that it has again.
+    fn tidy(&mut self) {
+        self.gauge();
+        while self.broken.is_none() {
+            let mut batch = self.batch();
+            let expired = match self.journal.expired(batch.now, PURGE) {
+                Ok(expired) => expired,
+                Err(error) => {
+                    tracing::error!(%error, "cannot look for expired operations");
+                    self.metrics.journal.errors.of(fault(&error)).increment(1);
+                    return;
+                }
+            };
+            let more = expired.len() == PURGE;
+            for due in expired {
+                if let Some(count) = batch.summary.counts.get_mut(usize::from(due.state)) {
+                    *count = count.saturating_sub(1);
+                }
+                batch.purged.push((due.seq, due.id));
+            }
+            let probe = self.shared.health.borrow().unwritable.is_some();
+            if batch.purged.is_empty() && !probe {
+                self.journal.shrink();
+                return;
+            }
+            self.commit(batch, probe);
+            if !more {
+                return;
+            }
+            self.shared.beat();
+        }
+    }
+
+    /// Makes the batch durable, then shows it, then answers. Or refuses all of it. A probe is
+    /// written even when there is nothing in it.
+    fn commit(&mut self, batch: Batch, probe: bool) {
+        let Batch { summary, next_scope, order, mut changed, scopes, replies, .. } = batch;
+        if probe || !order.is_empty() || !batch.purged.is_empty() {
+            let purges = batch.purged.iter().map(|(seq, _)| Write::Purge { seq: *seq });
+            let forgets = batch.forgotten_keys.iter().map(|seq| Write::ForgetKey { seq: *seq });
+            let names = scopes.iter().map(|(scope, tenant, parent)| Write::Scope {
+                scope: *scope,
+                tenant,
+                parent,
+            });
+            let puts = order.iter().filter_map(|id| changed.get(id)).map(|touched| {
+                let operation = &**touched.snapshot;
+                if touched.inserted {
+                    Write::Insert { operation, scope: touched.scope }
+                } else {
+                    Write::Update { operation, with_output: touched.with_output }
+                }
+            });
+            let log: Vec<Write<'_>> = purges.chain(forgets).chain(names).chain(puts).collect();
+            let began = Instant::now();
+            let appended = self.journal.append(&log, summary);
+            self.metrics.journal.fsync_duration.record(began.elapsed());
+            #[expect(clippy::cast_precision_loss, reason = "at most a few thousand")]
+            self.metrics.journal.batch_records.record(log.len() as f64);
+            drop(log);
+            match appended {
+                Ok(bytes) => {
+                    self.metrics.journal.append_bytes.increment(bytes);
+                    // The batch is durable; only the mark that would tell of a later loss is behind.
+                    if let Err(error) = (self.note)(summary.last) {
+                        tracing::warn!(%error, "cannot note the high-water mark");
+                    }
+                    self.writable();
+                }
+                Err(error) => {
+                    let reason = self.fail(&error);
+                    for (reply, _) in replies {
+                        reply(Err(unavailable(&reason)));
+                    }
+                    return;
+                }
+            }
+            self.summary = summary;
+            self.next_scope = next_scope;
+        }
+        for (scope, tenant, parent) in &scopes {
+            self.shared.view.scopes.insert(tenant, parent, *scope);
+        }
+        for (_, id) in &batch.purged {
+            self.shared.view.remove(*id);
+            self.metrics.bus.removed.of(Removal::Expired).increment(1);
+        }
+        for id in &order {
+            if let Some(touched) = changed.remove(id) {
+                self.publish(touched);
+            }
+        }
+        self.evict();
+        self.metrics.bus.removed.of(Removal::Deleted).increment(batch.deleted);
+        for protocol in batch.accepted {
+            self.metrics.bus.accepted.of(protocol).increment(1);
+        }
+        for (outcome, seconds) in batch.finished {
+            self.metrics.bus.finished.of(outcome).increment(1);
+            self.metrics.bus.operation_duration.of(outcome).record(seconds);
+        }
+        for (reply, result) in replies {
+            reply(result);
+        }
+    }
+
+    /// Shows one operation and wakes those who wait for it.
+    fn publish(&mut self, touched: Touched) {
+        let Touched { snapshot, scope, inserted, .. } = touched;
+        let (id, seq) = (snapshot.id, snapshot.seq);
+        let changed = Changed {
+            seq: snapshot.changed,
+            id,
+            version: snapshot.version,
+            state: snapshot.state,
+            canceling: snapshot.is_canceling(),
+        };
+        let view = &self.shared.view;
+        if snapshot.is_done() && !inserted && seq < view.floor() {
+            // Older than what lists hold in memory, and no longer needed by the dispatcher.
+            view.remove(id);
+        } else {
+            self.hold(&snapshot);
+            self.shared.view.publish(scope, &snapshot);
+        }
+        if inserted {
+            self.shared.view.append(scope, seq, id);
+            self.listed.push_back((seq, id, scope));
+        }
+        // Without a follower nobody is told, which is no failure.
+        let _followers = self.shared.feed.send(changed);
+        self.shared.wakers.wake(id);
+    }
+
+    fn hold(&mut self, snapshot: &Arc<Snapshot>) {
+        let cost = snapshot.cost();
+        self.body_bytes += cost;
+        self.bodies.push_back((snapshot.id, snapshot.version, cost));
+    }
+
+    fn evict(&mut self) {
+        self.evict_bodies();
+        let mut looked = 0;
+        // A bounded number of steps: operations that have not ended stay, and are only passed over.
+        while self.shared.view.len() > self.bounds.resident && looked < 2 * BATCH {
+            let Some((seq, id, scope)) = self.listed.pop_front() else { break };
+            looked += 1;
+            self.shared.view.raise_floor(Seq(seq.0 + 1));
+            if self.shared.view.get(id).is_some_and(|resident| resident.state.is_terminal()) {
+                self.shared.view.remove(id);
+            }
+            self.shared.view.trim(scope);
+            self.shared.view.trim(scopes::ALL);
+        }
+    }
+
+    fn evict_bodies(&mut self) {
+        while self.body_bytes > self.bounds.body_bytes {
+            let Some((id, version, cost)) = self.bodies.pop_front() else { break };
+            self.body_bytes -= cost;
+            self.shared.view.drop_body(id, version);
+        }
+        // Entries of versions that were replaced hold no memory but their place in the queue.
+        if self.bodies.len() > 2 * self.shared.view.len() + BATCH {
+            let view = &self.shared.view;
+            let bytes = &mut self.body_bytes;
+            self.bodies.retain(|(id, version, cost)| {
+                let held = view.get(*id).is_some_and(|resident| {
+                    resident.version == *version && resident.body.is_some()
+                });
+                if !held {
+                    *bytes -= cost;
+                }
+                held
+            });
+        }
+    }
+
+    /// Notes a failed batch and returns the reason callers are given.
+    fn fail(&mut self, error: &JournalError) -> String {
+        let reason = match error {
+            JournalError::Full(_) => "the journal has no room",
+            JournalError::Failed(_) | JournalError::Damaged(_) => {
+                "the journal cannot be written until opgate is restarted"
+            }
+        };
+        self.metrics.journal.errors.of(fault(error)).increment(1);
+        self.metrics.journal.writable.set_condition(false);
+        let reason = reason.to_owned();
+        if !matches!(error, JournalError::Full(_)) {
+            // After a failed sync nobody knows what is on disk: never sync again, let a new process
+            // read the truth.
+            self.broken = Some(reason.clone());
+        }
+        let was = self.shared.health.send_replace(Health { unwritable: Some(reason.clone()) });
+        if was.unwritable.is_none() {
+            tracing::error!(%error, "{reason}: writes are refused, reads go on");
+        }
+        reason
+    }
+
+    fn writable(&self) {
+        if self.shared.health.borrow().unwritable.is_some() {
+            tracing::info!("the journal can be written again");
+            self.metrics.journal.writable.set_condition(true);
+            self.shared.health.send_replace(Health { unwritable: None });
+        }
+    }
+
+    fn gauge(&self) {
+        let metrics = &self.metrics;
+        let states = [
+            StateLabel::Accepted,
+            StateLabel::Running,
+            StateLabel::Succeeded,
+            StateLabel::Failed,
+            StateLabel::Canceled,
+        ];
+        for (label, count) in states.into_iter().zip(self.summary.counts) {
+            metrics.bus.operations.of(label).set(count);
+        }
+        let (size, wal) = self.journal.size();
+        metrics.journal.size_bytes.set(size);
+        metrics.journal.wal_bytes.set(wal);
+        metrics.store.resident.set(self.shared.view.len() as u64);
+        metrics.store.resident_bytes.set(self.body_bytes as u64);
+    }
+}
+
+fn weight(command: &Command) -> usize {
+    match command {
+        Command::Accept(accept) => accept.input.bytes.len(),
+        Command::Finish(finish) => match &finish.outcome {
+            Outcome::Succeeded(Some(payload)) => payload.bytes.len(),
+            Outcome::Succeeded(None) | Outcome::Failed(_) | Outcome::Canceled(_) => 0,
+        },
+        Command::Start { .. }
+        | Command::Report(_)
+        | Command::Cancel { .. }
+        | Command::Remove { .. } => 0,
+    }
+}
+
+const fn fault(error: &JournalError) -> JournalFault {
+    match error {
+        JournalError::Full(_) => JournalFault::Full,
+        JournalError::Failed(_) => JournalFault::Io,
+        JournalError::Damaged(_) => JournalFault::Corrupt,
+    }
+}
+
+fn unavailable(reason: &str) -> Error {
+    Error::new(ErrorKind::Unavailable, reason.to_owned())
+}
+
+/// A read that a decision needs failed: nothing was done.
+fn read_error(error: JournalError) -> Error {
+    match error {
+        JournalError::Damaged(_) => {
+            Error::new(ErrorKind::DataLoss, "the stored operation is damaged").with_source(error)
+        }
+        JournalError::Full(_) | JournalError::Failed(_) => {
+            Error::new(ErrorKind::Unavailable, "the journal cannot be read")
+                .with_retry(Retry::SameRequest)
+                .with_source(error)
+        }
+    }
+}
+
+const fn protocol(face: Face) -> Protocol {
+    match face {
+        Face::Native => Protocol::Native,
+        Face::Grpc => Protocol::Grpc,
+        Face::Rest | Face::Oci | Face::Nexus => Protocol::Http,
+        Face::Amqp => Protocol::Amqp,
+    }
+}
+
+const fn outcome_label(outcome: &Outcome) -> OutcomeLabel {
+    match outcome {
+        Outcome::Succeeded(_) => OutcomeLabel::Succeeded,
+        Outcome::Failed(_) => OutcomeLabel::Failed,
+        Outcome::Canceled(_) => OutcomeLabel::Canceled,
+    }
+}

@@ -1,0 +1,497 @@
+//! The embedded journal: SQLite in WAL mode, one transaction and one sync for each batch.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use opgate_core::{DedupeKey, Operation, OperationId, Parent, Seq, Tenant, Timestamp};
+use rusqlite::{
+    Connection, ErrorCode, OpenFlags, OptionalExtension, Row, TransactionBehavior, params,
+};
+
+use crate::Durability;
+use crate::journal::{Expired, Journal, JournalError, Summary, Write};
+use crate::record::{self, Damaged, Slot};
+use crate::scopes::ScopeId;
+
+/// Marks the file as ours: "opgt".
+const APPLICATION_ID: i32 = 0x6f70_6774;
+/// The layout of the tables. A file of another number is refused.
+const LAYOUT: i32 = 1;
+const PAGE_BYTES: u64 = 4096;
+/// How long opening may spend on checking the file's structure, whatever its size.
+const CHECK: Duration = Duration::from_millis(500);
+
+const SCHEMA: &str = "
+CREATE TABLE operations (
+    seq INTEGER PRIMARY KEY,
+    id BLOB NOT NULL,
+    scope INTEGER NOT NULL,
+    state INTEGER NOT NULL,
+    changed INTEGER NOT NULL,
+    purge INTEGER,
+    dedupe BLOB,
+    body BLOB NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX operations_by_id ON operations (id);
+CREATE INDEX operations_by_scope ON operations (scope);
+CREATE INDEX operations_live ON operations (state) WHERE state < 2;
+CREATE INDEX operations_by_change ON operations (changed);
+CREATE INDEX operations_by_purge ON operations (purge) WHERE purge IS NOT NULL;
+CREATE UNIQUE INDEX operations_by_dedupe ON operations (dedupe) WHERE dedupe IS NOT NULL;
+CREATE TABLE payloads (key INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
+CREATE TABLE scopes (id INTEGER PRIMARY KEY, tenant TEXT NOT NULL, parent TEXT NOT NULL) STRICT;
+CREATE TABLE summary (one INTEGER PRIMARY KEY CHECK (one = 1), last INTEGER NOT NULL, counts BLOB NOT NULL) STRICT;
+CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
+";
+
+/// The journal's file could not be opened for use.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SqliteOpenError {
+    /// It is not what an opgate wrote, or not all of it.
+    #[error("{0}")]
+    Damaged(String),
+    /// The operating system or SQLite refused.
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+}
+
+impl From<Damaged> for SqliteOpenError {
+    fn from(damaged: Damaged) -> Self {
+        Self::Damaged(damaged.to_string())
+    }
+}
+
+pub(crate) fn database(dir: &Path) -> PathBuf {
+    dir.join("opgate.db")
+}
+
+/// The writing side.
+#[derive(Debug)]
+pub(crate) struct Sqlite {
+    connection: Connection,
+    path: PathBuf,
+}
+
+/// What stood in the file when it was opened.
+#[derive(Debug)]
+pub(crate) struct Stored {
+    pub(crate) summary: Summary,
+    pub(crate) secret: [u8; 32],
+    pub(crate) scopes: Vec<(ScopeId, Tenant, Parent)>,
+}
+
+impl Sqlite {
+    /// Opens or makes the database. `secret` is kept in a new one.
+    pub(crate) fn open(
+        dir: &Path,
+        durability: Durability,
+        max_bytes: Option<u64>,
+        secret: [u8; 32],
+    ) -> Result<(Self, Stored), SqliteOpenError> {
+        let path = database(dir);
+        let connection = Connection::open(&path)?;
+        connection.busy_timeout(Duration::from_secs(5))?;
+        let tables: i64 =
+            connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+        connection.pragma_update(None, "page_size", PAGE_BYTES)?;
+        if tables == 0 {
+            connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+        }
+        connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+        connection.pragma_update(
+            None,
+            "synchronous",
+            match durability {
+                Durability::Fsync => "FULL",
+                Durability::Memory => "OFF",
+            },
+        )?;
+        connection.pragma_update(None, "wal_autocheckpoint", 1000)?;
+        connection.pragma_update(None, "cache_size", -131_072)?;
+        connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
+        connection.set_prepared_statement_cache_capacity(64);
+        let mut sqlite = Self { connection, path };
+        if tables == 0 {
+            sqlite.create(&secret)?;
+        }
+        sqlite.check()?;
+        let stored = sqlite.stored()?;
+        // After the checks: a bound below what is stored only stops growth.
+        let pages = max_bytes.map_or(i64::from(u32::MAX) - 1, |bytes| {
+            i64::try_from(bytes / PAGE_BYTES).unwrap_or(i64::MAX).clamp(16, i64::from(u32::MAX) - 1)
+        });
+        sqlite.connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
+        Ok((sqlite, stored))
+    }
+
+    fn create(&mut self, secret: &[u8; 32]) -> Result<(), rusqlite::Error> {
+        let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        tx.execute_batch(SCHEMA)?;
+        tx.execute("INSERT INTO meta VALUES ('secret', ?1)", params![&secret[..]])?;
+        tx.execute(
+            "INSERT INTO summary VALUES (1, 0, ?1)",
+            params![&counts_to_bytes(&Summary::default().counts)[..]],
+        )?;
+        tx.pragma_update(None, "application_id", APPLICATION_ID)?;
+        tx.pragma_update(None, "user_version", LAYOUT)?;
+        tx.commit()
+    }
+
+    /// Refuses a file that is not ours or whose structure is broken. The structure check reads as
+    /// much as the time allows, so that opening does not grow with what is stored; every record
+    /// carries a checksum of its own for the rest.
+    fn check(&mut self) -> Result<(), SqliteOpenError> {
+        let number = |name: &str| -> Result<i32, rusqlite::Error> {
+            self.connection.pragma_query_value(None, name, |row| row.get(0))
+        };
+        if number("application_id")? != APPLICATION_ID {
+            return Err(SqliteOpenError::Damaged("the file was not written by opgate".to_owned()));
+        }
+        let layout = number("user_version")?;
+        if layout != LAYOUT {
+            return Err(SqliteOpenError::Damaged(format!(
+                "the file has layout {layout}, this opgate reads layout {LAYOUT}"
+            )));
+        }
+        let until = Instant::now() + CHECK;
+        self.connection.progress_handler(10_000, Some(move || Instant::now() > until))?;
+        let found: Result<String, _> =
+            self.connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0));
+        self.connection.progress_handler(0, None::<fn() -> bool>)?;
+        match found {
+            Ok(text) if text == "ok" => Ok(()),
+            Ok(text) => Err(SqliteOpenError::Damaged(text)),
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => {
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn stored(&self) -> Result<Stored, SqliteOpenError> {
+        let connection = &self.connection;
+        let (last, counts): (u64, Vec<u8>) = connection
+            .query_row("SELECT last, counts FROM summary", [], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?
+            .ok_or(Damaged("the summary is missing"))?;
+        let secret: [u8; 32] = connection
+            .query_row("SELECT value FROM meta WHERE key = 'secret'", [], |row| row.get(0))
+            .optional()?
+            .ok_or(Damaged("the secret is missing"))?;
+        let newest: Option<u64> = connection
+            .query_row("SELECT max(changed) FROM operations", [], |row| row.get(0))
+            .optional()?
+            .flatten();
+        if newest.unwrap_or(0) > last {
+            return Err(Damaged("operations are newer than the summary").into());
+        }
+        let mut statement = connection.prepare("SELECT id, tenant, parent FROM scopes")?;
+        let rows = statement.query_map([], |row| {
+            Ok((row.get(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?))
+        })?;
+        let mut scopes = Vec::new();
+        for row in rows {
+            let (scope, tenant, parent) = row?;
+            let name = |_| Damaged("a scope's name is out of bounds");
+            scopes.push((
+                scope,
+                Tenant::new(&tenant).map_err(name)?,
+                Parent::new(&parent).map_err(name)?,
+            ));
+        }
+        let counts = counts_from_bytes(&counts).ok_or(Damaged("the summary is not readable"))?;
+        Ok(Stored { summary: Summary { last: Seq(last), counts }, secret, scopes })
+    }
+
+    /// Every operation that has not ended, oldest first, with its scope.
+    pub(crate) fn live(
+        &self,
+        mut each: impl FnMut(ScopeId, Operation),
+    ) -> Result<u64, JournalError> {
+        let mut statement = self
+            .connection
+            .prepare(
+                "SELECT seq, body, scope FROM operations \
+                 WHERE seq IN (SELECT seq FROM operations WHERE state < 2) ORDER BY seq",
+            )
+            .map_err(read_error)?;
+        let mut rows = statement.query([]).map_err(read_error)?;
+        let mut count = 0;
+        while let Some(row) = rows.next().map_err(read_error)? {
+            let operation = decode(&self.connection, row)?;
+            each(row.get(2).map_err(read_error)?, operation);
+            count += 1;
+        }
+        Ok(count)
+    }
+}
+
+impl Journal for Sqlite {
+    fn append(&mut self, batch: &[Write<'_>], summary: Summary) -> Result<u64, JournalError> {
+        self.transact(batch, summary).map_err(|error| match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => JournalError::Full(error),
+            _ => JournalError::Failed(error),
+        })
+    }
+
+    fn read(&mut self, id: OperationId) -> Result<Option<Operation>, JournalError> {
+        read(&self.connection, id)
+    }
+
+    fn holder(&mut self, key: DedupeKey) -> Result<Option<OperationId>, JournalError> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT id FROM operations WHERE dedupe = ?1")
+            .map_err(read_error)?;
+        let id: Option<[u8; 16]> = statement
+            .query_row([&key.0.to_be_bytes()[..]], |row| row.get(0))
+            .optional()
+            .map_err(read_error)?;
+        Ok(id.map(|id| OperationId::from_bits(u128::from_be_bytes(id))))
+    }
+
+    fn expired(&mut self, now: Timestamp, limit: usize) -> Result<Vec<Expired>, JournalError> {
+        let mut statement = self
+            .connection
+            .prepare_cached(
+                "SELECT seq, id, state FROM operations WHERE purge <= ?1 ORDER BY purge LIMIT ?2",
+            )
+            .map_err(read_error)?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = statement
+            .query_map(params![now.millis(), limit], |row| {
+                let id: [u8; 16] = row.get(1)?;
+                Ok(Expired {
+                    seq: Seq(row.get(0)?),
+                    id: OperationId::from_bits(u128::from_be_bytes(id)),
+                    state: row.get(2)?,
+                })
+            })
+            .map_err(read_error)?;
+        rows.collect::<Result<_, _>>().map_err(read_error)
+    }
+
+    fn size(&self) -> (u64, u64) {
+        let bytes = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
+        let mut wal = self.path.clone().into_os_string();
+        wal.push("-wal");
+        (bytes(&self.path), bytes(Path::new(&wal)))
+    }
+
+    fn shrink(&mut self) {
+        // Best effort: free pages are used again anyway, and a failing disk shows at the next batch.
+        let shrunk = self.connection.execute_batch("PRAGMA incremental_vacuum(256)");
+        if let Err(error) = shrunk {
+            tracing::debug!(%error, "free pages were not given back");
+        }
+    }
+}
+
+impl Sqlite {
+    fn transact(&mut self, batch: &[Write<'_>], summary: Summary) -> Result<u64, rusqlite::Error> {
+        let mut bytes = 0;
+        let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        for write in batch {
+            match write {
+                Write::Scope { scope, tenant, parent } => {
+                    tx.prepare_cached("INSERT INTO scopes VALUES (?1, ?2, ?3)")?
+                        .execute(params![scope, tenant.as_str(), parent.as_str()])?;
+                }
+                Write::Insert { operation, scope } => {
+                    let body = record::encode(operation);
+                    bytes += body.len();
+                    tx.prepare_cached(
+                        "INSERT INTO operations VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                    )?
+                    .execute(params![
+                        operation.seq.0,
+                        &operation.id.to_bits().to_be_bytes()[..],
+                        scope,
+                        operation.state as u8,
+                        operation.changed.0,
+                        operation.purge_at().map(Timestamp::millis),
+                        operation
+                            .dedupe
+                            .as_ref()
+                            .map(|dedupe| dedupe.key.0.to_be_bytes())
+                            .as_ref()
+                            .map(|key| &key[..]),
+                        body,
+                    ])?;
+                    bytes += put_payload(&tx, operation, Slot::Input)?;
+                    bytes += put_payload(&tx, operation, Slot::Output)?;
+                }
+                Write::Update { operation, with_output } => {
+                    let body = record::encode(operation);
+                    bytes += body.len();
+                    tx.prepare_cached(
+                        "UPDATE operations SET state = ?2, changed = ?3, purge = ?4, body = ?5 WHERE seq = ?1",
+                    )?
+                    .execute(params![
+                        operation.seq.0,
+                        operation.state as u8,
+                        operation.changed.0,
+                        operation.purge_at().map(Timestamp::millis),
+                        body,
+                    ])?;
+                    if *with_output {
+                        bytes += put_payload(&tx, operation, Slot::Output)?;
+                    }
+                }
+                Write::ForgetKey { seq } => {
+                    tx.prepare_cached("UPDATE operations SET dedupe = NULL WHERE seq = ?1")?
+                        .execute([seq.0])?;
+                }
+                Write::Purge { seq } => {
+                    tx.prepare_cached("DELETE FROM operations WHERE seq = ?1")?.execute([seq.0])?;
+                    tx.prepare_cached("DELETE FROM payloads WHERE key BETWEEN ?1 AND ?2")?
+                        .execute([key(*seq, Slot::Input), key(*seq, Slot::Output)])?;
+                }
+            }
+        }
+        tx.prepare_cached("UPDATE summary SET last = ?1, counts = ?2")?
+            .execute(params![summary.last.0, &counts_to_bytes(&summary.counts)[..]])?;
+        tx.commit()?;
+        Ok(bytes as u64)
+    }
+}
+
+fn counts_to_bytes(counts: &[u64; 5]) -> [u8; 40] {
+    let mut bytes = [0; 40];
+    for (place, count) in bytes.chunks_exact_mut(8).zip(counts) {
+        place.copy_from_slice(&count.to_be_bytes());
+    }
+    bytes
+}
+
+fn counts_from_bytes(bytes: &[u8]) -> Option<[u64; 5]> {
+    let bytes: &[u8; 40] = bytes.try_into().ok()?;
+    let mut counts = [0; 5];
+    for (count, place) in counts.iter_mut().zip(bytes.chunks_exact(8)) {
+        *count = u64::from_be_bytes(place.try_into().ok()?);
+    }
+    Some(counts)
+}
+
+const fn key(seq: Seq, slot: Slot) -> u64 {
+    seq.0 * 2 + slot as u64
+}
+
+fn put_payload(
+    connection: &Connection,
+    operation: &Operation,
+    slot: Slot,
+) -> Result<usize, rusqlite::Error> {
+    let Some(bytes) = record::detached(operation, slot) else { return Ok(0) };
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO payloads VALUES (?1, ?2)")?
+        .execute(params![key(operation.seq, slot), &bytes[..]])?;
+    Ok(bytes.len())
+}
+
+fn read_error(error: rusqlite::Error) -> JournalError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            JournalError::Damaged(Damaged("the database is malformed"))
+        }
+        _ => JournalError::Failed(error),
+    }
+}
+
+/// Decodes a row that begins with `seq, body`.
+fn decode(connection: &Connection, row: &Row<'_>) -> Result<Operation, JournalError> {
+    let seq = Seq(row.get(0).map_err(read_error)?);
+    let body = row.get_ref(1).map_err(read_error)?;
+    let body = body.as_blob().map_err(|_| Damaged("a record is not a blob"))?;
+    let operation = record::decode(body, |slot| {
+        let mut statement = connection
+            .prepare_cached("SELECT bytes FROM payloads WHERE key = ?1")
+            .map_err(read_error)?;
+        let bytes: Option<Vec<u8>> = statement
+            .query_row([key(seq, slot)], |row| row.get(0))
+            .optional()
+            .map_err(read_error)?;
+        bytes.map(Bytes::from).ok_or(JournalError::Damaged(Damaged("a payload is missing")))
+    })?;
+    if operation.seq == seq { Ok(operation) } else { Err(Damaged("a record out of place").into()) }
+}
+
+fn read(connection: &Connection, id: OperationId) -> Result<Option<Operation>, JournalError> {
+    let mut statement = connection
+        .prepare_cached("SELECT seq, body FROM operations WHERE id = ?1")
+        .map_err(read_error)?;
+    let mut rows = statement.query([&id.to_bits().to_be_bytes()[..]]).map_err(read_error)?;
+    match rows.next().map_err(read_error)? {
+        Some(row) => decode(connection, row).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// A reading connection. Every call is one short transaction, so that none pins the log.
+#[derive(Debug)]
+pub(crate) struct Reader(Connection);
+
+impl Reader {
+    pub(crate) fn open(dir: &Path) -> Result<Self, rusqlite::Error> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(database(dir), flags)?;
+        connection.busy_timeout(Duration::from_secs(5))?;
+        connection.pragma_update(None, "cache_size", -8192)?;
+        Ok(Self(connection))
+    }
+
+    pub(crate) fn read(&self, id: OperationId) -> Result<Option<Operation>, JournalError> {
+        read(&self.0, id)
+    }
+
+    /// The operations below `before`, newest first: of one scope, or of all.
+    pub(crate) fn below(
+        &self,
+        scope: Option<ScopeId>,
+        before: Seq,
+        limit: usize,
+    ) -> Result<Vec<(ScopeId, Operation)>, JournalError> {
+        let sql = match scope {
+            Some(_) => {
+                "SELECT seq, body, scope FROM operations \
+                 WHERE scope = ?3 AND seq < ?1 ORDER BY seq DESC LIMIT ?2"
+            }
+            None => {
+                "SELECT seq, body, scope FROM operations \
+                 WHERE ?3 IS NULL AND seq < ?1 ORDER BY seq DESC LIMIT ?2"
+            }
+        };
+        let before = i64::try_from(before.0).unwrap_or(i64::MAX);
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.collect(sql, params![before, limit, scope])
+    }
+
+    /// The operations changed after `after`, in the order of their last change.
+    pub(crate) fn changed_since(
+        &self,
+        after: Seq,
+        limit: usize,
+    ) -> Result<Vec<(ScopeId, Operation)>, JournalError> {
+        let after = i64::try_from(after.0).unwrap_or(i64::MAX);
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.collect(
+            "SELECT seq, body, scope FROM operations WHERE changed > ?1 ORDER BY changed LIMIT ?2",
+            params![after, limit],
+        )
+    }
+
+    fn collect(
+        &self,
+        sql: &str,
+        params: impl rusqlite::Params,
+    ) -> Result<Vec<(ScopeId, Operation)>, JournalError> {
+        let mut statement = self.0.prepare_cached(sql).map_err(read_error)?;
+        let mut rows = statement.query(params).map_err(read_error)?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next().map_err(read_error)? {
+            found.push((row.get(2).map_err(read_error)?, decode(&self.0, row)?));
+        }
+        Ok(found)
+    }
+}
