@@ -232,6 +232,15 @@ impl Store {
         let live = journal
             .live(|scope, operation| live_operations.push((scope, operation)))
             .map_err(|error| OpenError::Damaged { dir: dir.clone(), problem: error.to_string() })?;
+        // An index that hides an operation would strand it: what was counted must be found.
+        if live != summary.counts[0] + summary.counts[1] {
+            return Err(OpenError::Damaged {
+                dir: dir.clone(),
+                problem: format!(
+                    "{live} operations that have not ended were found, not as many as were counted"
+                ),
+            });
+        }
         let bounds = Bounds {
             resident: options.resident_operations,
             body_bytes: options.body_bytes,

@@ -725,3 +725,55 @@ mod wire {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use opgate_core::arbitrary::submission;
+    use opgate_core::machine::{Decision, apply, decide};
+    use opgate_core::{Change, Operation, Seq, Timestamp};
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    fn operation() -> impl Strategy<Value = Option<Operation>> {
+        vec(submission(1), 1..20).prop_map(|commands| {
+            (1..).zip(commands).fold(None, |operation, (n, submission)| {
+                match decide(operation.as_ref(), submission) {
+                    Decision::Change(events) => {
+                        let at = Timestamp::from_nanos(n * 1_000);
+                        apply(operation, &Change { seq: Seq(n.unsigned_abs()), at, events })
+                    }
+                    Decision::Same | Decision::Refused { .. } => operation,
+                }
+            })
+        })
+    }
+
+    fn read_back(bytes: &[u8], of: &Operation) -> Result<Operation, Damaged> {
+        decode(bytes, |slot| detached(of, slot).cloned().ok_or(Damaged("not stored")))
+    }
+
+    proptest! {
+        #[test]
+        fn a_record_reads_back_as_it_was_written(operation in operation()) {
+            if let Some(operation) = operation {
+                prop_assert_eq!(read_back(&encode(&operation), &operation), Ok(operation));
+            }
+        }
+
+        #[test]
+        fn a_changed_byte_is_noticed(operation in operation(), at: proptest::sample::Index, flip in 1_u8..) {
+            if let Some(operation) = operation {
+                let mut bytes = encode(&operation);
+                let at = at.index(bytes.len());
+                bytes[at] ^= flip;
+                prop_assert!(read_back(&bytes, &operation).is_err());
+            }
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in vec(any::<u8>(), 0..200)) {
+            drop(decode::<Damaged>(&bytes, |_| Err(Damaged("not stored"))));
+        }
+    }
+}

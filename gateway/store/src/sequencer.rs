@@ -678,3 +678,6 @@ const fn outcome_label(outcome: &Outcome) -> OutcomeLabel {
         Outcome::Canceled(_) => OutcomeLabel::Canceled,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -138,9 +138,9 @@ impl Sqlite {
         tx.commit()
     }
 
-    /// Refuses a file that is not ours or whose structure is broken. The structure check reads as
-    /// much as the time allows, so that opening does not grow with what is stored; every record
-    /// carries a checksum of its own for the rest.
+    /// Refuses a file that is not ours or whose structure is broken. The structure check, indexes
+    /// included, reads as much as the time allows, so that opening does not grow with what is
+    /// stored; every record carries a checksum of its own.
     fn check(&mut self) -> Result<(), SqliteOpenError> {
         let number = |name: &str| -> Result<i32, rusqlite::Error> {
             self.connection.pragma_query_value(None, name, |row| row.get(0))
@@ -157,7 +157,7 @@ impl Sqlite {
         let until = Instant::now() + CHECK;
         self.connection.progress_handler(10_000, Some(move || Instant::now() > until))?;
         let found: Result<String, _> =
-            self.connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0));
+            self.connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0));
         self.connection.progress_handler(0, None::<fn() -> bool>)?;
         match found {
             Ok(text) if text == "ok" => Ok(()),

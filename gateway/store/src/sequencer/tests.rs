@@ -1,0 +1,207 @@
+//! The sequencer's answers and its crash paths, under thousands of schedules.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use opgate_core::{
+    Accept, Command, DedupeKey, ErrorKind, Expects, Face, Kind, Operation, OperationId, Origin,
+    Parent, Payload, Routed, Seq, Submission, Tenant, Timestamp,
+};
+use opgate_telemetry::Metrics;
+use shuttle::sync::mpsc;
+use shuttle::thread;
+use tokio::sync::{broadcast, watch};
+
+use super::*;
+use crate::journal::Expired;
+
+type Disk = Arc<Mutex<HashMap<OperationId, Operation>>>;
+
+/// A journal that fails when told to, and checks that nothing shows before it is durable.
+struct Unreliable {
+    disk: Disk,
+    shared: Arc<Shared>,
+    /// What the nth batch fails with.
+    failures: HashMap<usize, fn() -> JournalError>,
+    batches: usize,
+}
+
+fn sqlite(code: i32) -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None)
+}
+
+fn full() -> JournalError {
+    JournalError::Full(sqlite(rusqlite::ffi::SQLITE_FULL))
+}
+
+fn io() -> JournalError {
+    JournalError::Failed(sqlite(rusqlite::ffi::SQLITE_IOERR))
+}
+
+impl Journal for Unreliable {
+    fn append(&mut self, batch: &[Write<'_>], _: Summary) -> Result<u64, JournalError> {
+        self.batches += 1;
+        thread::yield_now();
+        if let Some(failure) = self.failures.get(&self.batches) {
+            return Err(failure());
+        }
+        for write in batch {
+            if let Write::Insert { operation, .. } | Write::Update { operation, .. } = write {
+                let shown = self.shared.view.get(operation.id);
+                assert!(
+                    shown.is_none_or(|shown| shown.version < operation.version),
+                    "shown before it was durable"
+                );
+                let mut disk = self.disk.lock().unwrap_or_else(PoisonError::into_inner);
+                disk.insert(operation.id, (*operation).clone());
+            }
+        }
+        thread::yield_now();
+        Ok(0)
+    }
+
+    fn read(&mut self, id: OperationId) -> Result<Option<Operation>, JournalError> {
+        Ok(self.disk.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned())
+    }
+
+    fn holder(&mut self, _: DedupeKey) -> Result<Option<OperationId>, JournalError> {
+        Ok(None)
+    }
+
+    fn expired(&mut self, _: Timestamp, _: usize) -> Result<Vec<Expired>, JournalError> {
+        Ok(Vec::new())
+    }
+
+    fn size(&self) -> (u64, u64) {
+        (0, 0)
+    }
+
+    fn shrink(&mut self) {}
+}
+
+struct Channel(mpsc::Receiver<Request>);
+
+impl Queue for Channel {
+    fn next(&mut self) -> Option<Request> {
+        self.0.recv().ok()
+    }
+
+    fn ready(&mut self) -> Option<Request> {
+        self.0.try_recv().ok()
+    }
+}
+
+fn accept() -> Command {
+    let name = |text: &str| text.into();
+    Command::Accept(Box::new(Accept {
+        parent: Parent::root(),
+        kind: Kind::new("test", "run").unwrap(),
+        origin: Origin {
+            face: Face::Grpc,
+            endpoint: name("test"),
+            principal: name("anonymous"),
+            request_id: None,
+        },
+        routed: Routed { route: name("r"), backend: name("b"), native_ref: bytes::Bytes::new() },
+        expects: Expects::default(),
+        input: Payload::json("{}"),
+        deadline: None,
+        retention: std::time::Duration::from_mins(1),
+        links_in: Vec::new(),
+        callbacks: Vec::new(),
+        headers: Vec::new(),
+        trace: None,
+        dedupe: None,
+        outcome: None,
+    }))
+}
+
+/// Three clients start two operations each and ask for their cancellation, while batches fail as
+/// told. Whatever happens, everybody is answered, and what was acknowledged is on disk.
+fn clients_and_failures(failures: &[(usize, fn() -> JournalError)]) {
+    let shared = Arc::new(Shared {
+        view: View::new(Seq(1)),
+        wakers: Arc::new(Wakers::new()),
+        feed: broadcast::channel(64).0,
+        health: watch::channel(Health::default()).0,
+        last_beat: AtomicU64::new(0),
+        began: Instant::now(),
+    });
+    let disk = Disk::default();
+    let journal = Unreliable {
+        disk: Arc::clone(&disk),
+        shared: Arc::clone(&shared),
+        failures: failures.iter().copied().collect(),
+        batches: 0,
+    };
+    let sequencer = Sequencer::new(
+        journal,
+        Arc::clone(&shared),
+        Bounds { resident: 1000, body_bytes: 1 << 20, live: 1000 },
+        Clock::System,
+        Durability::Fsync,
+        Metrics::register(&[]),
+        Box::new(|_| Ok(())),
+        Summary::default(),
+        1,
+    );
+    let (queue, requests) = mpsc::channel();
+    let thread = thread::spawn(move || sequencer.run(&mut Channel(requests)));
+    let clients: Vec<_> = (0..3_u128)
+        .map(|client| {
+            let queue = queue.clone();
+            thread::spawn(move || {
+                let mut acknowledged = Vec::new();
+                for n in 0..2 {
+                    let target = OperationId::from_bits(client * 2 + n);
+                    let cancel = Command::Cancel { by: "a".into(), reason: "b".into() };
+                    for command in [accept(), cancel] {
+                        let tenant = Tenant::anonymous();
+                        let submission = Submission { tenant, target, expect: None, command };
+                        let (reply, answer) = mpsc::channel();
+                        let reply = Box::new(move |result| reply.send(result).unwrap());
+                        queue.send(Request::Submit(submission, reply)).unwrap();
+                        match answer.recv().expect("everybody is answered") {
+                            Ok(receipt) => acknowledged.push(receipt.snapshot),
+                            Err(error) => assert!(
+                                matches!(error.kind, ErrorKind::Unavailable | ErrorKind::NotFound),
+                                "{error:?}"
+                            ),
+                        }
+                    }
+                }
+                acknowledged
+            })
+        })
+        .collect();
+    let acknowledged: Vec<_> =
+        clients.into_iter().flat_map(|client| client.join().unwrap()).collect();
+    queue.send(Request::Close).unwrap();
+    thread.join().unwrap();
+    let disk = disk.lock().unwrap_or_else(PoisonError::into_inner);
+    for snapshot in &acknowledged {
+        let stored = disk.get(&snapshot.id).expect("what was acknowledged is on disk");
+        assert!(stored.version >= snapshot.version);
+        let shown = shared.view.get(snapshot.id).expect("and is shown");
+        assert_eq!(shown.version, stored.version);
+    }
+    let listed: HashSet<_> =
+        shared.view.below(scopes::ALL, Seq(u64::MAX)).map(|(_, id)| id).collect();
+    assert_eq!(listed, disk.keys().copied().collect(), "listed is what is on disk");
+}
+
+#[test]
+fn everybody_is_answered_and_what_was_acknowledged_is_durable() {
+    shuttle::check_random(|| clients_and_failures(&[]), 1000);
+}
+
+#[test]
+fn a_full_disk_refuses_its_batch_and_later_ones_go_on() {
+    shuttle::check_random(|| clients_and_failures(&[(1, full), (3, full)]), 1000);
+}
+
+#[test]
+fn after_a_failed_sync_nothing_is_acknowledged_any_more() {
+    shuttle::check_random(|| clients_and_failures(&[(2, io)]), 1000);
+}
