@@ -5,23 +5,26 @@
 //! and no answer leaves before its batch is on disk. Many commands share one sync: while one batch
 //! is being written, the next one gathers in the queue.
 
-use std::collections::{HashMap, VecDeque};
+mod batch;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use opgate_core::machine::{self, Decision};
 use opgate_core::{
-    Change, Command, DedupeKey, Error, ErrorKind, Event, Face, Operation, OperationId, Outcome,
-    Retry, Seq, State, Submission, Timestamp, Version,
+    Command, DedupeKey, Error, ErrorKind, Operation, OperationId, Outcome, Retry, Seq, State,
+    Submission, Version,
 };
-use opgate_telemetry::{
-    JournalFault, Metrics, Outcome as OutcomeLabel, Protocol, Removal, State as StateLabel,
-};
+use opgate_telemetry::{JournalFault, Metrics, Removal, State as StateLabel};
 use tokio::sync::{broadcast, watch};
 
+use self::batch::{Batch, Touched};
 use crate::feed::Changed;
-use crate::journal::{Journal, JournalError, Summary, Write};
+use crate::journal::{Journal, JournalError, Summary};
 use crate::scopes::{self, ScopeId};
 use crate::snapshot::Snapshot;
 use crate::view::View;
@@ -103,78 +106,6 @@ pub(crate) struct Sequencer<J> {
     broken: Option<String>,
 }
 
-/// A batch in the making.
-struct Batch {
-    now: Timestamp,
-    summary: Summary,
-    next_scope: ScopeId,
-    /// The newest state of every operation this batch changes, in order of first change.
-    order: Vec<OperationId>,
-    changed: HashMap<OperationId, Touched>,
-    scopes: Vec<(ScopeId, opgate_core::Tenant, opgate_core::Parent)>,
-    keys: HashMap<DedupeKey, OperationId>,
-    forgotten_keys: Vec<Seq>,
-    purged: Vec<(Seq, OperationId)>,
-    replies: Vec<(Reply, Result<Receipt, Error>)>,
-    finished: Vec<(OutcomeLabel, f64)>,
-    accepted: Vec<Protocol>,
-    deleted: u64,
-}
-
-impl Batch {
-    /// Applies events as the next change.
-    fn apply(
-        &mut self,
-        current: Option<&Snapshot>,
-        scope: ScopeId,
-        events: Vec<Event>,
-    ) -> Result<Arc<Snapshot>, Error> {
-        let seq = Seq(self.summary.last.0 + 1);
-        self.deleted += u64::from(matches!(events[..], [Event::Removed { .. }]));
-        let change = Change { seq, at: self.now, events };
-        let before = current.map(|snapshot| &**snapshot);
-        let state = before.map(|operation| operation.state);
-        let had_output = before.is_some_and(Operation::is_done);
-        let operation = machine::apply(before.cloned(), &change)
-            .ok_or_else(|| Error::new(ErrorKind::Internal, "a change of nothing"))?;
-        self.summary.last = seq;
-        if let Some(state) = state {
-            let count = &mut self.summary.counts[state as usize];
-            *count = count.saturating_sub(1);
-        }
-        self.summary.counts[operation.state as usize] += 1;
-        if let (Some(outcome), false) = (&operation.outcome, had_output) {
-            let ran = operation.times.updated.since(operation.times.accepted);
-            self.finished.push((outcome_label(outcome), ran.as_secs_f64()));
-        }
-        let id = operation.id;
-        if let (None, Some(dedupe)) = (state, &operation.dedupe) {
-            self.keys.insert(dedupe.key, id);
-        }
-        let ended_now = operation.is_done() && !had_output;
-        let snapshot = Arc::new(Snapshot::new(operation));
-        let entry = self.changed.entry(id).or_insert_with(|| {
-            self.order.push(id);
-            Touched {
-                snapshot: Arc::clone(&snapshot),
-                scope,
-                inserted: state.is_none(),
-                with_output: false,
-            }
-        });
-        entry.snapshot = Arc::clone(&snapshot);
-        entry.with_output |= ended_now;
-        Ok(snapshot)
-    }
-}
-
-struct Touched {
-    snapshot: Arc<Snapshot>,
-    scope: ScopeId,
-    inserted: bool,
-    with_output: bool,
-}
-
 impl<J: Journal> Sequencer<J> {
     #[expect(
         clippy::too_many_arguments,
@@ -251,21 +182,7 @@ impl<J: Journal> Sequencer<J> {
     }
 
     fn batch(&self) -> Batch {
-        Batch {
-            now: self.clock.now(),
-            summary: self.summary,
-            next_scope: self.next_scope,
-            order: Vec::new(),
-            changed: HashMap::new(),
-            scopes: Vec::new(),
-            keys: HashMap::new(),
-            forgotten_keys: Vec::new(),
-            purged: Vec::new(),
-            replies: Vec::new(),
-            finished: Vec::new(),
-            accepted: Vec::new(),
-            deleted: 0,
-        }
+        Batch::new(self.clock.now(), self.summary, self.next_scope)
     }
 
     /// Decides one command into the batch.
@@ -326,7 +243,7 @@ impl<J: Journal> Sequencer<J> {
                 let current = current.as_ref().map(|(snapshot, _)| &**snapshot);
                 let snapshot = batch.apply(current, scope, events)?;
                 if is_accept {
-                    batch.accepted.push(protocol(snapshot.origin.face));
+                    batch.count_accepted(snapshot.origin.face);
                 }
                 Ok(self.receipt(snapshot, false))
             }
@@ -428,27 +345,11 @@ impl<J: Journal> Sequencer<J> {
 
     /// Makes the batch durable, then shows it, then answers. Or refuses all of it. A probe is
     /// written even when there is nothing in it.
-    fn commit(&mut self, batch: Batch, probe: bool) {
-        let Batch { summary, next_scope, order, mut changed, scopes, replies, .. } = batch;
-        if probe || !order.is_empty() || !batch.purged.is_empty() {
-            let purges = batch.purged.iter().map(|(seq, _)| Write::Purge { seq: *seq });
-            let forgets = batch.forgotten_keys.iter().map(|seq| Write::ForgetKey { seq: *seq });
-            let names = scopes.iter().map(|(scope, tenant, parent)| Write::Scope {
-                scope: *scope,
-                tenant,
-                parent,
-            });
-            let puts = order.iter().filter_map(|id| changed.get(id)).map(|touched| {
-                let operation = &**touched.snapshot;
-                if touched.inserted {
-                    Write::Insert { operation, scope: touched.scope }
-                } else {
-                    Write::Update { operation, with_output: touched.with_output }
-                }
-            });
-            let log: Vec<Write<'_>> = purges.chain(forgets).chain(names).chain(puts).collect();
+    fn commit(&mut self, mut batch: Batch, probe: bool) {
+        if probe || !batch.order.is_empty() || !batch.purged.is_empty() {
+            let log = batch.writes();
             let began = Instant::now();
-            let appended = self.journal.append(&log, summary);
+            let appended = self.journal.append(&log, batch.summary);
             self.metrics.journal.fsync_duration.record(began.elapsed());
             #[expect(clippy::cast_precision_loss, reason = "at most a few thousand")]
             self.metrics.journal.batch_records.record(log.len() as f64);
@@ -457,31 +358,31 @@ impl<J: Journal> Sequencer<J> {
                 Ok(bytes) => {
                     self.metrics.journal.append_bytes.increment(bytes);
                     // The batch is durable; only the mark that would tell of a later loss is behind.
-                    if let Err(error) = (self.note)(summary.last) {
+                    if let Err(error) = (self.note)(batch.summary.last) {
                         tracing::warn!(%error, "cannot note the high-water mark");
                     }
                     self.writable();
                 }
                 Err(error) => {
                     let reason = self.fail(&error);
-                    for (reply, _) in replies {
+                    for (reply, _) in batch.replies {
                         reply(Err(unavailable(&reason)));
                     }
                     return;
                 }
             }
-            self.summary = summary;
-            self.next_scope = next_scope;
+            self.summary = batch.summary;
+            self.next_scope = batch.next_scope;
         }
-        for (scope, tenant, parent) in &scopes {
+        for (scope, tenant, parent) in &batch.scopes {
             self.shared.view.scopes.insert(tenant, parent, *scope);
         }
         for (_, id) in &batch.purged {
             self.shared.view.remove(*id);
             self.metrics.bus.removed.of(Removal::Expired).increment(1);
         }
-        for id in &order {
-            if let Some(touched) = changed.remove(id) {
+        for id in &batch.order {
+            if let Some(touched) = batch.changed.remove(id) {
                 self.publish(touched);
             }
         }
@@ -494,7 +395,7 @@ impl<J: Journal> Sequencer<J> {
             self.metrics.bus.finished.of(outcome).increment(1);
             self.metrics.bus.operation_duration.of(outcome).record(seconds);
         }
-        for (reply, result) in replies {
+        for (reply, result) in batch.replies {
             reply(result);
         }
     }
@@ -661,23 +562,3 @@ fn read_error(error: JournalError) -> Error {
         }
     }
 }
-
-const fn protocol(face: Face) -> Protocol {
-    match face {
-        Face::Native => Protocol::Native,
-        Face::Grpc => Protocol::Grpc,
-        Face::Rest | Face::Oci | Face::Nexus => Protocol::Http,
-        Face::Amqp => Protocol::Amqp,
-    }
-}
-
-const fn outcome_label(outcome: &Outcome) -> OutcomeLabel {
-    match outcome {
-        Outcome::Succeeded(_) => OutcomeLabel::Succeeded,
-        Outcome::Failed(_) => OutcomeLabel::Failed,
-        Outcome::Canceled(_) => OutcomeLabel::Canceled,
-    }
-}
-
-#[cfg(test)]
-mod tests;

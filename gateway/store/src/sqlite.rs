@@ -20,7 +20,7 @@ const APPLICATION_ID: i32 = 0x6f70_6774;
 const LAYOUT: i32 = 1;
 const PAGE_BYTES: u64 = 4096;
 /// How long opening may spend on checking the file's structure, whatever its size.
-const CHECK: Duration = Duration::from_millis(500);
+const CHECK: Duration = Duration::from_millis(250);
 
 const SCHEMA: &str = "
 CREATE TABLE operations (

@@ -14,8 +14,9 @@ use shuttle::thread;
 use tokio::sync::{broadcast, watch};
 
 use super::*;
-use crate::journal::Expired;
+use crate::journal::{Expired, Write};
 
+type Failure = fn() -> JournalError;
 type Disk = Arc<Mutex<HashMap<OperationId, Operation>>>;
 
 /// A journal that fails when told to, and checks that nothing shows before it is durable.
@@ -23,7 +24,7 @@ struct Unreliable {
     disk: Disk,
     shared: Arc<Shared>,
     /// What the nth batch fails with.
-    failures: HashMap<usize, fn() -> JournalError>,
+    failures: HashMap<usize, Failure>,
     batches: usize,
 }
 
@@ -119,7 +120,7 @@ fn accept() -> Command {
 
 /// Three clients start two operations each and ask for their cancellation, while batches fail as
 /// told. Whatever happens, everybody is answered, and what was acknowledged is on disk.
-fn clients_and_failures(failures: &[(usize, fn() -> JournalError)]) {
+fn clients_and_failures(failures: &[(usize, Failure)]) {
     let shared = Arc::new(Shared {
         view: View::new(Seq(1)),
         wakers: Arc::new(Wakers::new()),
