@@ -1,0 +1,153 @@
+//! The admin listener: metrics and health for operators, apart from the traffic.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use ::http::{HeaderValue, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use opgate_telemetry::Listener;
+use tokio::time::MissedTickBehavior;
+
+use crate::body::Body;
+use crate::drain::Drain;
+use crate::exporter::Exporter;
+use crate::frontend::{Frontend, Peer, ResponseFuture};
+use crate::http::HttpListener;
+use crate::limits::HttpLimits;
+use crate::readiness::Readiness;
+
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
+const EXPOSITION: HeaderValue =
+    HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+
+/// Whether a part of the daemon that must never hang (the journal thread) still moves. Must not block.
+pub type Beat = Box<dyn Fn() -> bool + Send + Sync>;
+
+/// `/metrics`, `/livez` and `/readyz` on a port of their own.
+#[derive(Debug)]
+pub struct Admin {
+    listener: HttpListener,
+    pages: Pages,
+}
+
+impl Admin {
+    /// Binds `address` (port 0 for any).
+    pub async fn bind(
+        address: SocketAddr,
+        exporter: Exporter,
+        readiness: Readiness,
+        beat: Beat,
+    ) -> io::Result<Self> {
+        let limits = HttpLimits::admin();
+        let listener =
+            HttpListener::bind(address, Listener::Admin, limits, exporter.metrics()).await?;
+        Ok(Self { listener, pages: Pages { exporter, readiness, beat } })
+    }
+
+    /// The address bound, with the port the kernel chose.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until `drain`, which should begin after the traffic has drained: operators want to watch that. Also
+    /// does the exporter's upkeep meanwhile.
+    pub async fn serve(self, drain: Drain) {
+        let Self { listener, pages } = self;
+        let exporter = pages.exporter.clone();
+        let upkeep = async {
+            let mut ticks = tokio::time::interval(UPKEEP_INTERVAL);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                ticks.tick().await;
+                exporter.run_upkeep();
+            }
+        };
+        tokio::select! {
+            () = listener.serve(Arc::new(pages), drain) => {}
+            () = upkeep => {}
+        }
+    }
+}
+
+struct Pages {
+    exporter: Exporter,
+    readiness: Readiness,
+    beat: Beat,
+}
+
+impl fmt::Debug for Pages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pages").finish_non_exhaustive()
+    }
+}
+
+impl Frontend for Pages {
+    fn call(&self, request: Request<Incoming>, _: &Arc<Peer>) -> ResponseFuture {
+        match (request.method(), request.uri().path()) {
+            (&Method::GET, "/metrics") => self.metrics(),
+            (&Method::GET, "/livez") => answer(self.live()),
+            (&Method::GET, "/readyz") => answer(self.ready()),
+            (_, "/metrics" | "/livez" | "/readyz") => {
+                let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n");
+                response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
+                answer(response)
+            }
+            _ => answer(text(StatusCode::NOT_FOUND, "not found\n")),
+        }
+    }
+}
+
+impl Pages {
+    /// That this runs at all shows that the runtime schedules; the beat shows the rest. Never asks an upstream.
+    fn live(&self) -> Response<Body> {
+        if (self.beat)() {
+            text(StatusCode::OK, "alive\n")
+        } else {
+            text(StatusCode::SERVICE_UNAVAILABLE, "the journal thread does not move\n")
+        }
+    }
+
+    fn ready(&self) -> Response<Body> {
+        let report = self.readiness.report();
+        let status =
+            if report.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        text(status, report.to_string())
+    }
+
+    fn metrics(&self) -> ResponseFuture {
+        let exporter = self.exporter.clone();
+        exporter.metrics().gateway.ready.set_condition(self.readiness.is_ready());
+        Box::pin(async move {
+            let rendered = tokio::task::spawn_blocking(move || exporter.render()).await;
+            match rendered {
+                Ok(Ok(exposition)) => page(StatusCode::OK, EXPOSITION, exposition),
+                Ok(Err(_)) | Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "no metrics\n"),
+            }
+        })
+    }
+}
+
+fn answer(response: Response<Body>) -> ResponseFuture {
+    Box::pin(std::future::ready(response))
+}
+
+fn text(status: StatusCode, text: impl Into<bytes::Bytes>) -> Response<Body> {
+    page(status, TEXT, text)
+}
+
+fn page(
+    status: StatusCode,
+    content_type: HeaderValue,
+    content: impl Into<bytes::Bytes>,
+) -> Response<Body> {
+    let mut response = Response::new(Body::full(content));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

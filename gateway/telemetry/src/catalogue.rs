@@ -1,0 +1,249 @@
+//! Every metric of the daemon, declared once: name, kind, unit, help, labels, buckets.
+//!
+//! The list feeds the exporter (help texts, buckets), the handles of this crate, and the tests that compare it with
+//! what `/metrics` shows. Rules: names start with `opgate_` (`process_` for the process itself), counters end in
+//! `_total`, a unit stands in the name, labels are closed sets: no tenant, identifier, path or error text.
+
+/// What a metric is to Prometheus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Counts per bucket.
+    Histogram,
+}
+
+/// What a metric counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Things.
+    None,
+    /// Seconds.
+    Seconds,
+    /// Bytes.
+    Bytes,
+}
+
+/// The declaration of one metric.
+#[derive(Debug)]
+pub struct MetricSpec {
+    /// Full name, with unit and `_total` where they belong.
+    pub name: &'static str,
+    /// What it is to Prometheus.
+    pub kind: Kind,
+    /// What it counts.
+    pub unit: Unit,
+    /// One sentence for the operator.
+    pub help: &'static str,
+    /// Label names, in the order call sites give the values.
+    pub labels: &'static [&'static str],
+    /// Upper bounds of the buckets, ascending, without `+Inf`; empty unless a histogram.
+    pub buckets: &'static [f64],
+}
+
+/// Requests: a memory read takes tens of microseconds, a submit one fsync, a wait up to a minute.
+pub(crate) const REQUEST_SECONDS: &[f64] = &[
+    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.25, 1.0, 5.0, 30.0,
+    60.0,
+];
+
+/// Operations: one second to seven days.
+const OPERATION_SECONDS: &[f64] = &[
+    1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3_600.0, 14_400.0, 43_200.0, 86_400.0, 259_200.0, 604_800.0,
+];
+
+/// Disk: a fast flash fsync takes 20 us, a troubled disk seconds.
+const DISK_SECONDS: &[f64] = &[
+    0.000_02, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5,
+    2.5,
+];
+
+/// Calls to other systems.
+const BACKEND_SECONDS: &[f64] =
+    &[0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+/// Records in one durable batch.
+const BATCH_RECORDS: &[f64] =
+    &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1_024.0, 4_096.0];
+
+macro_rules! catalogue {
+    ($($constant:ident: $kind:ident $unit:ident $name:literal {$($label:literal),*} $([$buckets:ident])? $help:literal;)+) => {
+        $(
+            #[doc = $help]
+            pub const $constant: MetricSpec = MetricSpec {
+                name: $name,
+                kind: Kind::$kind,
+                unit: Unit::$unit,
+                help: $help,
+                labels: &[$($label),*],
+                buckets: { let buckets: &[f64] = &[]; $(let _ = buckets; let buckets = $buckets;)? buckets },
+            };
+        )+
+
+        /// Every metric the daemon exposes.
+        pub const CATALOGUE: &[MetricSpec] = &[$($constant),+];
+    };
+}
+
+catalogue! {
+    BUILD: Gauge None "opgate_build_info" {"version"}
+        "Always 1; the label carries the version of the running binary.";
+    READY: Gauge None "opgate_ready" {}
+        "1 when every readiness condition holds, as /readyz answers.";
+    DRAINING: Gauge None "opgate_draining" {}
+        "1 from the moment the daemon was told to stop.";
+
+    REQUESTS: Counter None "opgate_requests_total" {"protocol", "method", "code"}
+        "Requests answered or given up by their client, by google.rpc code.";
+    REQUEST_DURATION: Histogram Seconds "opgate_request_duration_seconds" {"protocol", "method"} [REQUEST_SECONDS]
+        "Time from the request head to the response head.";
+    REQUESTS_IN_FLIGHT: Gauge None "opgate_requests_in_flight" {"protocol"}
+        "Requests being worked on, waits included.";
+
+    CONNECTIONS: Gauge None "opgate_connections" {"listener"}
+        "Open connections.";
+    CONNECTIONS_REJECTED: Counter None "opgate_connections_rejected_total" {"listener"}
+        "Connections closed at once because the limit of the listener was reached.";
+    CONNECTIONS_CUT: Counter None "opgate_connections_cut_total" {"listener", "reason"}
+        "Connections the gateway ended although the peer kept them open.";
+    ACCEPT_ERRORS: Counter None "opgate_accept_errors_total" {"listener"}
+        "Failed attempts to accept a connection, mostly for want of file descriptors.";
+    PANICS: Counter None "opgate_panics_contained_total" {"place"}
+        "Panics caught before they could end the daemon; every one is a defect.";
+
+    OPERATIONS: Gauge None "opgate_operations" {"state"}
+        "Operations kept, by state.";
+    OPERATIONS_ACCEPTED: Counter None "opgate_operations_accepted_total" {"protocol"}
+        "Operations made durable, by the protocol they came in.";
+    OPERATIONS_FINISHED: Counter None "opgate_operations_finished_total" {"outcome"}
+        "Operations that reached their end.";
+    OPERATION_DURATION: Histogram Seconds "opgate_operation_duration_seconds" {"outcome"} [OPERATION_SECONDS]
+        "Time from acceptance to the end of an operation.";
+    OPERATIONS_REMOVED: Counter None "opgate_operations_removed_total" {"reason"}
+        "Operations no longer kept.";
+    TERMINALS_REFUSED: Counter None "opgate_terminals_refused_total" {}
+        "Second, different outcomes reported for an operation that had ended, and refused.";
+    WATCHERS: Gauge None "opgate_watchers" {"protocol"}
+        "Requests waiting for an operation to change.";
+    SUBMIT_DURATION: Histogram Seconds "opgate_submit_duration_seconds" {} [REQUEST_SECONDS]
+        "Time from handing a command to the bus to its durable receipt.";
+
+    JOURNAL_APPEND: Counter Bytes "opgate_journal_append_bytes_total" {}
+        "Bytes of records appended to the journal.";
+    JOURNAL_FSYNC: Histogram Seconds "opgate_journal_fsync_duration_seconds" {} [DISK_SECONDS]
+        "Time to make one batch durable.";
+    JOURNAL_BATCH: Histogram None "opgate_journal_batch_records" {} [BATCH_RECORDS]
+        "Records made durable together.";
+    JOURNAL_SIZE: Gauge Bytes "opgate_journal_size_bytes" {}
+        "Size of the journal on disk, without its write-ahead log.";
+    JOURNAL_WAL: Gauge Bytes "opgate_journal_wal_bytes" {}
+        "Size of the journal's write-ahead log.";
+    JOURNAL_ERRORS: Counter None "opgate_journal_errors_total" {"kind"}
+        "Failures of the journal; any of them deserves a look.";
+    JOURNAL_WRITABLE: Gauge None "opgate_journal_writable" {}
+        "1 while the journal takes writes.";
+
+    OPERATIONS_RESIDENT: Gauge None "opgate_operations_resident" {}
+        "Operations held in memory.";
+    OPERATIONS_RESIDENT_BYTES: Gauge Bytes "opgate_operations_resident_bytes" {}
+        "Memory charged to the operations held in memory.";
+    RECOVERY_DURATION: Gauge Seconds "opgate_recovery_duration_seconds" {}
+        "Time the last start took to read the journal back.";
+    RECOVERY_OPERATIONS: Gauge None "opgate_recovery_operations" {}
+        "Operations the last start read back.";
+
+    LEASES: Gauge None "opgate_leases" {"backend"}
+        "Operations a backend is carrying out.";
+    LEASES_LOST: Counter None "opgate_leases_lost_total" {"backend"}
+        "Leases that ran out before their holder reported.";
+    BACKEND_REQUESTS: Counter None "opgate_backend_requests_total" {"backend", "code"}
+        "Calls to a backend, by google.rpc code.";
+    BACKEND_REQUEST_DURATION: Histogram Seconds "opgate_backend_request_duration_seconds" {"backend"} [BACKEND_SECONDS]
+        "Time a call to a backend took.";
+
+    PROCESS_CPU: Counter Seconds "process_cpu_seconds_total" {}
+        "User and system CPU time spent.";
+    PROCESS_RESIDENT: Gauge Bytes "process_resident_memory_bytes" {}
+        "Resident memory size.";
+    PROCESS_VIRTUAL: Gauge Bytes "process_virtual_memory_bytes" {}
+        "Virtual memory size.";
+    PROCESS_OPEN_FDS: Gauge None "process_open_fds" {}
+        "Open file descriptors.";
+    PROCESS_MAX_FDS: Gauge None "process_max_fds" {}
+        "File descriptors the process may open.";
+    PROCESS_THREADS: Gauge None "process_threads" {}
+        "Operating system threads.";
+    PROCESS_START: Gauge Seconds "process_start_time_seconds" {}
+        "Start of the process since the Unix epoch.";
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    /// The rules of `promtool check metrics`, and ours.
+    #[test]
+    fn names_follow_the_rules() {
+        let mut seen = HashSet::new();
+        for spec in CATALOGUE {
+            let name = spec.name;
+            assert!(seen.insert(name), "{name} is declared twice");
+            assert!(name.starts_with("opgate_") || name.starts_with("process_"), "{name}: prefix");
+            assert!(
+                name.bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'),
+                "{name}: only a-z, 0-9 and _"
+            );
+            assert_eq!(
+                name.ends_with("_total"),
+                spec.kind == Kind::Counter,
+                "{name}: _total is for counters"
+            );
+            let bare = name.trim_end_matches("_total");
+            for suffix in ["_count", "_sum", "_bucket"] {
+                assert!(!bare.ends_with(suffix), "{name}: {suffix} belongs to histograms");
+            }
+            for word in name.split('_') {
+                assert!(
+                    ![
+                        "counter",
+                        "gauge",
+                        "histogram",
+                        "summary",
+                        "ms",
+                        "milliseconds",
+                        "kb",
+                        "secs"
+                    ]
+                    .contains(&word),
+                    "{name}: {word}"
+                );
+            }
+            match spec.unit {
+                Unit::Seconds => assert!(bare.ends_with("_seconds"), "{name}: seconds"),
+                Unit::Bytes => assert!(bare.ends_with("_bytes"), "{name}: bytes"),
+                Unit::None => assert!(
+                    !bare.ends_with("_seconds") && !bare.ends_with("_bytes"),
+                    "{name}: unit"
+                ),
+            }
+            assert!(spec.help.ends_with('.') && spec.help.len() > 10, "{name}: help");
+            assert!(
+                !spec.labels.contains(&"le") && !spec.labels.contains(&"quantile"),
+                "{name}: reserved label"
+            );
+        }
+    }
+
+    #[test]
+    fn histograms_and_only_they_have_ascending_buckets() {
+        for spec in CATALOGUE {
+            assert_eq!(!spec.buckets.is_empty(), spec.kind == Kind::Histogram, "{}", spec.name);
+            assert!(spec.buckets.is_sorted_by(|lower, upper| lower < upper), "{}", spec.name);
+        }
+    }
+}

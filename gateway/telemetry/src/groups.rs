@@ -1,0 +1,212 @@
+//! The handles, one plain struct for each part of the daemon.
+
+use crate::catalogue as spec;
+use crate::handle::{Counter, Family, Gauge, Histogram, counter, gauge, histogram};
+use crate::label::{
+    Code, Cut, JournalFault, Label, Listener, Outcome, Place, Protocol, Removal, State,
+};
+
+/// The daemon as a whole.
+#[derive(Debug)]
+pub struct GatewayMetrics {
+    /// `opgate_ready`.
+    pub ready: Gauge,
+    /// `opgate_draining`.
+    pub draining: Gauge,
+}
+
+impl GatewayMetrics {
+    pub(crate) fn register() -> Self {
+        // Every crate of the workspace carries the version of the binary.
+        gauge(&spec::BUILD, &[env!("CARGO_PKG_VERSION")]).set(1);
+        Self { ready: gauge(&spec::READY, &[]), draining: gauge(&spec::DRAINING, &[]) }
+    }
+}
+
+/// Sockets and connections.
+#[derive(Debug)]
+pub struct EdgeMetrics {
+    /// `opgate_connections`.
+    pub connections: Family<Listener, Gauge>,
+    /// `opgate_connections_rejected_total`.
+    pub rejected: Family<Listener, Counter>,
+    /// `opgate_connections_cut_total`.
+    pub cut: Family<Listener, Family<Cut, Counter>>,
+    /// `opgate_accept_errors_total`.
+    pub accept_errors: Family<Listener, Counter>,
+    /// `opgate_panics_contained_total`.
+    pub panics: Family<Place, Counter>,
+}
+
+impl EdgeMetrics {
+    pub(crate) fn register() -> Self {
+        Self {
+            connections: Family::new(|listener: Listener| {
+                gauge(&spec::CONNECTIONS, &[listener.text()])
+            }),
+            rejected: Family::new(|listener: Listener| {
+                counter(&spec::CONNECTIONS_REJECTED, &[listener.text()])
+            }),
+            cut: Family::new(|listener: Listener| {
+                Family::new(|cut: Cut| {
+                    counter(&spec::CONNECTIONS_CUT, &[listener.text(), cut.text()])
+                })
+            }),
+            accept_errors: Family::new(|listener: Listener| {
+                counter(&spec::ACCEPT_ERRORS, &[listener.text()])
+            }),
+            panics: Family::new(|place: Place| counter(&spec::PANICS, &[place.text()])),
+        }
+    }
+}
+
+/// Operations as the bus sees them.
+#[derive(Debug)]
+pub struct BusMetrics {
+    /// `opgate_operations`.
+    pub operations: Family<State, Gauge>,
+    /// `opgate_operations_accepted_total`.
+    pub accepted: Family<Protocol, Counter>,
+    /// `opgate_operations_finished_total`.
+    pub finished: Family<Outcome, Counter>,
+    /// `opgate_operation_duration_seconds`.
+    pub operation_duration: Family<Outcome, Histogram>,
+    /// `opgate_operations_removed_total`.
+    pub removed: Family<Removal, Counter>,
+    /// `opgate_terminals_refused_total`.
+    pub terminals_refused: Counter,
+    /// `opgate_watchers`.
+    pub watchers: Family<Protocol, Gauge>,
+    /// `opgate_submit_duration_seconds`.
+    pub submit_duration: Histogram,
+}
+
+impl BusMetrics {
+    pub(crate) fn register() -> Self {
+        Self {
+            operations: Family::new(|state: State| gauge(&spec::OPERATIONS, &[state.text()])),
+            accepted: Family::new(|protocol: Protocol| {
+                counter(&spec::OPERATIONS_ACCEPTED, &[protocol.text()])
+            }),
+            finished: Family::new(|outcome: Outcome| {
+                counter(&spec::OPERATIONS_FINISHED, &[outcome.text()])
+            }),
+            operation_duration: Family::new(|outcome: Outcome| {
+                histogram(&spec::OPERATION_DURATION, &[outcome.text()])
+            }),
+            removed: Family::new(|reason: Removal| {
+                counter(&spec::OPERATIONS_REMOVED, &[reason.text()])
+            }),
+            terminals_refused: counter(&spec::TERMINALS_REFUSED, &[]),
+            watchers: Family::new(|protocol: Protocol| gauge(&spec::WATCHERS, &[protocol.text()])),
+            submit_duration: histogram(&spec::SUBMIT_DURATION, &[]),
+        }
+    }
+}
+
+/// The durable log.
+#[derive(Debug)]
+pub struct JournalMetrics {
+    /// `opgate_journal_append_bytes_total`.
+    pub append_bytes: Counter,
+    /// `opgate_journal_fsync_duration_seconds`.
+    pub fsync_duration: Histogram,
+    /// `opgate_journal_batch_records`.
+    pub batch_records: Histogram,
+    /// `opgate_journal_size_bytes`.
+    pub size_bytes: Gauge,
+    /// `opgate_journal_wal_bytes`.
+    pub wal_bytes: Gauge,
+    /// `opgate_journal_errors_total`.
+    pub errors: Family<JournalFault, Counter>,
+    /// `opgate_journal_writable`.
+    pub writable: Gauge,
+}
+
+impl JournalMetrics {
+    pub(crate) fn register() -> Self {
+        Self {
+            append_bytes: counter(&spec::JOURNAL_APPEND, &[]),
+            fsync_duration: histogram(&spec::JOURNAL_FSYNC, &[]),
+            batch_records: histogram(&spec::JOURNAL_BATCH, &[]),
+            size_bytes: gauge(&spec::JOURNAL_SIZE, &[]),
+            wal_bytes: gauge(&spec::JOURNAL_WAL, &[]),
+            errors: Family::new(|fault: JournalFault| {
+                counter(&spec::JOURNAL_ERRORS, &[fault.text()])
+            }),
+            writable: gauge(&spec::JOURNAL_WRITABLE, &[]),
+        }
+    }
+}
+
+/// What is held in memory, and the recovery that filled it.
+#[derive(Debug)]
+pub struct StoreMetrics {
+    /// `opgate_operations_resident`.
+    pub resident: Gauge,
+    /// `opgate_operations_resident_bytes`.
+    pub resident_bytes: Gauge,
+    /// `opgate_recovery_duration_seconds`.
+    pub recovery_duration: Gauge,
+    /// `opgate_recovery_operations`.
+    pub recovered: Gauge,
+}
+
+impl StoreMetrics {
+    pub(crate) fn register() -> Self {
+        Self {
+            resident: gauge(&spec::OPERATIONS_RESIDENT, &[]),
+            resident_bytes: gauge(&spec::OPERATIONS_RESIDENT_BYTES, &[]),
+            recovery_duration: gauge(&spec::RECOVERY_DURATION, &[]),
+            recovered: gauge(&spec::RECOVERY_OPERATIONS, &[]),
+        }
+    }
+}
+
+/// Leases and calls to backends.
+#[derive(Debug)]
+pub struct DispatchMetrics {
+    backends: Box<[(Box<str>, BackendMetrics)]>,
+}
+
+impl DispatchMetrics {
+    pub(crate) fn register(backends: &[&str]) -> Self {
+        Self {
+            backends: backends
+                .iter()
+                .map(|&name| (name.into(), BackendMetrics::register(name)))
+                .collect(),
+        }
+    }
+
+    /// The handles of one configured backend. Searches the list: for wiring, not for each call.
+    pub fn backend(&self, name: &str) -> Option<&BackendMetrics> {
+        self.backends.iter().find(|(known, _)| &**known == name).map(|(_, handles)| handles)
+    }
+}
+
+/// One backend.
+#[derive(Debug)]
+pub struct BackendMetrics {
+    /// `opgate_leases`.
+    pub leases: Gauge,
+    /// `opgate_leases_lost_total`.
+    pub leases_lost: Counter,
+    /// `opgate_backend_requests_total`.
+    pub requests: Family<Code, Counter>,
+    /// `opgate_backend_request_duration_seconds`.
+    pub request_duration: Histogram,
+}
+
+impl BackendMetrics {
+    fn register(name: &str) -> Self {
+        Self {
+            leases: gauge(&spec::LEASES, &[name]),
+            leases_lost: counter(&spec::LEASES_LOST, &[name]),
+            requests: Family::new(|code: Code| {
+                counter(&spec::BACKEND_REQUESTS, &[name, code.text()])
+            }),
+            request_duration: histogram(&spec::BACKEND_REQUEST_DURATION, &[name]),
+        }
+    }
+}

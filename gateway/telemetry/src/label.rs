@@ -1,0 +1,233 @@
+//! The values labels may take: closed sets, so the number of series is known before the first request.
+
+/// A closed set of label values.
+pub trait Label: Copy + 'static {
+    /// Every value, in the order of [`Label::index`].
+    const ALL: &'static [Self];
+    /// The value as it stands in the exposition.
+    fn text(self) -> &'static str;
+    /// Position in [`Label::ALL`].
+    fn index(self) -> usize;
+}
+
+macro_rules! label {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident => $text:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name { $($(#[$variant_doc])* $variant,)+ }
+
+        impl $name {
+            /// How many values there are.
+            pub const COUNT: usize = <Self as Label>::ALL.len();
+        }
+
+        impl Label for $name {
+            const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            fn text(self) -> &'static str {
+                match self { $(Self::$variant => $text,)+ }
+            }
+
+            fn index(self) -> usize {
+                self as usize
+            }
+        }
+    };
+}
+
+label! {
+    /// The language a request was made in.
+    Protocol {
+        /// gRPC on the `http` listener.
+        Grpc => "grpc",
+        /// REST on the `http` listener, whatever the dialect.
+        Http => "http",
+        /// AMQP 1.0.
+        Amqp => "amqp",
+        /// opgate's own API.
+        Native => "native",
+    }
+}
+
+label! {
+    /// What a request asked for, in opgate's words.
+    Method {
+        /// Start an operation.
+        Start => "start",
+        /// Read one operation.
+        Get => "get",
+        /// Read a page of operations.
+        List => "list",
+        /// Wait for an operation to end or change.
+        Wait => "wait",
+        /// Ask for cancellation.
+        Cancel => "cancel",
+        /// Forget a finished operation.
+        Delete => "delete",
+        /// Follow changes as a stream.
+        Watch => "watch",
+        /// Health, reflection, and what matched no method.
+        Other => "other",
+    }
+}
+
+label! {
+    /// How a request ended: the names of google.rpc.Code, in the order of their numbers.
+    Code {
+        /// 0.
+        Ok => "OK",
+        /// 1; also a request whose client went away.
+        Cancelled => "CANCELLED",
+        /// 2.
+        Unknown => "UNKNOWN",
+        /// 3.
+        InvalidArgument => "INVALID_ARGUMENT",
+        /// 4.
+        DeadlineExceeded => "DEADLINE_EXCEEDED",
+        /// 5.
+        NotFound => "NOT_FOUND",
+        /// 6.
+        AlreadyExists => "ALREADY_EXISTS",
+        /// 7.
+        PermissionDenied => "PERMISSION_DENIED",
+        /// 8.
+        ResourceExhausted => "RESOURCE_EXHAUSTED",
+        /// 9.
+        FailedPrecondition => "FAILED_PRECONDITION",
+        /// 10.
+        Aborted => "ABORTED",
+        /// 11.
+        OutOfRange => "OUT_OF_RANGE",
+        /// 12.
+        Unimplemented => "UNIMPLEMENTED",
+        /// 13.
+        Internal => "INTERNAL",
+        /// 14.
+        Unavailable => "UNAVAILABLE",
+        /// 15.
+        DataLoss => "DATA_LOSS",
+        /// 16.
+        Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+impl Code {
+    /// The code with this google.rpc number; a number outside the set is [`Code::Unknown`], as gRPC reads it.
+    pub fn from_number(number: i32) -> Self {
+        usize::try_from(number)
+            .ok()
+            .and_then(|number| Self::ALL.get(number))
+            .copied()
+            .unwrap_or(Self::Unknown)
+    }
+}
+
+label! {
+    /// A listening socket of the daemon.
+    Listener {
+        /// gRPC, REST and Nexus.
+        Http => "http",
+        /// AMQP 1.0.
+        Amqp => "amqp",
+        /// Metrics and health.
+        Admin => "admin",
+    }
+}
+
+label! {
+    /// Why the gateway ended a connection the peer wanted to keep.
+    Cut {
+        /// No first request line or preface in time.
+        Silent => "silent",
+        /// The peer stopped reading what it had asked for.
+        Stalled => "stalled",
+        /// Still open when the drain ran out of time.
+        Drain => "drain",
+    }
+}
+
+label! {
+    /// How far a contained panic reached.
+    Place {
+        /// One request; its connection went on.
+        Request => "request",
+        /// One connection.
+        Connection => "connection",
+    }
+}
+
+label! {
+    /// State of an operation.
+    State {
+        /// Durable, not started yet.
+        Accepted => "accepted",
+        /// Handed to a backend.
+        Running => "running",
+        /// Ended well.
+        Succeeded => "succeeded",
+        /// Ended with a failure.
+        Failed => "failed",
+        /// Ended by cancellation.
+        Canceled => "canceled",
+    }
+}
+
+label! {
+    /// How an operation ended.
+    Outcome {
+        /// With a result.
+        Succeeded => "succeeded",
+        /// With a failure.
+        Failed => "failed",
+        /// By cancellation.
+        Canceled => "canceled",
+    }
+}
+
+label! {
+    /// Why an operation is no longer kept.
+    Removal {
+        /// A client asked for it.
+        Deleted => "deleted",
+        /// Its retention was over.
+        Expired => "expired",
+    }
+}
+
+label! {
+    /// What went wrong in the journal.
+    JournalFault {
+        /// The disk refused a read or a write.
+        Io => "io",
+        /// No space left.
+        Full => "full",
+        /// A record that does not check.
+        Corrupt => "corrupt",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_keep_their_numbers() {
+        assert_eq!(Code::COUNT, 17);
+        assert_eq!(Code::from_number(0), Code::Ok);
+        assert_eq!(Code::from_number(5), Code::NotFound);
+        assert_eq!(Code::from_number(14), Code::Unavailable);
+        assert_eq!(Code::from_number(16), Code::Unauthenticated);
+        assert_eq!(Code::from_number(17), Code::Unknown);
+        assert_eq!(Code::from_number(-1), Code::Unknown);
+    }
+
+    #[test]
+    fn an_index_is_the_position_in_all() {
+        for (position, code) in Code::ALL.iter().enumerate() {
+            assert_eq!(code.index(), position);
+        }
+        for (position, method) in Method::ALL.iter().enumerate() {
+            assert_eq!(method.index(), position);
+        }
+    }
+}
