@@ -1,1 +1,179 @@
+//! The operations gateway as a library: the only place that knows every part.
+//!
+//! Entry point: [`Gateway::start`], with [`settings::Settings`].
 
+mod faces;
+mod plan;
+mod running;
+pub mod settings;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use opgate_bus::Bus;
+use opgate_edge::{Admin, Drain, Exporter, HttpListener, Readiness};
+use opgate_longrunning::Longrunning;
+use opgate_store::{Clock, OpenError, Store};
+use opgate_telemetry::{Listener, Metrics};
+use tracing::{info, warn};
+
+pub use running::{Addresses, Running};
+
+use faces::Faces;
+use plan::Plan;
+use running::Serving;
+use settings::Settings;
+
+/// Longest time the journal thread may go without a sign of life before `/livez` says so. A sync of
+/// a struggling disk takes seconds, and ending the daemon would not make it faster.
+const BEAT: Duration = Duration::from_secs(30);
+
+/// The gateway could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The settings do not fit one another or the types they name: one line for each problem.
+    #[error("{0}")]
+    Configuration(String),
+    /// The data directory cannot be made or used, or another process uses it.
+    #[error(transparent)]
+    Directory(OpenError),
+    /// The journal is damaged, or cannot be read or written.
+    #[error(transparent)]
+    Journal(OpenError),
+    /// A listener could not be bound.
+    #[error("cannot listen on {address}, from {listener}.listen: {source}")]
+    Listen {
+        /// The section of the listener.
+        listener: &'static str,
+        /// Its address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// A defect of opgate.
+    #[error("{0}")]
+    Internal(String),
+}
+
+/// The daemon's parts, put together.
+#[derive(Clone, Copy, Debug)]
+pub struct Gateway;
+
+impl Gateway {
+    /// Checks what can be checked without opening or binding anything: routes against backends and
+    /// protobuf types.
+    ///
+    /// # Errors
+    /// [`StartError::Configuration`] with every problem.
+    pub fn check(settings: &Settings) -> Result<(), StartError> {
+        Plan::new(settings).map(drop)
+    }
+
+    /// Opens the journal, takes up what has not ended, binds the listeners and serves. On return
+    /// every address is bound and the gateway is ready.
+    ///
+    /// # Errors
+    /// Whatever keeps it from that. Nothing stays open then.
+    pub async fn start(settings: Settings) -> Result<Running, StartError> {
+        let plan = Plan::new(&settings)?;
+        let backends: Vec<&str> = settings.backends.keys().map(String::as_str).collect();
+        let exporter =
+            Exporter::new(&backends).map_err(|error| StartError::Internal(error.to_string()))?;
+        let metrics = exporter.metrics();
+
+        let readiness = Readiness::new();
+        let journal = readiness.condition("journal", "opening");
+        let listeners = readiness.condition("listeners", "not bound");
+        let traffic = readiness.condition("traffic", "starting");
+
+        let store = open(&settings, &metrics).await?;
+        let (http, admin) = match bind(&settings, exporter, &readiness, &store).await {
+            Ok(bound) => bound,
+            Err(problem) => {
+                store.close().await;
+                return Err(problem);
+            }
+        };
+        let addresses = Addresses { http: http.1, admin: admin.1 };
+        for address in [addresses.http, addresses.admin] {
+            if !address.ip().to_canonical().is_loopback() {
+                warn!(%address, "listening without TLS beyond this machine, as configured");
+            }
+        }
+        listeners.holds();
+
+        let bus = Bus::open(store.clone(), plan.router, settings.bus(), Arc::clone(&metrics));
+        let (trigger, drain) = Drain::new();
+        let face = Longrunning::new(
+            &plan.grpc,
+            bus.clone(),
+            readiness,
+            drain.clone(),
+            Arc::clone(&metrics),
+        );
+        let grpc = match face {
+            Ok(face) => Arc::new(face),
+            Err(problems) => {
+                bus.drain().await;
+                return Err(StartError::Configuration(problems.join("\n")));
+            }
+        };
+        let http = Serving::new(trigger, http.0.serve(Arc::new(Faces { grpc }), drain));
+        let (trigger, drain) = Drain::new();
+        let admin = Serving::new(trigger, admin.0.serve(drain));
+        let limits = settings.drain;
+        let upkeep = running::upkeep(store, journal);
+        traffic.holds();
+        Ok(Running { addresses, limits, bus, metrics, traffic, http, admin, upkeep })
+    }
+}
+
+/// Binds both listeners. Nobody is answered yet.
+async fn bind(
+    settings: &Settings,
+    exporter: Exporter,
+    readiness: &Readiness,
+    store: &Store,
+) -> Result<((HttpListener, SocketAddr), (Admin, SocketAddr)), StartError> {
+    let refused =
+        |listener, address| move |source| StartError::Listen { listener, address, source };
+    let address = settings.http.listen;
+    let metrics = exporter.metrics();
+    let http = HttpListener::bind(address, Listener::Http, settings.http.limits(), metrics)
+        .await
+        .and_then(|http| http.local_addr().map(|bound| (http, bound)))
+        .map_err(refused("http", address))?;
+    let address = settings.admin.listen;
+    let store = store.clone();
+    let beat = Box::new(move || store.beats_within(BEAT));
+    let admin = Admin::bind(address, exporter, readiness.clone(), beat)
+        .await
+        .and_then(|admin| admin.local_addr().map(|bound| (admin, bound)))
+        .map_err(refused("admin", address))?;
+    Ok((http, admin))
+}
+
+/// Opens the store, on a thread that may block.
+async fn open(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Store, StartError> {
+    let (options, metrics) = (settings.store(), Arc::clone(metrics));
+    let opened =
+        tokio::task::spawn_blocking(move || Store::open(&options, Clock::System, &metrics)).await;
+    let (store, recovery) = match opened {
+        Ok(opened) => opened.map_err(|error| match error {
+            OpenError::InUse(_) | OpenError::Directory { .. } => StartError::Directory(error),
+            OpenError::Journal { .. } | OpenError::Damaged { .. } => StartError::Journal(error),
+        })?,
+        Err(error) => return Err(StartError::Internal(error.to_string())),
+    };
+    info!(
+        dir = %settings.data.dir.display(),
+        durability = store.durability().name(),
+        live = recovery.live,
+        stored = recovery.stored,
+        took_ms = u64::try_from(recovery.took.as_millis()).unwrap_or(u64::MAX),
+        "journal open"
+    );
+    Ok(store)
+}

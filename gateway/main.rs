@@ -1,1 +1,209 @@
-fn main(){}
+//! The daemon: command line, exit codes, signals.
+
+mod cli;
+mod logging;
+mod ready;
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use opgate::settings::{Settings, Sources};
+use opgate::{Gateway, StartError};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{error, info, warn};
+
+use cli::{Cli, Command};
+use ready::ReadyFile;
+
+/// Why the daemon ended, as `sysexits.h` numbers it.
+#[derive(Clone, Copy, Debug)]
+enum Exit {
+    /// Wrong usage.
+    Usage = 64,
+    /// A defect of opgate.
+    Internal = 70,
+    /// The operating system refused something: a port, a thread.
+    Os = 71,
+    /// A file or directory cannot be made, or is somebody else's.
+    CannotCreate = 73,
+    /// Reading or writing failed, or gave what cannot be right.
+    Io = 74,
+    /// Wrong configuration: starting again does not help.
+    Config = 78,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+fn main() -> ExitCode {
+    let mut cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(refused) => {
+            // Help and version are asked for, and go to standard output.
+            let wrong = refused.use_stderr();
+            return match refused.print() {
+                Ok(()) if !wrong => ExitCode::SUCCESS,
+                Ok(()) => Exit::Usage.into(),
+                Err(_) => Exit::Io.into(),
+            };
+        }
+    };
+    match cli.command() {
+        Command::Version { json } => version(json),
+        Command::Check { print } => check(&cli.sources(), print),
+        Command::Run => run(&cli),
+    }
+}
+
+fn version(json: bool) -> ExitCode {
+    let (name, version) = (env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
+    show(&if json {
+        format!("{}\n", serde_json::json!({ "name": name, "version": version }))
+    } else {
+        format!("{name} {version}\n")
+    })
+}
+
+fn check(sources: &Sources, print: bool) -> ExitCode {
+    let (settings, effective) = match Settings::load(sources) {
+        Ok(loaded) => loaded,
+        Err(problems) => return complain(&problems),
+    };
+    match Gateway::check(&settings) {
+        Ok(()) if print => show(&effective.to_string()),
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => complain(&problem),
+    }
+}
+
+/// Writes what was asked for.
+fn show(text: &str) -> ExitCode {
+    match io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => Exit::Io.into(),
+    }
+}
+
+/// Says what is wrong with the configuration.
+fn complain(problems: &dyn std::fmt::Display) -> ExitCode {
+    match writeln!(io::stderr(), "{problems}") {
+        Ok(()) => Exit::Config.into(),
+        Err(_) => Exit::Io.into(),
+    }
+}
+
+fn run(cli: &Cli) -> ExitCode {
+    let settings = match Settings::load(&cli.sources()) {
+        Ok((settings, _)) => settings,
+        Err(problems) => {
+            logging::problems(&problems);
+            return Exit::Config.into();
+        }
+    };
+    logging::start(&settings.log);
+    let ready_file = match ReadyFile::new(cli.ready_file.as_deref()) {
+        Ok(file) => file,
+        Err(error) => {
+            error!(%error, "an old ready file cannot be removed");
+            return Exit::CannotCreate.into();
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            error!(%error, "no threads to run on");
+            return Exit::Os.into();
+        }
+    };
+    let code = runtime.block_on(serve(settings, &ready_file));
+    // Whatever still runs was given its time, or was told to end at once.
+    runtime.shutdown_background();
+    if let Err(error) = ready_file.remove() {
+        warn!(%error, "the ready file cannot be removed");
+    }
+    code
+}
+
+/// Serves until told to stop.
+async fn serve(settings: Settings, ready_file: &ReadyFile<'_>) -> ExitCode {
+    let mut signals = match Signals::listen() {
+        Ok(signals) => signals,
+        Err(error) => {
+            error!(%error, "signals cannot be handled");
+            return Exit::Os.into();
+        }
+    };
+    let started = tokio::select! {
+        started = Box::pin(Gateway::start(settings)) => started,
+        _ = signals.next() => {
+            info!("told to stop before it was ready");
+            return ExitCode::SUCCESS;
+        }
+    };
+    let running = match started {
+        Ok(running) => running,
+        Err(problem) => {
+            error!("{problem}");
+            return exit(&problem).into();
+        }
+    };
+    let addresses = running.addresses();
+    if let Err(error) = ready_file.write(addresses) {
+        error!(%error, "the ready file cannot be written");
+        return Exit::CannotCreate.into();
+    }
+    info!(http = %addresses.http, admin = %addresses.admin, "ready");
+    signals.next().await;
+    if let Err(error) = ready_file.remove() {
+        warn!(%error, "the ready file cannot be removed");
+    }
+    info!("draining");
+    tokio::select! {
+        () = Box::pin(running.drain()) => {
+            info!("stopped");
+            ExitCode::SUCCESS
+        }
+        number = signals.next() => {
+            warn!("told to stop at once");
+            // What a shell reports of a process that the signal killed.
+            ExitCode::from(128 + number)
+        }
+    }
+}
+
+const fn exit(problem: &StartError) -> Exit {
+    match problem {
+        StartError::Internal(_) => Exit::Internal,
+        StartError::Configuration(_) => Exit::Config,
+        StartError::Directory(_) => Exit::CannotCreate,
+        StartError::Journal(_) => Exit::Io,
+        StartError::Listen { .. } => Exit::Os,
+    }
+}
+
+/// The signals that ask for an end.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// The number of the next one.
+    async fn next(&mut self) -> u8 {
+        tokio::select! {
+            _ = self.terminate.recv() => 15,
+            _ = self.interrupt.recv() => 2,
+        }
+    }
+}

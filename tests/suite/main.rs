@@ -1,1 +1,12 @@
-#[test] fn t(){}
+//! The tests of the whole: settings, command line, structure, and the daemon as a process.
+#![cfg(test)]
+
+mod architecture;
+mod cli;
+mod clients;
+mod crash;
+mod drain;
+mod faults;
+mod grpc;
+mod process;
+mod settings;

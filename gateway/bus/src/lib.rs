@@ -1,1 +1,32 @@
+//! The one door: whatever the protocol, an operation is started, read, listed, waited for, watched,
+//! canceled and removed here, and here it is given to the backend that carries it out.
+//!
+//! This crate must never know a protocol, a socket or a configuration file: frontends and backends
+//! know it. The one entry point is [`Bus`]; what carries operations out is a [`Backend`].
 
+mod backend;
+mod backoff;
+mod blame;
+mod bus;
+mod carry;
+mod dispatch;
+mod lease;
+mod list;
+mod ready;
+mod router;
+mod start;
+mod token;
+mod wait;
+mod watch;
+
+pub use backend::{Admission, Backend, Offer};
+pub use backoff::Backoff;
+pub use bus::{Bus, Options};
+pub use lease::Lease;
+pub use list::{Filter, List, Listing, PAGE_SIZE};
+pub use opgate_core as core;
+pub use opgate_store::{Durability, Health, Receipt, Rendered, Snapshot};
+pub use router::{CONCURRENCY, Problem, Route, Router, RouterBuilder};
+pub use start::{Caller, DEDUPE_KEY_BYTES, Start};
+pub use wait::Until;
+pub use watch::{Watch, Watching};

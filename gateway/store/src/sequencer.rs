@@ -366,7 +366,7 @@ impl<J: Journal> Sequencer<J> {
                 Err(error) => {
                     let reason = self.fail(&error);
                     for (reply, _) in batch.replies {
-                        reply(Err(unavailable(&reason)));
+                        reply(Err(undone(&error, &reason)));
                     }
                     return;
                 }
@@ -381,10 +381,15 @@ impl<J: Journal> Sequencer<J> {
             self.shared.view.remove(*id);
             self.metrics.bus.removed.of(Removal::Expired).increment(1);
         }
-        for id in &batch.order {
-            if let Some(touched) = batch.changed.remove(id) {
-                self.publish(touched);
-            }
+        let shown = batch.order.iter().filter_map(|id| batch.changed.remove(id));
+        let mut told: Vec<Changed> = shown.map(|touched| self.publish(touched)).collect();
+        // One that changed twice in the batch is told of once, at its last position: whoever goes on
+        // from a position must have been told of everything before it.
+        told.sort_unstable_by_key(|changed| changed.seq);
+        for changed in told {
+            // Without a follower nobody is told, which is no failure.
+            let _followers = self.shared.feed.send(changed);
+            self.shared.wakers.wake(changed.id);
         }
         self.evict();
         self.metrics.bus.removed.of(Removal::Deleted).increment(batch.deleted);
@@ -400,8 +405,8 @@ impl<J: Journal> Sequencer<J> {
         }
     }
 
-    /// Shows one operation and wakes those who wait for it.
-    fn publish(&mut self, touched: Touched) {
+    /// Shows one operation, and returns what followers are to be told of it.
+    fn publish(&mut self, touched: Touched) -> Changed {
         let Touched { snapshot, scope, inserted, .. } = touched;
         let (id, seq) = (snapshot.id, snapshot.seq);
         let changed = Changed {
@@ -423,9 +428,7 @@ impl<J: Journal> Sequencer<J> {
             self.shared.view.append(scope, seq, id);
             self.listed.push_back((seq, id, scope));
         }
-        // Without a follower nobody is told, which is no failure.
-        let _followers = self.shared.feed.send(changed);
-        self.shared.wakers.wake(id);
+        changed
     }
 
     fn hold(&mut self, snapshot: &Arc<Snapshot>) {
@@ -542,6 +545,19 @@ const fn fault(error: &JournalError) -> JournalFault {
         JournalError::Full(_) => JournalFault::Full,
         JournalError::Failed(_) => JournalFault::Io,
         JournalError::Damaged(_) => JournalFault::Corrupt,
+    }
+}
+
+/// What the callers of a batch that failed are told. Without room nothing was written. When a sync
+/// fails, what was written before it may or may not be there when the journal is read again.
+fn undone(error: &JournalError, reason: &str) -> Error {
+    match error {
+        JournalError::Full(_) => unavailable(reason),
+        JournalError::Failed(_) | JournalError::Damaged(_) => {
+            let advice =
+                format!("{reason}; this may have taken effect: repeat it with the same request id");
+            Error::new(ErrorKind::Unavailable, advice).with_retry(Retry::Unknown)
+        }
     }
 }
 

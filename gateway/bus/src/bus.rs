@@ -1,0 +1,301 @@
+//! The door itself.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use opgate_core::{
+    Accept, Command, Dedupe, DedupeKey, Error, ErrorKind, Fingerprint, Finish, KeySpace,
+    OperationId, Origin, Outcome, Routed, Submission, Timestamp,
+};
+use opgate_store::{Health, Peek, Receipt, Snapshot, Store};
+use opgate_telemetry::Metrics;
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+use crate::backend::{Admission, Offer};
+use crate::backoff::Backoff;
+use crate::carry::Carrier;
+use crate::dispatch::Dispatcher;
+use crate::router::{Route, Router};
+use crate::start::{Caller, DEDUPE_KEY_BYTES, Start};
+use crate::token::Sealer;
+
+/// How long a dedupe key is honoured at the least, whatever the retention: what OCI promises.
+const DEDUPE_HOURS: u64 = 24;
+
+/// How long a removed operation leaves its tombstone; its dedupe key may keep it longer.
+const TOMBSTONE: Duration = Duration::from_hours(1);
+
+/// The bounds of a bus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Waits at a time; one beyond is answered at once. One costs about a kilobyte.
+    pub waits: usize,
+    /// Watches at a time; one beyond is refused.
+    pub watches: usize,
+    /// When to repeat what a backend could not do.
+    pub backoff: Backoff,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { waits: 100_000, watches: 1_000, backoff: Backoff::default() }
+    }
+}
+
+/// The one door. Clones share it; it drains when [`Bus::drain`] is called or the last is dropped.
+#[derive(Clone, Debug)]
+pub struct Bus(Arc<Door>);
+
+pub(crate) struct Door {
+    pub(crate) store: Store,
+    pub(crate) sealer: Sealer,
+    pub(crate) waits: Semaphore,
+    pub(crate) watches: Arc<Semaphore>,
+    pub(crate) drain: CancellationToken,
+    carrier: Arc<Carrier>,
+    metrics: Arc<Metrics>,
+    dispatcher: TaskTracker,
+    _drained_when_dropped: DropGuard,
+}
+
+impl std::fmt::Debug for Door {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Door").field("router", &self.carrier.router).finish_non_exhaustive()
+    }
+}
+
+impl Bus {
+    /// Opens the door over a store, and takes up every operation that has not ended. Call it within
+    /// a tokio runtime: the dispatcher runs there until the drain.
+    pub fn open(store: Store, router: Router, options: Options, metrics: Arc<Metrics>) -> Self {
+        let drain = CancellationToken::new();
+        let carrier = Arc::new(Carrier {
+            store: store.clone(),
+            router,
+            backoff: options.backoff,
+            metrics: Arc::clone(&metrics),
+            drain: drain.clone(),
+        });
+        let dispatcher = TaskTracker::new();
+        dispatcher.spawn(Dispatcher::new(Arc::clone(&carrier)).run());
+        dispatcher.close();
+        Self(Arc::new(Door {
+            sealer: Sealer::new(store.secret()),
+            store,
+            waits: Semaphore::new(options.waits.min(Semaphore::MAX_PERMITS)),
+            watches: Arc::new(Semaphore::new(options.watches.min(Semaphore::MAX_PERMITS))),
+            _drained_when_dropped: drain.clone().drop_guard(),
+            drain,
+            carrier,
+            metrics,
+            dispatcher,
+        }))
+    }
+
+    pub(crate) fn door(&self) -> &Door {
+        &self.0
+    }
+
+    /// The route of this name.
+    pub fn route(&self, name: &str) -> Option<&Route> {
+        self.0.carrier.router.route(name)
+    }
+
+    /// Whether changes can be made durable, and every change of that.
+    pub fn health(&self) -> watch::Receiver<Health> {
+        self.0.store.health()
+    }
+
+    /// Starts an operation, or finds the one that the same dedupe key has started. On return it is
+    /// durable, and it is even if the future is dropped after it was first polled.
+    ///
+    /// # Errors
+    /// What the backend refuses the start with; `Unsupported` without such a route;
+    /// `AlreadyExists` when the dedupe key was used for another request; `InvalidArgument`,
+    /// `PayloadTooLarge` when a part exceeds its limit; `TooManyRequests` when too many operations
+    /// are live or commands queued; `Unavailable` when the journal takes no writes.
+    pub async fn start(&self, caller: &Caller, start: Start) -> Result<Receipt, Error> {
+        let router = &self.0.carrier.router;
+        let target = router
+            .target(&start.route)
+            .ok_or_else(|| Error::new(ErrorKind::Unsupported, "no such route"))?;
+        let route = &target.route;
+        let backend = &router.placed(target.backend).backend;
+        let outcome = match backend.admit(&Offer { caller, route, start: &start })? {
+            Admission::Accept => None,
+            Admission::Done(outcome) => Some(outcome),
+        };
+        let now = self.0.store.clock().now();
+        let limit = [start.deadline, route.timeout].into_iter().flatten().min();
+        let dedupe = match &start.dedupe {
+            Some((space, key)) => Some(Box::new(dedupe(caller, route, &start, space, key, now)?)),
+            None => None,
+        };
+        let accept = Accept {
+            parent: start.parent,
+            kind: route.kind.clone(),
+            origin: Origin {
+                face: start.face,
+                endpoint: start.endpoint,
+                principal: Arc::clone(&caller.principal),
+                request_id: start.request_id,
+            },
+            routed: Routed {
+                route: Arc::clone(&route.name),
+                backend: Arc::clone(&route.backend),
+                native_ref: Bytes::new(),
+            },
+            expects: start.expects,
+            input: start.input,
+            deadline: limit.map(|limit| now.plus(limit)),
+            retention: route.retention,
+            links_in: start.links,
+            callbacks: start.callbacks,
+            headers: start.headers,
+            trace: start.trace,
+            dedupe,
+            outcome,
+        };
+        self.submit(caller, fresh_id(now)?, Command::Accept(Box::new(accept))).await
+    }
+
+    /// Asks for the cancellation of an operation. One that no backend has taken up is canceled by
+    /// it; one that has ended or was asked before stays as it is, and that is no error.
+    ///
+    /// # Errors
+    /// `NotFound`, `TooManyRequests` and `Unavailable` as for [`Bus::start`].
+    pub async fn cancel(
+        &self,
+        caller: &Caller,
+        id: OperationId,
+        reason: &str,
+    ) -> Result<Receipt, Error> {
+        let command = Command::Cancel { by: (*caller.principal).into(), reason: reason.into() };
+        self.change(caller, id, command).await
+    }
+
+    /// Hides an operation for good. Its work goes on.
+    ///
+    /// # Errors
+    /// As [`Bus::cancel`].
+    pub async fn remove(&self, caller: &Caller, id: OperationId) -> Result<Receipt, Error> {
+        self.change(caller, id, Command::Remove { keep: TOMBSTONE }).await
+    }
+
+    /// Ends an operation by hand, whoever carries it out: that lease is over with it.
+    ///
+    /// # Errors
+    /// As [`Bus::cancel`]; `Conflict` when it has ended otherwise.
+    pub async fn finish(
+        &self,
+        caller: &Caller,
+        id: OperationId,
+        outcome: Outcome,
+    ) -> Result<Receipt, Error> {
+        let finish = Finish { epoch: None, outcome };
+        self.change(caller, id, Command::Finish(Box::new(finish))).await
+    }
+
+    /// Reads an operation where no disk is needed for it; `None` where it is: then [`Bus::get`].
+    /// Takes no lock and copies nothing.
+    pub fn peek(&self, caller: &Caller, id: OperationId) -> Option<Result<Arc<Snapshot>, Error>> {
+        match self.0.store.peek(id) {
+            Peek::Resident(snapshot) => Some(self.show(caller, snapshot)),
+            Peek::OnDisk => None,
+            Peek::Absent => Some(Err(Error::not_found())),
+        }
+    }
+
+    /// Reads an operation.
+    ///
+    /// # Errors
+    /// `NotFound` whether it is absent, removed, expired or another tenant's; `Unavailable` or
+    /// `DataLoss` when the disk does not give it.
+    pub async fn get(&self, caller: &Caller, id: OperationId) -> Result<Arc<Snapshot>, Error> {
+        match self.0.store.get(id).await? {
+            Some(snapshot) => self.show(caller, snapshot),
+            None => Err(Error::not_found()),
+        }
+    }
+
+    /// Answers every wait and watch, now and from now on, and gives all leases back. Commands are
+    /// still taken: a request that was let in is served to its end.
+    pub async fn quiesce(&self) {
+        self.0.drain.cancel();
+        self.0.dispatcher.wait().await;
+    }
+
+    /// Quiesces, and closes the journal. What is not finished goes on in the next process.
+    pub async fn drain(&self) {
+        self.quiesce().await;
+        self.0.store.close().await;
+    }
+
+    async fn change(
+        &self,
+        caller: &Caller,
+        id: OperationId,
+        command: Command,
+    ) -> Result<Receipt, Error> {
+        // The journal knows tenants and removals; what has expired is hidden here.
+        drop(self.get(caller, id).await?);
+        self.submit(caller, id, command).await
+    }
+
+    async fn submit(
+        &self,
+        caller: &Caller,
+        target: OperationId,
+        command: Command,
+    ) -> Result<Receipt, Error> {
+        let began = Instant::now();
+        let tenant = caller.tenant.clone();
+        let submission = Submission { tenant, target, expect: None, command };
+        let receipt = self.0.store.submit(submission).await;
+        self.0.metrics.bus.submit_duration.record(began.elapsed());
+        receipt
+    }
+
+    fn show(&self, caller: &Caller, snapshot: Arc<Snapshot>) -> Result<Arc<Snapshot>, Error> {
+        let same_tenant = snapshot.tenant == caller.tenant;
+        // Only what has ended can expire: what has not needs no look at the clock.
+        let visible = match snapshot.times.expires {
+            Some(_) => snapshot.is_visible(self.0.store.clock().now()),
+            None => snapshot.removed.is_none(),
+        };
+        if same_tenant && visible { Ok(snapshot) } else { Err(Error::not_found()) }
+    }
+}
+
+fn dedupe(
+    caller: &Caller,
+    route: &Route,
+    start: &Start,
+    space: &KeySpace,
+    key: &str,
+    now: Timestamp,
+) -> Result<Dedupe, Error> {
+    if key.is_empty() || key.len() > DEDUPE_KEY_BYTES {
+        let text = format!("is {} bytes long, 1 to {DEDUPE_KEY_BYTES} are allowed", key.len());
+        return Err(Error::invalid("request_id", text));
+    }
+    let callback = start.callbacks.first().map(|callback| &*callback.url);
+    Ok(Dedupe {
+        space: space.clone(),
+        key: DedupeKey::derive(&caller.tenant, space, key),
+        fingerprint: Fingerprint::of(&route.kind, &start.input, callback),
+        until: now.plus(route.retention.max(Duration::from_hours(DEDUPE_HOURS))),
+    })
+}
+
+fn fresh_id(now: Timestamp) -> Result<OperationId, Error> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(|error| {
+        Error::new(ErrorKind::Unavailable, "no randomness for an id").with_source(error)
+    })?;
+    let millis = u64::try_from(now.millis()).unwrap_or(0);
+    Ok(OperationId::new(millis, u128::from_ne_bytes(random)))
+}

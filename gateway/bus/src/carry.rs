@@ -1,0 +1,265 @@
+//! One operation through one lease: start, run, end.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use opgate_core::{
+    Code, Command, Epoch, Error, ErrorKind, Failure, Finish, LogEntry, OperationId, Outcome,
+    Report, Retry, Submission, Version,
+};
+use opgate_store::{Snapshot, Store};
+use opgate_telemetry::{self as telemetry, Metrics};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::backoff::Backoff;
+use crate::blame;
+use crate::lease::{Lease, settled};
+use crate::router::{BackendIndex, Router};
+
+/// What became of a lease.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Nothing is left to do: the operation has ended, or is another lease's.
+    Over,
+    /// To be leased again, not before this long.
+    Again {
+        /// How long.
+        after: Duration,
+        /// How often it has been tried.
+        attempts: u32,
+    },
+    /// Given back because the gateway drains.
+    Released,
+}
+
+/// What every lease shares.
+#[derive(Debug)]
+pub(crate) struct Carrier {
+    pub(crate) store: Store,
+    pub(crate) router: Router,
+    pub(crate) backoff: Backoff,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) drain: CancellationToken,
+}
+
+impl Carrier {
+    /// Leases an operation, has its backend carry it out, and makes the end durable.
+    pub(crate) async fn carry(&self, id: OperationId, attempts: u32) -> Verdict {
+        let again =
+            |attempts: u32| Verdict::Again { after: self.backoff.after(attempts.max(1)), attempts };
+        if self.drain.is_cancelled() {
+            return Verdict::Released;
+        }
+        let current = match self.store.get(id).await {
+            Ok(Some(snapshot)) if !snapshot.is_done() => snapshot,
+            Ok(_) => return Verdict::Over,
+            Err(_) => return again(attempts),
+        };
+        let Some(target) = self.router.target(&current.routed.route) else { return Verdict::Over };
+        let epoch = Epoch(current.epoch.0.saturating_add(1));
+        let snapshot = match self.submit(&current, None, Command::Start { epoch }).await {
+            Ok(snapshot) => snapshot,
+            // It was canceled, finished or has passed its deadline in the queue.
+            Err(error) if error.kind == ErrorKind::FailedPrecondition => return Verdict::Over,
+            // The backend has not seen it: this is no attempt of its.
+            Err(_) => return again(attempts),
+        };
+        let placed = self.router.placed(target.backend);
+        let metrics = self.metrics.dispatch.backend(&placed.name);
+        let _held = metrics.map(|metrics| metrics.leases.hold());
+        let began = Instant::now();
+        let lease =
+            Lease::new(self.store.clone(), Arc::clone(&target.route), Arc::clone(&snapshot));
+        let result = tokio::select! {
+            biased;
+            result = contained(async { placed.backend.run(lease).await }) => result,
+            () = settled(&self.store, id, |now| now.is_done() || now.epoch != epoch) => {
+                self.lost(target.backend);
+                return Verdict::Over;
+            }
+            () = self.drain.cancelled() => return Verdict::Released,
+        };
+        let result = result.unwrap_or_else(|Panicked| {
+            tracing::error!(backend = &*placed.name, operation = %id, "a backend panicked");
+            let error = Error::new(ErrorKind::Internal, "the backend failed unexpectedly");
+            Err(error.with_retry(Retry::SameRequest))
+        });
+        if let Some(metrics) = metrics {
+            let code = result.as_ref().map_or_else(blame::label, |_| telemetry::Code::Ok);
+            metrics.requests.of(code).increment(1);
+            metrics.request_duration.record(began.elapsed());
+        }
+        match result {
+            Ok(outcome) => self.end(target.backend, &snapshot, outcome).await,
+            Err(error) => self.failed(target.backend, &snapshot, attempts, &error).await,
+        }
+    }
+
+    /// The backend could not carry it out: again after a while, or the end.
+    async fn failed(
+        &self,
+        backend: BackendIndex,
+        leased: &Arc<Snapshot>,
+        attempts: u32,
+        error: &Error,
+    ) -> Verdict {
+        if let Ok(Some(now)) = self.store.get(leased.id).await
+            && (now.is_done() || now.epoch != leased.epoch)
+        {
+            self.lost(backend);
+            return Verdict::Over;
+        }
+        // What the journal did not take is not the backend's failure: it does not use up attempts.
+        let writable = self.store.health().borrow().unwritable.is_none();
+        let attempts = attempts.saturating_add(u32::from(writable));
+        if error.retry == Retry::Never || attempts >= self.backoff.attempts.max(1) {
+            return self.end(backend, leased, Outcome::Failed(blame::failure(error))).await;
+        }
+        let asked = match error.retry {
+            Retry::After(delay) => delay,
+            Retry::Never | Retry::SameRequest | Retry::Unknown => Duration::ZERO,
+        };
+        let after = self.backoff.after(attempts.max(1)).max(asked);
+        let entry = LogEntry {
+            at: self.store.clock().now(),
+            error: true,
+            code: blame::code(error.kind).name().into(),
+            message: format!(
+                "attempt {attempts} of {}: {}; next in {:.1} s",
+                self.backoff.attempts,
+                error.message,
+                after.as_secs_f64()
+            )
+            .into(),
+        };
+        let report = Report { epoch: leased.epoch, log: vec![entry], ..Report::default() };
+        // The line is for whoever looks; the operation goes on without it.
+        if let Err(error) = self.submit(leased, None, Command::Report(Box::new(report))).await {
+            tracing::debug!(%error, operation = %leased.id, "an attempt's error was not recorded");
+        }
+        Verdict::Again { after, attempts }
+    }
+
+    /// Makes the outcome durable. Goes on trying while the lease lives: an outcome that is known is
+    /// not lost to a full disk.
+    async fn end(
+        &self,
+        backend: BackendIndex,
+        leased: &Arc<Snapshot>,
+        mut outcome: Outcome,
+    ) -> Verdict {
+        let epoch = leased.epoch;
+        let (mut tries, mut replaced) = (0, false);
+        loop {
+            let finish = Finish { epoch: Some(epoch), outcome: outcome.clone() };
+            let Err(error) = self.submit(leased, None, Command::Finish(Box::new(finish))).await
+            else {
+                return Verdict::Over;
+            };
+            let refused =
+                matches!(error.kind, ErrorKind::InvalidArgument | ErrorKind::PayloadTooLarge);
+            if refused && !replaced {
+                // An outcome that can never be stored must not leave the operation open.
+                outcome = Outcome::Failed(refusal(&error));
+                replaced = true;
+                continue;
+            }
+            if error.retry == Retry::Never {
+                tracing::warn!(%error, operation = %leased.id, "an outcome was refused");
+                self.lost(backend);
+                return Verdict::Over;
+            }
+            tries += 1;
+            if let Some(verdict) = self.pause(leased, tries).await {
+                return verdict;
+            }
+        }
+    }
+
+    /// Waits before the end is tried once more; a verdict when it is not to be.
+    async fn pause(&self, leased: &Arc<Snapshot>, tries: u32) -> Option<Verdict> {
+        let over = |now: &Snapshot| now.is_done() || now.epoch != leased.epoch;
+        tokio::select! {
+            () = sleep(self.backoff.after(tries)) => None,
+            () = settled(&self.store, leased.id, over) => Some(Verdict::Over),
+            () = self.drain.cancelled() => Some(Verdict::Released),
+        }
+    }
+
+    /// Ends an operation whose deadline has passed, whoever has it.
+    pub(crate) async fn expire(&self, id: OperationId) {
+        let mut tries = 0;
+        loop {
+            match self.store.get(id).await {
+                Ok(Some(current)) if !current.is_done() => {
+                    let finish = Finish { epoch: None, outcome: Outcome::Failed(overdue()) };
+                    let command = Command::Finish(Box::new(finish));
+                    // Bound to the version that was seen to be open: an end that comes first stands
+                    // without a contradiction on record.
+                    match self.submit(&current, Some(current.version), command).await {
+                        Ok(_) => return,
+                        Err(error) if error.kind == ErrorKind::Conflict => continue,
+                        Err(_) => {}
+                    }
+                }
+                Ok(_) => return,
+                Err(_) => {}
+            }
+            tries += 1;
+            tokio::select! {
+                () = sleep(self.backoff.after(tries)) => {}
+                () = self.drain.cancelled() => return,
+            }
+        }
+    }
+
+    async fn submit(
+        &self,
+        operation: &Arc<Snapshot>,
+        expect: Option<Version>,
+        command: Command,
+    ) -> Result<Arc<Snapshot>, Error> {
+        let (tenant, target) = (operation.tenant.clone(), operation.id);
+        let submission = Submission { tenant, target, expect, command };
+        self.store.submit(submission).await.map(|receipt| receipt.snapshot)
+    }
+
+    fn lost(&self, backend: BackendIndex) {
+        if let Some(metrics) = self.metrics.dispatch.backend(&self.router.placed(backend).name) {
+            metrics.leases_lost.increment(1);
+        }
+    }
+}
+
+fn overdue() -> Failure {
+    let mut failure = Failure::new(Code::DeadlineExceeded, "the operation's deadline has passed");
+    failure.reason = Some("deadline".to_owned());
+    failure
+}
+
+fn refusal(error: &Error) -> Failure {
+    let text = format!("the backend's outcome could not be kept: {}", error.message);
+    let mut failure = Failure::new(Code::Internal, text);
+    failure.reason = Some("outcome_refused".to_owned());
+    failure.retryable = Some(false);
+    failure
+}
+
+/// The future panicked.
+#[derive(Debug)]
+pub(crate) struct Panicked;
+
+/// Runs a future to its end or its panic. After a panic it is never polled again.
+pub(crate) async fn contained<F: Future>(future: F) -> Result<F::Output, Panicked> {
+    let mut future = pin!(future);
+    std::future::poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+        Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+        Ok(Poll::Pending) => Poll::Pending,
+        Err(_) => Poll::Ready(Err(Panicked)),
+    })
+    .await
+}

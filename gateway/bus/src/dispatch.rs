@@ -1,0 +1,331 @@
+//! Gives accepted operations to their backends, and ends those whose time is up.
+//!
+//! One loop owns everything: what is queued, leased, resting between two attempts, and due. It
+//! learns of new operations from the store's feed and, at start and whenever the feed ran ahead of
+//! it, from the list of live operations. Its tables hold live operations only, so they are bounded
+//! as those are.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use opgate_core::{OperationId, State, Tenant, Timestamp};
+use opgate_store::{Changed, Snapshot};
+use tokio::task::JoinSet;
+use tokio::task::coop::consume_budget;
+use tokio::time::{Instant, Sleep, sleep};
+
+use crate::carry::{Carrier, Verdict, contained};
+use crate::ready::{Ready, Ticket};
+use crate::router::BackendIndex;
+
+/// The longest sleep towards a deadline: deadlines are times of day, and the clock may be set.
+const STRIDE: Duration = Duration::from_secs(30);
+
+/// Where a live operation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Waits for room.
+    Queued(Ticket),
+    /// With its backend.
+    Leased,
+    /// Between two attempts.
+    Resting(Instant),
+    /// Being ended by its deadline, or without a route: not to be leased.
+    Withheld,
+}
+
+#[derive(Debug)]
+struct Known {
+    tenant: Tenant,
+    /// None where its route is not configured any more.
+    backend: Option<BackendIndex>,
+    /// None once it has passed.
+    deadline: Option<Timestamp>,
+    overdue: bool,
+    /// Whether a cancel request was heard of.
+    canceling: bool,
+    /// Whether it was heard of under the present lease: then the next one follows without a rest.
+    hurried: bool,
+    attempts: u32,
+    phase: Phase,
+}
+
+/// The next deadline and the next end of a rest.
+type Due = (Option<Timestamp>, Option<Instant>);
+
+/// One backend's queue and room.
+#[derive(Debug)]
+struct Lane {
+    ready: Ready,
+    room: usize,
+}
+
+/// How a spawned future ended.
+enum Ended {
+    Lease(OperationId, BackendIndex, Verdict),
+    Expiry,
+}
+
+pub(crate) struct Dispatcher {
+    carrier: Arc<Carrier>,
+    lanes: Box<[Lane]>,
+    known: HashMap<OperationId, Known>,
+    deadlines: BTreeSet<(Timestamp, OperationId)>,
+    resting: BTreeSet<(Instant, OperationId)>,
+    spawned: JoinSet<Ended>,
+    /// What the timer is set for; none when it has fired.
+    armed: Option<Due>,
+}
+
+impl Dispatcher {
+    pub(crate) fn new(carrier: Arc<Carrier>) -> Self {
+        let lanes = carrier.router.backends().iter();
+        Self {
+            lanes: lanes
+                .map(|placed| Lane { ready: Ready::default(), room: placed.concurrency })
+                .collect(),
+            carrier,
+            known: HashMap::new(),
+            deadlines: BTreeSet::new(),
+            resting: BTreeSet::new(),
+            spawned: JoinSet::new(),
+            armed: None,
+        }
+    }
+
+    /// Runs until the drain, then until every lease is given back.
+    pub(crate) async fn run(mut self) {
+        let carrier = Arc::clone(&self.carrier);
+        // Followed before the first look, so that nothing falls between the two.
+        let mut feed = carrier.store.feed();
+        self.scan().await;
+        let mut timer = Box::pin(sleep(STRIDE));
+        while !carrier.drain.is_cancelled() {
+            self.lease();
+            self.arm(timer.as_mut());
+            tokio::select! {
+                () = carrier.drain.cancelled() => break,
+                Some(ended) = self.spawned.join_next() => match ended {
+                    Ok(ended) => self.ended(ended),
+                    // Everything spawned is contained; a second panic while the first unwound is not.
+                    Err(error) => tracing::error!(%error, "a lease was lost to a defect"),
+                },
+                changed = feed.next() => match changed {
+                    Some(Ok(changed)) => self.changed(changed).await,
+                    Some(Err(_)) => self.scan().await,
+                    None => break,
+                },
+                () = timer.as_mut() => {
+                    self.armed = None;
+                    self.due();
+                }
+            }
+        }
+        carrier.drain.cancel();
+        while self.spawned.join_next().await.is_some() {}
+    }
+
+    /// Takes up every live operation that is not known yet, and lets go of what has ended unseen.
+    /// What changes meanwhile is in the feed.
+    async fn scan(&mut self) {
+        let live = self.carrier.store.live();
+        if !self.known.is_empty() {
+            let open: HashSet<OperationId> = live.iter().copied().collect();
+            let ended: Vec<OperationId> =
+                self.known.keys().filter(|id| !open.contains(id)).copied().collect();
+            for id in ended {
+                self.forget(id);
+            }
+        }
+        for id in live {
+            // There may be a million of them, and what is in memory is read without a pause.
+            consume_budget().await;
+            if !self.known.contains_key(&id) {
+                self.learn(id).await;
+            }
+        }
+    }
+
+    async fn changed(&mut self, changed: Changed) {
+        match changed.state {
+            State::Accepted => {
+                if !self.known.contains_key(&changed.id) {
+                    self.learn(changed.id).await;
+                }
+            }
+            // A backend that is to cancel should not first sit out a rest.
+            State::Running if changed.canceling => self.hurry(changed.id),
+            State::Running => {}
+            State::Succeeded | State::Failed | State::Canceled => self.forget(changed.id),
+        }
+    }
+
+    async fn learn(&mut self, id: OperationId) {
+        match self.carrier.store.get(id).await {
+            Ok(Some(snapshot)) if !snapshot.is_done() => self.take(&snapshot),
+            Ok(_) => {}
+            Err(error) => {
+                tracing::error!(%error, operation = %id, "a live operation cannot be read");
+            }
+        }
+    }
+
+    fn take(&mut self, snapshot: &Arc<Snapshot>) {
+        let id = snapshot.id;
+        let backend =
+            self.carrier.router.target(&snapshot.routed.route).map(|target| target.backend);
+        let phase = if let Some(backend) = backend {
+            Phase::Queued(self.lanes[backend.0].ready.push(&snapshot.tenant, id))
+        } else {
+            // Somebody may bring the route back, or end the operation by hand.
+            let route = &*snapshot.routed.route;
+            tracing::warn!(operation = %id, route, "an operation's route is not configured");
+            Phase::Withheld
+        };
+        if let Some(deadline) = snapshot.deadline {
+            self.deadlines.insert((deadline, id));
+        }
+        let known = Known {
+            tenant: snapshot.tenant.clone(),
+            backend,
+            deadline: snapshot.deadline,
+            overdue: false,
+            canceling: snapshot.is_canceling(),
+            hurried: false,
+            attempts: 0,
+            phase,
+        };
+        self.known.insert(id, known);
+    }
+
+    fn forget(&mut self, id: OperationId) {
+        let Some(known) = self.known.remove(&id) else { return };
+        if let Some(deadline) = known.deadline {
+            self.deadlines.remove(&(deadline, id));
+        }
+        self.leave(id, &known);
+    }
+
+    /// Takes an operation out of where its phase has it.
+    fn leave(&mut self, id: OperationId, known: &Known) {
+        match (known.phase, known.backend) {
+            (Phase::Queued(ticket), Some(backend)) => {
+                self.lanes[backend.0].ready.leave(&known.tenant, ticket);
+            }
+            (Phase::Resting(until), _) => {
+                self.resting.remove(&(until, id));
+            }
+            (Phase::Queued(_) | Phase::Leased | Phase::Withheld, _) => {}
+        }
+    }
+
+    /// Hears of a cancel request; of each only once, for every later change tells of it too.
+    fn hurry(&mut self, id: OperationId) {
+        let Some(known) = self.known.get_mut(&id) else { return };
+        if !known.canceling {
+            known.canceling = true;
+            known.hurried = known.phase == Phase::Leased;
+            self.rouse(id);
+        }
+    }
+
+    /// Ends the rest of one operation.
+    fn rouse(&mut self, id: OperationId) {
+        let Some(known) = self.known.get_mut(&id) else { return };
+        let (Phase::Resting(until), Some(backend)) = (known.phase, known.backend) else { return };
+        self.resting.remove(&(until, id));
+        known.phase = Phase::Queued(self.lanes[backend.0].ready.push(&known.tenant, id));
+    }
+
+    /// Leases out what there is room for.
+    fn lease(&mut self) {
+        for (index, lane) in self.lanes.iter_mut().enumerate() {
+            while lane.room > 0 {
+                let Some(id) = lane.ready.pop() else { break };
+                let Some(known) = self.known.get_mut(&id) else { continue };
+                known.phase = Phase::Leased;
+                lane.room -= 1;
+                let (carrier, attempts) = (Arc::clone(&self.carrier), known.attempts);
+                self.spawned.spawn(async move {
+                    let verdict =
+                        contained(carrier.carry(id, attempts)).await.unwrap_or_else(|_| {
+                            tracing::error!(operation = %id, "a lease panicked");
+                            let attempts = attempts.saturating_add(1);
+                            Verdict::Again { after: carrier.backoff.after(attempts), attempts }
+                        });
+                    Ended::Lease(id, BackendIndex(index), verdict)
+                });
+            }
+        }
+    }
+
+    fn ended(&mut self, ended: Ended) {
+        let Ended::Lease(id, backend, verdict) = ended else { return };
+        self.lanes[backend.0].room += 1;
+        match verdict {
+            Verdict::Over => self.forget(id),
+            Verdict::Again { after, attempts } => {
+                let Some(known) = self.known.get_mut(&id) else { return };
+                known.attempts = attempts;
+                known.phase = if known.overdue {
+                    Phase::Withheld
+                } else {
+                    let hurried = std::mem::take(&mut known.hurried);
+                    let until = Instant::now() + if hurried { Duration::ZERO } else { after };
+                    self.resting.insert((until, id));
+                    Phase::Resting(until)
+                };
+            }
+            Verdict::Released => {}
+        }
+    }
+
+    /// Sets the timer for what is due next.
+    fn arm(&mut self, timer: Pin<&mut Sleep>) {
+        let next = (
+            self.deadlines.first().map(|(deadline, _)| *deadline),
+            self.resting.first().map(|(until, _)| *until),
+        );
+        if self.armed == Some(next) {
+            return;
+        }
+        self.armed = Some(next);
+        let now = Instant::now();
+        let deadline = next
+            .0
+            .map(|deadline| now + deadline.since(self.carrier.store.clock().now()).min(STRIDE));
+        let at = [deadline, next.1].into_iter().flatten().min();
+        timer.reset(at.unwrap_or(now + STRIDE));
+    }
+
+    /// Does what is due.
+    fn due(&mut self) {
+        let now = Instant::now();
+        while let Some((_, id)) = self.resting.first().copied().filter(|(at, _)| *at <= now) {
+            self.rouse(id);
+        }
+        let now = self.carrier.store.clock().now();
+        while let Some((deadline, id)) =
+            self.deadlines.first().copied().filter(|(deadline, _)| *deadline <= now)
+        {
+            self.deadlines.remove(&(deadline, id));
+            let Some(mut known) = self.known.remove(&id) else { continue };
+            (known.deadline, known.overdue) = (None, true);
+            if known.phase != Phase::Leased {
+                self.leave(id, &known);
+                known.phase = Phase::Withheld;
+            }
+            self.known.insert(id, known);
+            let carrier = Arc::clone(&self.carrier);
+            self.spawned.spawn(async move {
+                // Its own defect must not take the loop along; the next start tries again.
+                if contained(carrier.expire(id)).await.is_err() {
+                    tracing::error!(operation = %id, "ending an overdue operation panicked");
+                }
+                Ended::Expiry
+            });
+        }
+    }
+}

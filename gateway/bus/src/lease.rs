@@ -1,0 +1,84 @@
+//! The right to carry one operation out.
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use opgate_core::{Command, Epoch, Error, OperationId, Report, Submission};
+use opgate_store::{Peek, Snapshot, Store};
+
+use crate::router::Route;
+
+/// The right to carry one operation out, for as long as the future it was given to lives.
+#[derive(Debug)]
+pub struct Lease {
+    store: Store,
+    route: Arc<Route>,
+    snapshot: Arc<Snapshot>,
+}
+
+impl Lease {
+    /// `snapshot` is the operation right after its start under this lease.
+    pub(crate) const fn new(store: Store, route: Arc<Route>, snapshot: Arc<Snapshot>) -> Self {
+        Self { store, route, snapshot }
+    }
+
+    /// The operation as it was when the lease began.
+    pub const fn operation(&self) -> &Arc<Snapshot> {
+        &self.snapshot
+    }
+
+    /// The route that gave it to this backend.
+    pub fn route(&self) -> &Route {
+        &self.route
+    }
+
+    /// The number of this lease.
+    pub fn epoch(&self) -> Epoch {
+        self.snapshot.epoch
+    }
+
+    /// Tells how it goes; the report's epoch is filled in. Returns the operation after it, so that
+    /// a cancel request or a removal is seen. Each call is one durable change: how often to report
+    /// is the backend's business.
+    ///
+    /// # Errors
+    /// `Conflict` or `FailedPrecondition` when the lease is over, `InvalidArgument` when the report
+    /// exceeds a limit, `Unavailable` when the journal takes no writes: nothing has changed then.
+    pub async fn report(&self, mut report: Report) -> Result<Arc<Snapshot>, Error> {
+        report.epoch = self.epoch();
+        let submission = Submission {
+            tenant: self.snapshot.tenant.clone(),
+            target: self.snapshot.id,
+            expect: None,
+            command: Command::Report(Box::new(report)),
+        };
+        self.store.submit(submission).await.map(|receipt| receipt.snapshot)
+    }
+
+    /// Resolves once cancellation was asked for; at once where it was before.
+    pub async fn canceled(&self) {
+        let id = self.snapshot.id;
+        settled(&self.store, id, |snapshot| snapshot.cancel.is_some()).await;
+    }
+}
+
+/// Resolves once `holds` is true of the operation, or there is none any more.
+pub(crate) async fn settled(store: &Store, id: OperationId, holds: impl Fn(&Snapshot) -> bool) {
+    let waiter = store.newer(id);
+    loop {
+        let changed = pin!(waiter.changed());
+        let held = match store.peek(id) {
+            Peek::Resident(snapshot) => holds(&snapshot),
+            Peek::Absent => true,
+            // Boxed, for it is rare and large. What cannot be read now is read at its next change.
+            Peek::OnDisk => match Box::pin(store.get(id)).await {
+                Ok(found) => found.is_none_or(|snapshot| holds(&snapshot)),
+                Err(_) => false,
+            },
+        };
+        if held {
+            return;
+        }
+        changed.await;
+    }
+}

@@ -1,0 +1,268 @@
+//! Which backend carries out what. Closed at start: nothing here changes while the daemon runs.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use opgate_core::Kind;
+
+use crate::backend::Backend;
+
+/// Operations one backend carries out at a time, unless configured otherwise. A lease costs one
+/// task of a few kilobytes, so this bounds the load on the upstream, not on the gateway.
+pub const CONCURRENCY: usize = 4096;
+
+/// How one kind of operation is carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The kind it gives its operations.
+    pub kind: Kind,
+    /// The name of the backend.
+    pub backend: Arc<str>,
+    /// How long an operation stays readable after its end.
+    pub retention: Duration,
+    /// How long an operation may take; none is no limit.
+    pub timeout: Option<Duration>,
+    /// What the backend is told of the route, by the backend's own keys.
+    pub options: BTreeMap<String, String>,
+}
+
+/// Something wrong with the routes or backends.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// Two routes have one name.
+    #[error("route {0} is declared twice")]
+    DuplicateRoute(Arc<str>),
+    /// Two backends have one name.
+    #[error("backend {0} is declared twice")]
+    DuplicateBackend(Arc<str>),
+    /// A route names a backend that does not exist.
+    #[error("route {route} names backend {backend}, known are: {known}")]
+    UnknownBackend {
+        /// The route.
+        route: Arc<str>,
+        /// The name it gives.
+        backend: Arc<str>,
+        /// The names there are.
+        known: String,
+    },
+    /// A backend may carry out nothing.
+    #[error("backend {0} has a concurrency of 0, at least 1 is needed")]
+    NoConcurrency(Arc<str>),
+}
+
+/// A backend and what is configured for it.
+pub(crate) struct Placed {
+    pub(crate) name: Arc<str>,
+    pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) concurrency: usize,
+}
+
+/// A backend by its place in the order of declaration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BackendIndex(pub(crate) usize);
+
+/// One route and its backend.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) route: Arc<Route>,
+    pub(crate) backend: BackendIndex,
+}
+
+/// All routes and backends, checked.
+#[derive(Debug)]
+pub struct Router {
+    routes: HashMap<Arc<str>, Target>,
+    backends: Box<[Placed]>,
+}
+
+impl Router {
+    /// Begins without any.
+    pub fn builder() -> RouterBuilder {
+        RouterBuilder::default()
+    }
+
+    /// The route of this name.
+    pub fn route(&self, name: &str) -> Option<&Route> {
+        self.routes.get(name).map(|target| &*target.route)
+    }
+
+    /// The route of this name and its backend.
+    pub(crate) fn target(&self, name: &str) -> Option<&Target> {
+        self.routes.get(name)
+    }
+
+    /// A backend of this router.
+    pub(crate) fn placed(&self, backend: BackendIndex) -> &Placed {
+        &self.backends[backend.0]
+    }
+
+    /// Every backend, in the order they were declared.
+    pub(crate) fn backends(&self) -> &[Placed] {
+        &self.backends
+    }
+
+    /// Every route, in no order.
+    pub fn routes(&self) -> impl Iterator<Item = &Route> {
+        self.routes.values().map(|target| &*target.route)
+    }
+
+    /// Every backend's name, in the order they were declared.
+    pub fn backend_names(&self) -> impl Iterator<Item = &str> {
+        self.backends.iter().map(|placed| &*placed.name)
+    }
+}
+
+/// Collects routes and backends in any order.
+#[derive(Debug, Default)]
+pub struct RouterBuilder {
+    routes: Vec<Route>,
+    backends: Vec<Placed>,
+}
+
+impl RouterBuilder {
+    /// Adds a backend that carries out at most `concurrency` operations at a time (see
+    /// [`CONCURRENCY`]).
+    #[must_use]
+    pub fn backend(
+        mut self,
+        name: impl Into<Arc<str>>,
+        backend: Arc<dyn Backend>,
+        concurrency: usize,
+    ) -> Self {
+        self.backends.push(Placed { name: name.into(), backend, concurrency });
+        self
+    }
+
+    /// Adds a route.
+    #[must_use]
+    pub fn route(mut self, route: Route) -> Self {
+        self.routes.push(route);
+        self
+    }
+
+    /// Checks everything.
+    ///
+    /// # Errors
+    /// Every problem there is, in the order of declaration.
+    pub fn build(self) -> Result<Router, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let mut by_name = HashMap::new();
+        for (index, placed) in self.backends.iter().enumerate() {
+            if placed.concurrency == 0 {
+                problems.push(Problem::NoConcurrency(Arc::clone(&placed.name)));
+            }
+            if by_name.insert(Arc::clone(&placed.name), BackendIndex(index)).is_some() {
+                problems.push(Problem::DuplicateBackend(Arc::clone(&placed.name)));
+            }
+        }
+        let mut routes = HashMap::with_capacity(self.routes.len());
+        for route in self.routes {
+            let Some(backend) = by_name.get(&route.backend).copied() else {
+                let known: Vec<&str> = self.backends.iter().map(|placed| &*placed.name).collect();
+                problems.push(Problem::UnknownBackend {
+                    route: route.name,
+                    backend: route.backend,
+                    known: known.join(", "),
+                });
+                continue;
+            };
+            let name = Arc::clone(&route.name);
+            let target = Target { route: Arc::new(route), backend };
+            if routes.insert(Arc::clone(&name), target).is_some() {
+                problems.push(Problem::DuplicateRoute(name));
+            }
+        }
+        if problems.is_empty() {
+            Ok(Router { routes, backends: self.backends.into() })
+        } else {
+            Err(problems)
+        }
+    }
+}
+
+impl fmt::Debug for Placed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Placed")
+            .field("name", &self.name)
+            .field("concurrency", &self.concurrency)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+
+    use opgate_core::{Error, Outcome};
+
+    use super::*;
+    use crate::backend::{Admission, Offer};
+    use crate::lease::Lease;
+
+    struct Idle;
+
+    impl Backend for Idle {
+        fn admit(&self, _offer: &Offer<'_>) -> Result<Admission, Error> {
+            Ok(Admission::Accept)
+        }
+
+        fn run(
+            &self,
+            _lease: Lease,
+        ) -> Pin<Box<dyn Future<Output = Result<Outcome, Error>> + Send>> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    fn route(name: &str, backend: &str) -> Route {
+        Route {
+            name: name.into(),
+            kind: Kind::new("service", name).unwrap(),
+            backend: backend.into(),
+            retention: Duration::from_hours(1),
+            timeout: None,
+            options: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn every_problem_is_told_at_once() {
+        let problems = Router::builder()
+            .backend("a", Arc::new(Idle), 1)
+            .backend("b", Arc::new(Idle), 0)
+            .backend("a", Arc::new(Idle), 1)
+            .route(route("r", "a"))
+            .route(route("s", "c"))
+            .route(route("r", "b"))
+            .build()
+            .unwrap_err();
+        let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            texts,
+            [
+                "backend b has a concurrency of 0, at least 1 is needed",
+                "backend a is declared twice",
+                "route s names backend c, known are: a, b, a",
+                "route r is declared twice",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_route_leads_to_its_backend() {
+        let router = Router::builder()
+            .route(route("r", "b"))
+            .backend("a", Arc::new(Idle), 1)
+            .backend("b", Arc::new(Idle), 7)
+            .build()
+            .unwrap();
+        let target = router.target("r").unwrap();
+        assert_eq!(router.placed(target.backend).concurrency, 7);
+        assert_eq!(router.route("r").map(|route| &*route.backend), Some("b"));
+        assert_eq!(router.route("s"), None);
+    }
+}

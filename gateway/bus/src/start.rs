@@ -1,0 +1,85 @@
+//! Who asks, and for what.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use opgate_core::{
+    Callback, Expects, Face, Header, KeySpace, Link, Parent, Payload, Tenant, Trace,
+};
+
+/// Who calls, as authentication found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// Whose operations the caller may see.
+    pub tenant: Tenant,
+    /// Who it is, for the record.
+    pub principal: Arc<str>,
+}
+
+impl Caller {
+    /// A caller nobody authenticated.
+    pub fn anonymous() -> Self {
+        Self { tenant: Tenant::anonymous(), principal: Arc::from("anonymous") }
+    }
+}
+
+/// What a frontend knows of a start.
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// Through which protocol.
+    pub face: Face,
+    /// Which endpoint of it: a gRPC method, a path, a node address.
+    pub endpoint: Arc<str>,
+    /// The name of the route that takes it.
+    pub route: Arc<str>,
+    /// In which scope it is listed.
+    pub parent: Parent,
+    /// What to work on.
+    pub input: Payload,
+    /// The types the face promised its caller.
+    pub expects: Expects,
+    /// The caller's own id for the request, where it sent one. For the record: not a dedupe key.
+    pub request_id: Option<Box<str>>,
+    /// The key under which a repeat is the same operation, 1 to [`DEDUPE_KEY_BYTES`] bytes, and the
+    /// space it belongs to.
+    pub dedupe: Option<(KeySpace, String)>,
+    /// How long it may take from now; the route's own limit applies where it is shorter.
+    pub deadline: Option<Duration>,
+    /// Headers to keep with it, as the route allows.
+    pub headers: Vec<Header>,
+    /// Links the caller gave.
+    pub links: Vec<Link>,
+    /// Where to tell of the completion.
+    pub callbacks: Vec<Callback>,
+    /// The caller's trace.
+    pub trace: Option<Box<Trace>>,
+}
+
+/// Longest dedupe key, in bytes. The longest a protocol allows is 64 (OCI) or a UUID (the others).
+pub const DEDUPE_KEY_BYTES: usize = 256;
+
+impl Start {
+    /// A start with nothing but what every one has.
+    pub fn new(
+        face: Face,
+        endpoint: impl Into<Arc<str>>,
+        route: impl Into<Arc<str>>,
+        input: Payload,
+    ) -> Self {
+        Self {
+            face,
+            endpoint: endpoint.into(),
+            route: route.into(),
+            parent: Parent::root(),
+            input,
+            expects: Expects::default(),
+            request_id: None,
+            dedupe: None,
+            deadline: None,
+            headers: Vec::new(),
+            links: Vec::new(),
+            callbacks: Vec::new(),
+            trace: None,
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Following changes.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use opgate_core::{Error, ErrorKind, OperationId, Parent, Seq, Version};
+use opgate_store::{Changed, Feed, Snapshot};
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::bus::Bus;
+use crate::start::Caller;
+
+/// Operations read at a time while catching up; the only ones a watch holds.
+const CATCH_UP: usize = 256;
+
+/// What to follow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Watch {
+    /// One operation, from its first version later than `after`.
+    Operation {
+        /// Which.
+        id: OperationId,
+        /// The last version known; 0 for none.
+        after: Version,
+    },
+    /// Every operation of a scope, from the first change later than `after`.
+    Scope {
+        /// The scope; the root follows everything of the tenant.
+        scope: Parent,
+        /// The `changed` of the last operation seen; 0 for all there are.
+        after: Seq,
+    },
+}
+
+/// A watch in progress.
+///
+/// Each operation's versions come in order and none comes twice; versions in between may be left
+/// out, the latest never is. A watch of a scope comes in the order of `changed`, and the `changed`
+/// of the last operation seen is where a later watch goes on.
+#[derive(Debug)]
+pub struct Watching {
+    bus: Bus,
+    caller: Caller,
+    follow: Follow,
+    _permit: OwnedSemaphorePermit,
+}
+
+#[derive(Debug)]
+enum Follow {
+    One { id: OperationId, after: Version },
+    Many(Scope),
+    Ended,
+}
+
+#[derive(Debug)]
+struct Scope {
+    parent: Parent,
+    feed: Feed,
+    /// Everything up to here was seen.
+    seen: Seq,
+    /// Whether there may be more to catch up with.
+    behind: bool,
+    ready: VecDeque<Arc<Snapshot>>,
+    /// A change that was told of and whose operation is not read yet.
+    told: Option<Changed>,
+}
+
+impl Bus {
+    /// Follows one operation or a scope.
+    ///
+    /// # Errors
+    /// `TooManyRequests` when there are as many watches as allowed
+    /// ([`Options::watches`](crate::Options::watches)).
+    pub fn watch(&self, caller: &Caller, watch: Watch) -> Result<Watching, Error> {
+        let permit = Arc::clone(&self.door().watches)
+            .try_acquire_owned()
+            .map_err(|_| Error::new(ErrorKind::TooManyRequests, "too many watches"))?;
+        let follow = match watch {
+            Watch::Operation { id, after } => Follow::One { id, after },
+            Watch::Scope { scope, after } => Follow::Many(Scope {
+                parent: scope,
+                // Followed before catching up, so that nothing falls between the two.
+                feed: self.door().store.feed(),
+                seen: after,
+                behind: true,
+                ready: VecDeque::new(),
+                told: None,
+            }),
+        };
+        Ok(Watching { bus: self.clone(), caller: caller.clone(), follow, _permit: permit })
+    }
+}
+
+impl Watching {
+    /// The next change; `None` after the last one: the watched operation's end, or the drain.
+    ///
+    /// A removed operation is shown once more, with `removed` set, in a watch of its scope; a watch
+    /// of itself ends with `NotFound`. After an error there is nothing more.
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Option<Result<Arc<Snapshot>, Error>> {
+        let drain = self.bus.door().drain.clone();
+        let found = tokio::select! {
+            found = self.advance() => found,
+            () = drain.cancelled() => None,
+        };
+        if !matches!(found, Some(Ok(_))) {
+            self.follow = Follow::Ended;
+        }
+        found
+    }
+
+    async fn advance(&mut self) -> Option<Result<Arc<Snapshot>, Error>> {
+        match &mut self.follow {
+            Follow::One { id, after } => {
+                let (id, seen) = (*id, *after);
+                let waiter = self.bus.door().store.newer(id);
+                loop {
+                    let changed = waiter.changed();
+                    let current = match self.bus.get(&self.caller, id).await {
+                        Ok(current) => current,
+                        Err(error) => return Some(Err(error)),
+                    };
+                    if current.version > seen {
+                        *after = current.version;
+                        return Some(Ok(current));
+                    }
+                    if current.is_done() {
+                        return None;
+                    }
+                    drop(current);
+                    changed.await;
+                }
+            }
+            Follow::Many(scope) => scope.advance(&self.bus, &self.caller).await.transpose(),
+            Follow::Ended => None,
+        }
+    }
+}
+
+impl Scope {
+    async fn advance(
+        &mut self,
+        bus: &Bus,
+        caller: &Caller,
+    ) -> Result<Option<Arc<Snapshot>>, Error> {
+        let store = &bus.door().store;
+        let belongs = |snapshot: &Snapshot, parent: &Parent| {
+            snapshot.tenant == caller.tenant && parent.contains(snapshot.parent.as_str())
+        };
+        loop {
+            if let Some(snapshot) = self.ready.pop_front() {
+                return Ok(Some(snapshot));
+            }
+            if self.behind {
+                let found = store.changed_since(self.seen, CATCH_UP).await?;
+                // A short page reached the end; what came after it is in the feed.
+                self.behind = found.len() == CATCH_UP;
+                self.seen = found.last().map_or(self.seen, |last| last.changed);
+                let now = store.clock().now();
+                let shown = |snapshot: &Arc<Snapshot>| {
+                    belongs(snapshot, &self.parent)
+                        && (snapshot.removed.is_some() || snapshot.is_visible(now))
+                };
+                self.ready.extend(found.into_iter().filter(shown));
+                continue;
+            }
+            if let Some(told) = self.told {
+                let found = store.get(told.id).await?;
+                self.told = None;
+                self.seen = told.seq;
+                // One that has changed again comes with that change.
+                if let Some(snapshot) = found
+                    && snapshot.changed == told.seq
+                    && belongs(&snapshot, &self.parent)
+                {
+                    return Ok(Some(snapshot));
+                }
+            }
+            match self.feed.next().await {
+                Some(Ok(changed)) => self.told = (changed.seq > self.seen).then_some(changed),
+                Some(Err(_)) => self.behind = true,
+                None => return Ok(None),
+            }
+        }
+    }
+}

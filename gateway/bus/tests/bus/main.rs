@@ -1,0 +1,18 @@
+//! The bus over a real store in a directory of its own, with a backend that does as its input says.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failed unwrap is a failed test, and one backend panics as told"
+)]
+
+mod cancel;
+mod carry;
+mod list;
+mod metrics;
+mod restart;
+mod start;
+mod support;
+mod wait;
+mod watch;

@@ -1,0 +1,106 @@
+//! What a process leaves to the next one.
+
+use std::time::Duration;
+
+use opgate_bus::core::{Code, Epoch, Outcome, State};
+use opgate_bus::{Durability, Start, Until};
+use opgate_store::Clock;
+use tempfile::{TempDir, tempdir};
+
+use crate::support::{LONG, Setup, start, stopped_clock, succeeded};
+
+fn synced(dir: &TempDir) -> Setup {
+    let mut setup = Setup::at(dir);
+    setup.store.durability = Durability::Fsync;
+    setup
+}
+
+#[tokio::test]
+async fn a_drain_gives_leases_back_and_the_next_process_goes_on() {
+    let dir = tempdir().unwrap();
+    let first = Setup { concurrency: 1, ..synced(&dir) }.open();
+    let running = first.start("hold").await;
+    first.script.running(1).await;
+    let queued = first.start("quick").await;
+    first.bus.drain().await;
+    first.script.running(0).await;
+    let left = first.bus.get(&first.caller, running).await.unwrap();
+    assert_eq!((left.state, left.epoch), (State::Running, Epoch(1)));
+    drop(first);
+
+    let second = Setup { concurrency: 1, ..synced(&dir) }.open();
+    let resumed = second.until(running, |now| now.epoch == Epoch(2)).await;
+    assert_eq!(resumed.state, State::Running);
+    assert_eq!(resumed.times.started, left.times.started);
+    second.script.open_gate();
+    assert_eq!(second.ended(running).await.outcome, Some(succeeded("held")));
+    assert_eq!(second.ended(queued).await.outcome, Some(succeeded("quick")));
+}
+
+#[tokio::test]
+async fn a_drain_answers_waits() {
+    let dir = tempdir().unwrap();
+    let bench = synced(&dir).open();
+    let id = bench.start("hold").await;
+    bench.script.running(1).await;
+    // The wait is polled first, and so it has begun when the drain does.
+    let wait = bench.bus.wait(&bench.caller, id, Until::Done, Duration::MAX);
+    let both = async { tokio::join!(wait, bench.bus.drain()) };
+    let (answered, ()) = tokio::time::timeout(LONG, both).await.unwrap();
+    assert_eq!(answered.unwrap().state, State::Running);
+}
+
+#[tokio::test]
+async fn a_deadline_outlives_the_process() {
+    let dir = tempdir().unwrap();
+    let clock = stopped_clock();
+    let setup = || Setup { clock: Clock::Manual(clock.clone()), ..synced(&dir) };
+    let limit = Duration::from_millis(20);
+    let first = setup().open();
+    let limited = Start { deadline: Some(limit), ..start("hold") };
+    let id = first.bus.start(&first.caller, limited).await.unwrap().snapshot.id;
+    first.script.running(1).await;
+    first.bus.drain().await;
+    drop(first);
+
+    let second = setup().open();
+    second.script.running(1).await;
+    clock.advance(limit);
+    let ended = second.ended(id).await;
+    let failure = ended.outcome.as_ref().and_then(Outcome::failure).unwrap();
+    assert_eq!((failure.code, ended.epoch), (Code::DeadlineExceeded, Epoch(2)));
+}
+
+#[tokio::test]
+async fn a_cancel_that_was_not_heard_is_heard_by_the_next_process() {
+    let dir = tempdir().unwrap();
+    let first = synced(&dir).open();
+    let id = first.start("large").await;
+    first.script.running(1).await;
+    first.bus.cancel(&first.caller, id, "stop").await.unwrap();
+    first.bus.drain().await;
+    drop(first);
+
+    let second = synced(&dir).open();
+    let resumed = second.until(id, |now| now.epoch == Epoch(2)).await;
+    assert!(resumed.is_canceling());
+}
+
+#[tokio::test]
+async fn without_its_route_an_operation_waits_for_somebody() {
+    let dir = tempdir().unwrap();
+    let first = Setup { concurrency: 1, ..synced(&dir) }.open();
+    first.start("hold").await;
+    first.script.running(1).await;
+    let id = first.start("quick").await;
+    first.bus.drain().await;
+    drop(first);
+
+    let second = Setup { route: "renamed", ..synced(&dir) }.open();
+    let moved = Start { route: "renamed".into(), ..start("quick") };
+    let other = second.bus.start(&second.caller, moved).await.unwrap().snapshot.id;
+    second.ended(other).await;
+    assert_eq!(second.bus.get(&second.caller, id).await.unwrap().state, State::Accepted);
+    second.bus.finish(&second.caller, id, succeeded("by hand")).await.unwrap();
+    assert_eq!(second.ended(id).await.state, State::Succeeded);
+}

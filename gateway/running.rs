@@ -1,0 +1,122 @@
+//! A gateway that serves, until it is told to stop.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use opgate_bus::{Bus, Health};
+use opgate_edge::{Condition, DrainTrigger};
+use opgate_store::Store;
+use opgate_telemetry::Metrics;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+use tracing::error;
+
+use crate::settings;
+
+/// How often the store may forget what is due.
+const TIDY: Duration = Duration::from_secs(1);
+/// How long the admin listener's requests have to end: operators watch the drain through it.
+const ADMIN_DRAIN: Duration = Duration::from_secs(1);
+
+/// The addresses bound, with the ports the system chose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// gRPC and every other HTTP protocol.
+    pub http: SocketAddr,
+    /// Metrics and health.
+    pub admin: SocketAddr,
+}
+
+/// A gateway that serves. Dropping it cuts every connection; what was acknowledged is durable.
+#[derive(Debug)]
+pub struct Running {
+    pub(crate) addresses: Addresses,
+    pub(crate) limits: settings::Drain,
+    pub(crate) bus: Bus,
+    pub(crate) metrics: Arc<Metrics>,
+    /// Whether new traffic is welcome.
+    pub(crate) traffic: Condition,
+    pub(crate) http: Serving,
+    pub(crate) admin: Serving,
+    /// What goes on beside the requests.
+    pub(crate) upkeep: JoinSet<()>,
+}
+
+impl Running {
+    /// Where it serves.
+    pub const fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// Stops in order: says it is not ready, goes on accepting for the notice, closes the port,
+    /// answers every wait, lets open requests end within the timeout, gives leases back, syncs.
+    pub async fn drain(self) {
+        let Self { limits, bus, metrics, traffic, http, admin, upkeep, .. } = self;
+        traffic.fails("draining");
+        metrics.gateway.draining.set_condition(true);
+        sleep(limits.notice).await;
+        tokio::join!(http.stop(limits.timeout), bus.quiesce());
+        bus.drain().await;
+        drop(upkeep);
+        admin.stop(ADMIN_DRAIN).await;
+    }
+}
+
+/// A listener that serves.
+#[derive(Debug)]
+pub(crate) struct Serving {
+    trigger: DrainTrigger,
+    /// The one task, in a set because dropping that ends it.
+    task: JoinSet<()>,
+}
+
+impl Serving {
+    /// Runs `serve` until the drain that `trigger` begins is over.
+    pub(crate) fn new(
+        trigger: DrainTrigger,
+        serve: impl Future<Output = ()> + Send + 'static,
+    ) -> Self {
+        let mut task = JoinSet::new();
+        task.spawn(serve);
+        Self { trigger, task }
+    }
+
+    /// Closes the port, and gives open requests that long to end.
+    async fn stop(mut self, limit: Duration) {
+        self.trigger.begin(limit);
+        if let Some(Err(error)) = self.task.join_next().await {
+            error!(%error, "a listener did not end well");
+        }
+    }
+}
+
+/// Tidies the store, and says through `journal` whether it can be written: from now on.
+pub(crate) fn upkeep(store: Store, journal: Condition) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    let mut health = store.health();
+    let tell = move |health: &mut watch::Receiver<Health>| match health
+        .borrow_and_update()
+        .unwritable
+        .clone()
+    {
+        None => journal.holds(),
+        Some(reason) => journal.fails(reason),
+    };
+    tell(&mut health);
+    tasks.spawn(async move {
+        while health.changed().await.is_ok() {
+            tell(&mut health);
+        }
+    });
+    tasks.spawn(async move {
+        let mut ticks = interval(TIDY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            store.tidy();
+        }
+    });
+    tasks
+}

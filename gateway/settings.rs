@@ -1,0 +1,360 @@
+//! Settings: layered, typed, and checked as a whole.
+//!
+//! The shipped `config/opgate.toml` is the only source of defaults. `config` lays the sources over
+//! one another; [`section`] then reads every key into its type and notes whatever is wrong, so that
+//! one run tells all. Serde would stop at the first problem, and coerce what it should refuse.
+
+mod parts;
+mod problem;
+mod routes;
+mod section;
+mod sources;
+mod text;
+mod units;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use opgate_longrunning::InputForm;
+pub use opgate_store::Durability;
+pub use problem::{Problem, Problems};
+pub use routes::{Backend, BackendKind, GrpcDoor, Route};
+pub use sources::Sources;
+pub use text::Effective;
+
+use section::{Findings, Section};
+
+/// Everything that can be configured. Made by [`Settings::load`] only, so always checked.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where and how operations are kept.
+    pub data: Storage,
+    /// The listener of all HTTP protocols.
+    pub http: Http,
+    /// The listener of metrics and health.
+    pub admin: Listener,
+    /// Waits.
+    pub wait: Wait,
+    /// Watches held open at once.
+    pub watches: usize,
+    /// Repeats of what a backend could not do.
+    pub retry: Retry,
+    /// The orderly stop.
+    pub drain: Drain,
+    /// The log.
+    pub log: Log,
+    /// Files with further protobuf types.
+    pub descriptors: Vec<PathBuf>,
+    /// Backends by name.
+    pub backends: BTreeMap<String, Backend>,
+    /// Routes by name, without those switched off.
+    pub routes: BTreeMap<String, Route>,
+}
+
+/// `[data]`.
+#[derive(Clone, Debug)]
+pub struct Storage {
+    /// The directory.
+    pub dir: PathBuf,
+    /// When a change counts as kept.
+    pub durability: Durability,
+    /// Largest database, in bytes.
+    pub max_bytes: u64,
+    /// Operations held in memory.
+    pub resident_operations: usize,
+    /// Bodies held in memory, in bytes.
+    pub body_bytes: usize,
+    /// Operations that have not ended.
+    pub live_operations: usize,
+    /// Changes waiting to be written.
+    pub queue: usize,
+}
+
+/// Where a listener listens.
+#[derive(Clone, Copy, Debug)]
+pub struct Listener {
+    /// The address; port 0 takes a free one.
+    pub listen: SocketAddr,
+}
+
+/// `[http]`. Sizes in bytes.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "described in config/opgate.toml, key by key")]
+pub struct Http {
+    pub listen: SocketAddr,
+    pub connections: usize,
+    pub streams: u32,
+    pub head_bytes: u32,
+    pub head_timeout: Duration,
+    pub body_bytes: usize,
+    pub body_timeout: Duration,
+    pub stream_window_bytes: u32,
+    pub connection_window_bytes: u32,
+    pub ping_interval: Duration,
+    pub ping_timeout: Duration,
+    pub stall_timeout: Duration,
+    /// None: connections may grow old.
+    pub connection_age: Option<Duration>,
+}
+
+/// `[wait]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Wait {
+    /// Longest wait of one request.
+    pub max: Duration,
+    /// Waits held open at once.
+    pub open: usize,
+}
+
+/// `[retry]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Retry {
+    /// About the wait before the first repeat; each later one is twice as long.
+    pub first: Duration,
+    /// The longest wait.
+    pub longest: Duration,
+    /// Attempts in all.
+    pub attempts: u32,
+}
+
+/// `[drain]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Drain {
+    /// How long connections are still accepted.
+    pub notice: Duration,
+    /// How long open requests then have.
+    pub timeout: Duration,
+}
+
+/// `[log]`.
+#[derive(Clone, Debug)]
+pub struct Log {
+    /// The filter, in the syntax of `tracing_subscriber`.
+    pub level: String,
+    /// How lines look.
+    pub format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    Auto,
+    /// One object on a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+const MS: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_hours(1);
+const DAY: Duration = Duration::from_hours(24);
+/// Longest retention: what is kept longer belongs into an archive.
+const RETENTION_MAX: Duration = Duration::from_hours(24 * 365);
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+const TIB: u64 = 1 << 40;
+
+impl Settings {
+    /// Reads and checks all sources, and the files they name. Nothing is opened or bound.
+    ///
+    /// # Errors
+    /// Every problem there is.
+    pub fn load(sources: &Sources) -> Result<(Self, Effective), Problems> {
+        let findings = Findings::default();
+        let table = sources::merge(sources, &mut findings.problems.borrow_mut());
+        let settings = Self::read(&Section::root(&findings, &table));
+        let problems = findings.problems.into_inner();
+        if problems.is_empty() {
+            Ok((settings, Effective(table)))
+        } else {
+            Err(Problems::new(problems))
+        }
+    }
+
+    /// Every key there is, as a dotted path with `NAME` for the names of backends and routes.
+    pub fn keys() -> BTreeSet<String> {
+        let findings = Findings::default();
+        let table = sources::merge(&Sources::default(), &mut findings.problems.borrow_mut());
+        Self::read(&Section::root(&findings, &table));
+        findings.keys.into_inner()
+    }
+
+    fn read(root: &Section<'_>) -> Self {
+        let data = root.section("data");
+        let retention = data.duration("retention", SECOND..=RETENTION_MAX);
+        let backends = routes::backends(root);
+        let routes = routes::routes(root, &backends, retention);
+        let settings = Self {
+            data: storage(&data),
+            http: http(&root.section("http")),
+            admin: admin(&root.section("admin")),
+            wait: wait(&root.section("wait")),
+            watches: watches(&root.section("watch")),
+            retry: retry(&root.section("retry")),
+            drain: drain(&root.section("drain")),
+            log: log(&root.section("log")),
+            descriptors: descriptors(&root.section("descriptors")),
+            backends,
+            routes,
+        };
+        root.finish();
+        let (http, admin) = (settings.http.listen, settings.admin.listen);
+        if http == admin && http.port() != 0 {
+            root.section("admin").refuse("listen", "is the address of http.listen already");
+        }
+        settings
+    }
+}
+
+fn storage(section: &Section<'_>) -> Storage {
+    let storage = Storage {
+        dir: PathBuf::from(section.text("dir")),
+        durability: section
+            .choice("durability", &[("fsync", Durability::Fsync), ("memory", Durability::Memory)]),
+        max_bytes: section.size("max_size", 16 * MIB..=256 * TIB),
+        resident_operations: section.count("resident_operations", 1..=100_000_000),
+        body_bytes: bytes(section.size("body_memory", MIB..=TIB)),
+        live_operations: section.count("live_operations", 1..=10_000_000),
+        queue: section.count("queue", 1..=1_000_000),
+    };
+    section.finish();
+    if storage.live_operations > storage.resident_operations {
+        let reason = format!(
+            "must be at most data.resident_operations, {}: what has not ended stays in memory",
+            storage.resident_operations
+        );
+        section.refuse("live_operations", reason);
+    }
+    storage
+}
+
+fn http(section: &Section<'_>) -> Http {
+    let http = Http {
+        listen: listen(section),
+        connections: section.count("connections", 1..=1_000_000),
+        streams: narrow(section.count("streams", 1..=1_000_000) as u64),
+        head_bytes: narrow(section.size("head_size", 8 * KIB..=MIB)),
+        head_timeout: section.duration("head_timeout", 10 * MS..=HOUR),
+        // A payload is at most as large as the core takes it.
+        body_bytes: bytes(
+            section.size("body_size", KIB..=opgate_core::limits::PAYLOAD_BYTES as u64),
+        ),
+        body_timeout: section.duration("body_timeout", 10 * MS..=HOUR),
+        stream_window_bytes: narrow(section.size("stream_window", 64 * KIB..=GIB)),
+        connection_window_bytes: narrow(section.size("connection_window", 64 * KIB..=GIB)),
+        ping_interval: section.duration("ping_interval", SECOND..=DAY),
+        ping_timeout: section.duration("ping_timeout", 100 * MS..=HOUR),
+        stall_timeout: section.duration("stall_timeout", 100 * MS..=HOUR),
+        connection_age: section.optional("connection_age", |section, key| {
+            section.duration(key, SECOND..=RETENTION_MAX)
+        }),
+    };
+    section.finish();
+    if http.stream_window_bytes > http.connection_window_bytes {
+        section
+            .refuse("stream_window", "must be at most http.connection_window, which it is part of");
+    }
+    http
+}
+
+fn admin(section: &Section<'_>) -> Listener {
+    let listen = listen(section);
+    section.finish();
+    Listener { listen }
+}
+
+/// `listen` and `allow_plaintext`: there is no TLS yet, so the one needs the other.
+fn listen(section: &Section<'_>) -> SocketAddr {
+    let (listen, allowed) = (section.address("listen"), section.flag("allow_plaintext"));
+    if !listen.ip().to_canonical().is_loopback() && !allowed {
+        section.refuse(
+            "listen",
+            "is not a loopback address, and without TLS whoever reaches it may do everything; if \
+             that is wanted, set allow_plaintext = true beside it",
+        );
+    }
+    listen
+}
+
+fn wait(section: &Section<'_>) -> Wait {
+    let wait = Wait {
+        max: section.duration("max", 10 * MS..=HOUR),
+        open: section.count("open", 1..=10_000_000),
+    };
+    section.finish();
+    wait
+}
+
+fn watches(section: &Section<'_>) -> usize {
+    let open = section.count("open", 0..=1_000_000);
+    section.finish();
+    open
+}
+
+fn retry(section: &Section<'_>) -> Retry {
+    let retry = Retry {
+        first: section.duration("first", 10 * MS..=HOUR),
+        longest: section.duration("longest", 10 * MS..=DAY),
+        attempts: narrow(section.count("attempts", 1..=1000) as u64),
+    };
+    section.finish();
+    if retry.first > retry.longest {
+        section.refuse("first", "must be at most retry.longest");
+    }
+    retry
+}
+
+fn drain(section: &Section<'_>) -> Drain {
+    let drain = Drain {
+        notice: section.duration("notice", Duration::ZERO..=HOUR),
+        timeout: section.duration("timeout", Duration::ZERO..=HOUR),
+    };
+    section.finish();
+    drain
+}
+
+fn log(section: &Section<'_>) -> Log {
+    let log = Log {
+        level: section.text("level"),
+        format: section.choice(
+            "format",
+            &[("auto", LogFormat::Auto), ("json", LogFormat::Json), ("text", LogFormat::Text)],
+        ),
+    };
+    section.finish();
+    let filter = tracing_subscriber::EnvFilter::builder().parse(&log.level);
+    if let Err(error) = filter {
+        let reason = format!(
+            "{error}: must be off, error, warn, info, debug or trace, or these by part, such as \
+             \"info,opgate_store=debug\""
+        );
+        section.refuse("level", reason);
+    }
+    log
+}
+
+fn descriptors(section: &Section<'_>) -> Vec<PathBuf> {
+    let files: Vec<PathBuf> = section.texts("files").into_iter().map(PathBuf::from).collect();
+    section.finish();
+    for file in &files {
+        if let Err(error) = std::fs::File::open(file) {
+            section.refuse("files", format!("{}: {error}", file.display()));
+        }
+    }
+    files
+}
+
+/// A size that fits the machine's memory: every bound of one that goes there does.
+fn bytes(size: u64) -> usize {
+    usize::try_from(size).unwrap_or(usize::MAX)
+}
+
+/// A value whose upper bound fits.
+fn narrow(value: u64) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,204 @@
+//! Backends and routes.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use opgate_core::Kind;
+use opgate_longrunning::InputForm;
+
+use super::section::Section;
+use super::{MS, RETENTION_MAX, SECOND, text};
+
+/// `[backends.NAME]`.
+#[derive(Clone, Debug)]
+pub struct Backend {
+    /// What it is.
+    pub kind: BackendKind,
+    /// Operations it carries out at once.
+    pub concurrency: usize,
+}
+
+/// What a backend is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BackendKind {
+    /// The built-in one.
+    Showcase,
+}
+
+/// Kinds that are known, and not there yet.
+const COMING: [&str; 5] = ["longrunning", "oci", "nexus", "amqp", "worker"];
+
+/// `[routes.NAME]`.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// The kind it gives its operations.
+    pub kind: Kind,
+    /// The name of its backend, which exists.
+    pub backend: String,
+    /// How long an ended operation stays readable.
+    pub retention: Duration,
+    /// How long an operation may take in all; none is no limit.
+    pub timeout: Option<Duration>,
+    /// The gRPC method that starts it, if there is one.
+    pub grpc: Option<GrpcDoor>,
+    /// What the backend is told of the route, by the backend's own keys.
+    pub options: BTreeMap<String, String>,
+}
+
+/// `[routes.NAME.grpc]`: a gRPC method that returns `google.longrunning.Operation`. Where a name is
+/// missing, the method's descriptor or the request decides.
+#[derive(Clone, Debug)]
+pub struct GrpcDoor {
+    /// `package.Service/Method`, or `package.Service/*`.
+    pub method: String,
+    /// Full name of the request message.
+    pub request_type: Option<String>,
+    /// Full name of the message a success carries.
+    pub response_type: Option<String>,
+    /// Full name of the message metadata is shown in.
+    pub metadata_type: Option<String>,
+    /// What the backend is given.
+    pub input: InputForm,
+    /// The listing scope: a text with request fields in braces.
+    pub parent: Option<String>,
+    /// The request field that makes a repeat the same start.
+    pub request_id: Option<String>,
+}
+
+pub(super) fn backends(root: &Section<'_>) -> BTreeMap<String, Backend> {
+    let read = |section: &Section<'_>| {
+        let kind = kind(section);
+        let backend = Backend { kind, concurrency: section.count("concurrency", 1..=1_000_000) };
+        section.finish();
+        backend
+    };
+    root.named("backends").into_iter().map(|(name, section)| (name, read(&section))).collect()
+}
+
+fn kind(section: &Section<'_>) -> BackendKind {
+    let word = section.text("kind");
+    if word != "showcase" && !word.is_empty() {
+        let known = COMING.contains(&word.as_str());
+        let problem = if known { "is not there yet" } else { "is not known" };
+        section.refuse("kind", format!("{problem}; the kinds there are: \"showcase\""));
+    }
+    BackendKind::Showcase
+}
+
+pub(super) fn routes(
+    root: &Section<'_>,
+    backends: &BTreeMap<String, Backend>,
+    retention: Duration,
+) -> BTreeMap<String, Route> {
+    let mut routes = BTreeMap::new();
+    let mut kinds = BTreeMap::new();
+    let mut methods = BTreeMap::new();
+    for (name, section) in root.named("routes") {
+        let enabled = section.optional("enabled", Section::flag).unwrap_or(true);
+        let route = route(&section, backends, retention);
+        section.finish();
+        let Some(route) = route.filter(|_| enabled) else { continue };
+        if let Some(other) = kinds.insert(route.kind.to_string(), name.clone()) {
+            section.refuse("operation", format!("of that service is what route {other} is for"));
+        }
+        if let Some(grpc) = &route.grpc
+            && let Some(other) = methods.insert(grpc.method.clone(), name.clone())
+        {
+            let grpc = section.section("grpc");
+            grpc.refuse("method", format!("is the method of route {other} already"));
+        }
+        routes.insert(name, route);
+    }
+    routes
+}
+
+/// A route; none if its kind is no kind.
+fn route(
+    section: &Section<'_>,
+    backends: &BTreeMap<String, Backend>,
+    retention: Duration,
+) -> Option<Route> {
+    let (service, operation) = (section.text("service"), section.text("operation"));
+    let kind = Kind::new(&service, &operation);
+    if let Err(error) = &kind
+        && !service.is_empty()
+        && !operation.is_empty()
+    {
+        section.refuse(error.what, error.problem.clone());
+    }
+    let backend = section.text("backend");
+    if !backends.contains_key(&backend) && !backend.is_empty() {
+        let known: Vec<&str> = backends.keys().map(String::as_str).collect();
+        section.refuse("backend", format!("is not declared; there are: {}", known.join(", ")));
+    }
+    Some(Route {
+        backend,
+        retention: section
+            .optional("retention", |section, key| section.duration(key, SECOND..=RETENTION_MAX))
+            .unwrap_or(retention),
+        timeout: section
+            .optional("timeout", |section, key| section.duration(key, MS..=RETENTION_MAX)),
+        grpc: section.optional("grpc", |section, key| grpc(&section.section(key))),
+        options: showcase(section, &service),
+        kind: kind.ok()?,
+    })
+}
+
+fn grpc(section: &Section<'_>) -> GrpcDoor {
+    let message = |key| section.optional(key, |section, key| full_name(section, key));
+    let door = GrpcDoor {
+        method: section.text("method"),
+        request_type: message("request_type"),
+        response_type: message("response_type"),
+        metadata_type: message("metadata_type"),
+        input: section.optional("input", input).unwrap_or(InputForm::Bytes),
+        parent: section.optional("parent", Section::text_or_empty),
+        request_id: section.optional("request_id", Section::text),
+    };
+    section.finish();
+    let method = door.method.split_once('/');
+    let is_method = method.is_some_and(|(service, method)| {
+        is_full_name(service) && (method == "*" || is_word(method))
+    });
+    if !is_method && !door.method.is_empty() {
+        section.refuse("method", "must be package.Service/Method, or package.Service/*");
+    }
+    door
+}
+
+fn input(section: &Section<'_>, key: &'static str) -> InputForm {
+    section.choice(key, &[("bytes", InputForm::Bytes), ("json", InputForm::Json)])
+}
+
+fn full_name(section: &Section<'_>, key: &'static str) -> String {
+    let name = section.text(key);
+    if !is_full_name(&name) && !name.is_empty() {
+        section.refuse(key, "must be the full name of a message, such as google.protobuf.Struct");
+    }
+    name
+}
+
+/// Whether `name` is words joined by dots.
+fn is_full_name(name: &str) -> bool {
+    name.split('.').all(is_word)
+}
+
+/// Whether `word` is letters, digits and `_`, no digit first.
+fn is_word(word: &str) -> bool {
+    !word.is_empty()
+        && !word.starts_with(|first: char| first.is_ascii_digit())
+        && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+/// The options of a route to a showcase.
+fn showcase(section: &Section<'_>, service: &str) -> BTreeMap<String, String> {
+    let instruction = section.free("showcase").map(text::json);
+    let options = BTreeMap::from_iter(instruction.map(|i| ("instruction".into(), i.to_string())));
+    if service == "showcase" && !options.is_empty() {
+        let reason = "has no effect: operations of the service showcase are told by their input";
+        section.refuse("showcase", reason);
+    } else if let Err(error) = opgate_native::check_options(&options) {
+        section.refuse("showcase", error.to_string());
+    }
+    options
+}

@@ -1,0 +1,107 @@
+//! The merged configuration as text: TOML for people, JSON for backends.
+
+use std::fmt;
+
+use config::{Value, ValueKind};
+
+use super::sources::Table;
+
+/// The configuration in effect, each value with where it came from. Shown as TOML that can be read
+/// back with `--config`.
+#[derive(Debug)]
+pub struct Effective(pub(super) Table);
+
+impl fmt::Display for Effective {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut sections = Vec::new();
+        collect(&self.0, "", &mut sections);
+        for (position, (path, entries)) in sections.iter().enumerate() {
+            let line_break = if position == 0 { "" } else { "\n" };
+            writeln!(f, "{line_break}[{path}]")?;
+            for (key, value) in entries {
+                let origin = value.origin().unwrap_or("unknown");
+                writeln!(f, "{} = {}  # {origin}", name(key), show(value))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The sections that hold values of their own, with those values, by name.
+fn collect<'a>(
+    table: &'a Table,
+    path: &str,
+    sections: &mut Vec<(String, Vec<(&'a String, &'a Value)>)>,
+) {
+    let is_table = |value: &Value| matches!(value.kind, ValueKind::Table(_));
+    let (inner, own): (Vec<_>, Vec<_>) =
+        sorted(table).into_iter().partition(|(_, value)| is_table(value));
+    if !own.is_empty() {
+        sections.push((path.to_owned(), own));
+    }
+    for (key, value) in inner {
+        if let ValueKind::Table(table) = &value.kind {
+            let dot = if path.is_empty() { "" } else { "." };
+            collect(table, &format!("{path}{dot}{}", name(key)), sections);
+        }
+    }
+}
+
+/// The entries by key: the table itself has no order.
+fn sorted(table: &Table) -> Vec<(&String, &Value)> {
+    let mut entries: Vec<_> = table.iter().collect();
+    entries.sort_by_key(|(key, _)| *key);
+    entries
+}
+
+/// A key, quoted where TOML wants it.
+fn name(key: &str) -> String {
+    let bare = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    if !key.is_empty() && key.bytes().all(bare) { key.to_owned() } else { quote(key) }
+}
+
+fn quote(text: &str) -> String {
+    let escaped = text.chars().map(|character| match character {
+        '"' | '\\' => format!("\\{character}"),
+        control if control.is_control() => format!("\\u{:04X}", u32::from(control)),
+        other => other.to_string(),
+    });
+    format!("\"{}\"", escaped.collect::<String>())
+}
+
+/// A value as TOML, on one line.
+pub(super) fn show(value: &Value) -> String {
+    let list = |items: Vec<String>| items.join(", ");
+    match &value.kind {
+        ValueKind::String(text) => quote(text),
+        ValueKind::Array(items) => format!("[{}]", list(items.iter().map(show).collect())),
+        ValueKind::Table(table) => {
+            let entry =
+                |(key, value): (&String, &Value)| format!("{} = {}", name(key), show(value));
+            format!("{{ {} }}", list(sorted(table).into_iter().map(entry).collect()))
+        }
+        ValueKind::Float(number) => format!("{number:?}"),
+        ValueKind::Nil
+        | ValueKind::Boolean(_)
+        | ValueKind::I64(_)
+        | ValueKind::I128(_)
+        | ValueKind::U64(_)
+        | ValueKind::U128(_) => value.to_string(),
+    }
+}
+
+/// A value as JSON. The TOML it came from holds nothing JSON cannot say.
+pub(super) fn json(value: &Value) -> serde_json::Value {
+    match &value.kind {
+        ValueKind::String(text) => text.as_str().into(),
+        ValueKind::Boolean(flag) => (*flag).into(),
+        ValueKind::I64(number) => (*number).into(),
+        ValueKind::U64(number) => (*number).into(),
+        ValueKind::Float(number) => (*number).into(),
+        ValueKind::Array(items) => items.iter().map(json).collect(),
+        ValueKind::Table(table) => {
+            sorted(table).into_iter().map(|(key, value)| (key.clone(), json(value))).collect()
+        }
+        ValueKind::Nil | ValueKind::I128(_) | ValueKind::U128(_) => serde_json::Value::Null,
+    }
+}

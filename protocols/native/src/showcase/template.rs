@@ -1,0 +1,269 @@
+//! Results made from the operation's own input.
+//!
+//! In a `result`, a string may hold placeholders: `${/a/b}` is what the JSON pointer finds in the
+//! input, `${}` the whole input, `${id}` the operation's id and `${uuid}` the same id written as a
+//! UUID; `$${` is a plain `${`. A placeholder that is the whole string is replaced by the value,
+//! one within text by its text. `{"$merge": [a, b]}` is one object with the fields of all, the last
+//! winning. What is not found is left out of an object or a merge, `null` in an array and nothing
+//! within text.
+
+use opgate_bus::core::{Error, ErrorKind, OperationId, limits};
+use serde_json::{Map, Value};
+
+const MERGE: &str = "$merge";
+
+/// What placeholders refer to.
+#[derive(Debug)]
+pub(super) struct Source<'a> {
+    /// The operation's input, where it is JSON.
+    pub(super) input: Option<&'a Value>,
+    /// The operation.
+    pub(super) id: OperationId,
+}
+
+/// Whether `template` has a placeholder that refers to the input.
+pub(super) fn reads_input(template: &Value) -> bool {
+    match template {
+        Value::String(text) => pieces(text).is_ok_and(|pieces| {
+            pieces.iter().any(|piece| matches!(piece, Piece::Whole | Piece::Pointer(_)))
+        }),
+        Value::Array(items) => items.iter().any(reads_input),
+        Value::Object(fields) => fields.values().any(reads_input),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+/// The template with its placeholders replaced; `null` when it was one that finds nothing.
+///
+/// Refused where a placeholder is not understood, and where the result would be larger than a
+/// payload may be: a short template can repeat a long input many times.
+pub(super) fn expand(template: &Value, source: &Source<'_>) -> Result<Value, Error> {
+    let mut expansion = Expansion { source, room: limits::PAYLOAD_BYTES };
+    Ok(expansion.value(template)?.unwrap_or(Value::Null))
+}
+
+struct Expansion<'a> {
+    source: &'a Source<'a>,
+    room: usize,
+}
+
+impl Expansion<'_> {
+    fn value(&mut self, template: &Value) -> Result<Option<Value>, Error> {
+        match template {
+            Value::Null | Value::Bool(_) | Value::Number(_) => Ok(Some(template.clone())),
+            Value::String(text) => self.string(text),
+            Value::Array(items) => {
+                let items = items.iter().map(|item| Ok(self.value(item)?.unwrap_or(Value::Null)));
+                Ok(Some(Value::Array(items.collect::<Result<_, Error>>()?)))
+            }
+            Value::Object(fields) => match fields.get(MERGE) {
+                Some(Value::Array(parts)) if fields.len() == 1 => self.merge(parts).map(Some),
+                Some(_) => Err(wrong("`$merge` stands alone in its object and holds an array")),
+                None => self.object(fields).map(Some),
+            },
+        }
+    }
+
+    fn object(&mut self, fields: &Map<String, Value>) -> Result<Value, Error> {
+        let mut object = Map::with_capacity(fields.len());
+        for (name, value) in fields {
+            if let Some(value) = self.value(value)? {
+                object.insert(name.clone(), value);
+            }
+        }
+        Ok(Value::Object(object))
+    }
+
+    fn merge(&mut self, parts: &[Value]) -> Result<Value, Error> {
+        let mut merged = Map::new();
+        for part in parts {
+            match self.value(part)? {
+                Some(Value::Object(fields)) => merged.extend(fields),
+                None | Some(Value::Null) => {}
+                Some(_) => return Err(wrong("each part of `$merge` is an object")),
+            }
+        }
+        Ok(Value::Object(merged))
+    }
+
+    fn string(&mut self, text: &str) -> Result<Option<Value>, Error> {
+        let pieces = pieces(text)?;
+        if let [only] = pieces.as_slice() {
+            return self.replacement(only);
+        }
+        let mut whole = String::new();
+        for piece in &pieces {
+            match self.replacement(piece)? {
+                None | Some(Value::Null) => {}
+                Some(Value::String(part)) => whole.push_str(&part),
+                Some(other) => whole.push_str(&other.to_string()),
+            }
+        }
+        Ok(Some(Value::String(whole)))
+    }
+
+    fn replacement(&mut self, piece: &Piece<'_>) -> Result<Option<Value>, Error> {
+        let found = match piece {
+            Piece::Text(text) => return Ok(Some(Value::String((*text).to_owned()))),
+            Piece::Id => return Ok(Some(Value::String(self.source.id.to_string()))),
+            Piece::Uuid => return Ok(Some(Value::String(uuid(self.source.id)))),
+            Piece::Whole => self.source.input,
+            Piece::Pointer(pointer) => self.source.input.and_then(|input| input.pointer(pointer)),
+        };
+        let Some(found) = found else { return Ok(None) };
+        let Some(room) = self.room.checked_sub(weight(found)) else {
+            let message = format!(
+                "result: more than {} bytes once the placeholders are replaced",
+                limits::PAYLOAD_BYTES
+            );
+            return Err(Error::new(ErrorKind::PayloadTooLarge, message));
+        };
+        self.room = room;
+        Ok(Some(found.clone()))
+    }
+}
+
+/// About the length of the value's text; what counts is that it grows with it.
+fn weight(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 8,
+        Value::String(text) => text.len() + 2,
+        Value::Array(items) => 2 + items.iter().map(weight).sum::<usize>(),
+        Value::Object(fields) => {
+            2 + fields.iter().map(|(name, value)| name.len() + 4 + weight(value)).sum::<usize>()
+        }
+    }
+}
+
+/// A string's plain text and placeholders, in order.
+enum Piece<'a> {
+    Text(&'a str),
+    Whole,
+    Pointer(&'a str),
+    Id,
+    Uuid,
+}
+
+fn pieces(text: &str) -> Result<Vec<Piece<'_>>, Error> {
+    let mut found = Vec::new();
+    let mut rest = text;
+    while let Some((plain, after)) = rest.split_once("${") {
+        // `$${`: the first `$` only says that the next is plain text.
+        if let Some(plain) = plain.strip_suffix('$') {
+            found.extend([Piece::Text(plain), Piece::Text("${")]);
+            rest = after;
+            continue;
+        }
+        if !plain.is_empty() {
+            found.push(Piece::Text(plain));
+        }
+        let (inner, after) =
+            after.split_once('}').ok_or_else(|| wrong("a placeholder ends with `}`"))?;
+        found.push(placeholder(inner)?);
+        rest = after;
+    }
+    if !rest.is_empty() || found.is_empty() {
+        found.push(Piece::Text(rest));
+    }
+    Ok(found)
+}
+
+fn placeholder(inner: &str) -> Result<Piece<'_>, Error> {
+    match inner {
+        "id" => Ok(Piece::Id),
+        "uuid" => Ok(Piece::Uuid),
+        "" => Ok(Piece::Whole),
+        pointer if pointer.starts_with('/') => Ok(Piece::Pointer(pointer)),
+        _ => Err(wrong("a placeholder is one of ${/json/pointer}, ${}, ${id}, ${uuid}")),
+    }
+}
+
+fn wrong(problem: &'static str) -> Error {
+    Error::invalid("result", problem)
+}
+
+/// The id in the form of a UUID of version 8 (its own layout), so that a repeat gives the same.
+fn uuid(id: OperationId) -> String {
+    const VERSION: u128 = 0xf << 76;
+    const VARIANT: u128 = 0b11 << 62;
+    let bits = (id.to_bits() & !VERSION & !VARIANT) | (8 << 76) | (0b10 << 62);
+    let text = format!("{bits:032x}");
+    let mut grouped = String::with_capacity(36);
+    for (at, digit) in text.chars().enumerate() {
+        if matches!(at, 8 | 12 | 16 | 20) {
+            grouped.push('-');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn expanded(template: &Value, input: &Value) -> Result<Value, Error> {
+        expand(template, &Source { input: Some(input), id: OperationId::from_bits(u128::MAX) })
+    }
+
+    #[test]
+    fn a_placeholder_alone_is_the_value_and_within_text_its_text() {
+        let input = json!({"name": "n", "list": [1, 2.50], "a/b": {"c": true}});
+        for (template, result) in [
+            (json!("${/name}"), json!("n")),
+            (json!("${/list}"), json!([1, 2.50])),
+            (json!("${/a~1b/c}"), json!(true)),
+            (json!("${}"), input.clone()),
+            (json!("x-${/name}-${/list/0}${/absent}."), json!("x-n-1.")),
+            (json!("$${/name}"), json!("${/name}")),
+            (json!("a$${b"), json!("a${b")),
+            (json!("cost: $5"), json!("cost: $5")),
+            (json!(""), json!("")),
+            (json!([1, "${/name}", "${/absent}"]), json!([1, "n", null])),
+            (json!({"a": "${/name}", "b": "${/absent}", "c": null}), json!({"a": "n", "c": null})),
+            (json!("${/absent}"), json!(null)),
+            (json!("${id}"), json!("7zzzzzzzzzzzzzzzzzzzzzzzzz")),
+            (json!("${uuid}"), json!("ffffffff-ffff-8fff-bfff-ffffffffffff")),
+        ] {
+            assert_eq!(expanded(&template, &input).unwrap(), result, "{template}");
+        }
+    }
+
+    #[test]
+    fn a_merge_takes_the_last_of_equal_fields() {
+        let template = json!({"$merge": ["${/workflow}", "${/absent}", {"name": "w", "state": 1}]});
+        let input = json!({"workflow": {"name": "old", "labels": {"a": "b"}}});
+        let result = json!({"name": "w", "labels": {"a": "b"}, "state": 1});
+        assert_eq!(expanded(&template, &input).unwrap(), result);
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused() {
+        for template in [
+            json!("${name}"),
+            json!("${/name"),
+            json!({"$merge": {}}),
+            json!({"$merge": [], "x": 1}),
+            json!({"$merge": ["${/name}"]}),
+        ] {
+            let error = expanded(&template, &json!({"name": "n"})).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::InvalidArgument, "{template}");
+        }
+    }
+
+    #[test]
+    fn a_short_template_cannot_make_a_huge_result() {
+        let input = json!("x".repeat(limits::PAYLOAD_BYTES / 4));
+        let template = json!(vec!["${}"; 5]);
+        assert_eq!(expanded(&template, &input).unwrap_err().kind, ErrorKind::PayloadTooLarge);
+        assert!(expanded(&json!(vec!["${}"; 3]), &input).is_ok());
+    }
+
+    #[test]
+    fn only_placeholders_for_the_input_need_one() {
+        assert!(!reads_input(&json!({"a": ["${id}", "text", 1]})));
+        assert!(reads_input(&json!({"a": ["${id}-${/b}"]})));
+    }
+}

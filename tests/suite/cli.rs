@@ -1,0 +1,79 @@
+//! The command line: what goes where, and with which exit code.
+
+use std::process::{Command, Output};
+
+fn opgate(arguments: &[&str]) -> Output {
+    // Nothing of the surroundings may reach the settings.
+    Command::new(env!("CARGO_BIN_EXE_opgate")).args(arguments).env_clear().output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn help_fits_a_screen_and_names_the_variables() {
+    let output = opgate(&["--help"]);
+    let help = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(help.lines().count() <= 40, "{} lines", help.lines().count());
+    assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");
+    for word in ["OPGATE_CONFIG", "OPGATE_READY_FILE", "OPGATE__SECTION__KEY", "OPGATE__LOG__LEVEL"]
+    {
+        assert!(help.contains(word), "{word} is not in\n{help}");
+    }
+    assert!(output.stderr.is_empty());
+}
+
+#[test]
+fn the_version_goes_to_standard_output() {
+    let output = opgate(&["version"]);
+    assert_eq!(text(&output.stdout), format!("opgate {}\n", env!("CARGO_PKG_VERSION")));
+    let output = opgate(&["version", "--json"]);
+    let version: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(version["version"], env!("CARGO_PKG_VERSION"));
+    assert!(output.stderr.is_empty());
+}
+
+#[test]
+fn wrong_usage_is_64() {
+    for arguments in [&["--no-such-flag"][..], &["no-such-command"], &["--config"], &["run", "x"]] {
+        let output = opgate(arguments);
+        assert_eq!(output.status.code(), Some(64), "{arguments:?}");
+        assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_good_configuration_passes_in_silence() {
+    let output = opgate(&["check"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(output.stdout.is_empty() && output.stderr.is_empty());
+}
+
+#[test]
+fn a_wrong_configuration_is_78_and_all_of_it_is_told() {
+    let output = opgate(&["check", "--set", "wait.max=1", "--set", "http.lisen=x"]);
+    assert_eq!(output.status.code(), Some(78));
+    let told: Vec<&str> = text(&output.stderr).lines().collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].starts_with("http.lisen = \"x\" (--set): is not known"), "{}", told[0]);
+    assert!(told[1].starts_with("wait.max = 1 (--set): must be a duration"), "{}", told[1]);
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn the_settings_in_effect_are_shown_with_their_origins() {
+    let output = opgate(&["check", "--print", "--log", "debug"]);
+    let shown = text(&output.stdout);
+    assert!(shown.contains("level = \"debug\"  # --set"), "{shown}");
+    assert!(shown.contains("listen = \"127.0.0.1:8080\"  # default"), "{shown}");
+}
+
+#[test]
+fn flags_may_stand_before_and_after_the_command() {
+    let before = opgate(&["--set", "wait.open=7", "check", "--print"]);
+    let after = opgate(&["check", "--print", "--set", "wait.open=7"]);
+    assert!(text(&before.stdout).contains("open = 7  # --set"));
+    assert_eq!(before.stdout, after.stdout);
+}

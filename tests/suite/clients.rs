@@ -1,0 +1,67 @@
+//! The vendors' unmodified clients against the daemon: runs the tests in `tests/clients`.
+//!
+//! They need `python3` with its `venv` module, and the package index when the requirements have
+//! changed. Without them this test fails: it is not skipped.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::process::Launch;
+
+const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients");
+/// A place below `target/` that outlives the test, so that the packages are fetched once.
+const KEPT: &str = env!("CARGO_TARGET_TMPDIR");
+
+/// Runs a program to its end; its output.
+fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let said = [&output.stdout[..], &output.stderr[..]].map(String::from_utf8_lossy).concat();
+    assert!(output.status.success(), "{command:?}: {}\n{said}", output.status);
+    said
+}
+
+/// The `bin` directory of a virtual environment with exactly what `requirements` names. It is made
+/// anew when those have changed, or when making it was interrupted.
+fn environment(requirements: &str) -> PathBuf {
+    let wanted = Path::new(SOURCES).join(requirements);
+    let text = std::fs::read_to_string(&wanted).unwrap();
+    let root = Path::new(KEPT).join(requirements.trim_end_matches(".txt"));
+    let installed = root.join("installed.txt");
+    if std::fs::read_to_string(&installed).is_ok_and(|installed| installed == text) {
+        return root.join("bin");
+    }
+    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&root));
+    run(Command::new(root.join("bin/python"))
+        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])
+        .arg(&wanted));
+    std::fs::write(&installed, text).unwrap();
+    root.join("bin")
+}
+
+#[test]
+#[expect(clippy::print_stdout, reason = "--nocapture shows which tests were skipped, and why")]
+fn the_vendors_clients_find_what_they_expect() {
+    let python = environment("requirements.txt").join("python");
+    let bgd = environment("requirements-buildgrid.txt").join("bgd");
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = Launch::new(dir.path()).start();
+
+    let output = Command::new(python)
+        .args(["-m", "pytest", "-q", "--junit-xml"])
+        .arg(Path::new(KEPT).join("clients.xml"))
+        .current_dir(SOURCES)
+        .env("OPGATE_HTTP", daemon.http.to_string())
+        .env("OPGATE_ADMIN", daemon.admin.to_string())
+        .env("OPGATE_BGD", bgd)
+        // The clients would otherwise look for the daemon behind the proxy of the package index.
+        .env("NO_PROXY", "127.0.0.1")
+        .env("no_proxy", "127.0.0.1")
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .output()
+        .unwrap();
+
+    let said = [&output.stdout[..], &output.stderr[..]].map(String::from_utf8_lossy).concat();
+    println!("{said}");
+    assert!(output.status.success(), "{said}\n{}", daemon.log());
+    assert_eq!(daemon.terminate().code(), Some(0));
+}

@@ -1,0 +1,341 @@
+//! Settings: layers, problems, and the shipped file as the one source of defaults.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use opgate::settings::{Durability, Effective, Problem, Settings, Sources};
+
+const DEFAULTS: &str = include_str!("../../config/opgate.toml");
+
+/// Sources of one file with the given text, which must be kept while they are used.
+fn file(text: &str) -> (tempfile::NamedTempFile, Sources) {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    let sources = Sources { files: vec![file.path().to_owned()], ..Sources::default() };
+    (file, sources)
+}
+
+fn set(assignments: &[&str]) -> Sources {
+    let set = assignments.iter().map(|&assignment| assignment.to_owned()).collect();
+    Sources { set, ..Sources::default() }
+}
+
+fn variables(variables: &[(&str, &str)]) -> Sources {
+    let owned = |&(name, value): &(&str, &str)| (name.to_owned(), value.to_owned());
+    Sources { environment: variables.iter().map(owned).collect(), ..Sources::default() }
+}
+
+fn load(sources: &Sources) -> (Settings, Effective) {
+    Settings::load(sources).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+fn problems(sources: &Sources) -> Vec<Problem> {
+    match Settings::load(sources) {
+        Ok(_) => panic!("accepted"),
+        Err(problems) => problems.iter().cloned().collect(),
+    }
+}
+
+/// The only problem there is.
+fn problem(sources: &Sources) -> Problem {
+    let mut problems = problems(sources);
+    assert_eq!(problems.len(), 1, "{problems:#?}");
+    problems.remove(0)
+}
+
+#[test]
+fn the_shipped_file_is_valid_and_loopback_only() {
+    let (settings, _) = load(&Sources::default());
+    assert!(settings.http.listen.ip().is_loopback() && settings.admin.listen.ip().is_loopback());
+    assert_eq!(settings.data.durability, Durability::Fsync);
+    assert_eq!(settings.wait.max, Duration::from_secs(30));
+    assert!(settings.routes.contains_key("create-workflow"));
+}
+
+#[test]
+fn every_example_is_valid() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/config/examples");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let files = vec![entry.unwrap().path()];
+        let (settings, _) = load(&Sources { files, ..Sources::default() });
+        opgate::Gateway::check(&settings).unwrap();
+        seen += 1;
+    }
+    assert!(seen > 0);
+}
+
+/// The keys in the shipped file, commented-out ones included, with `NAME` for given names.
+fn documented() -> BTreeSet<String> {
+    let mut section = Vec::new();
+    let mut keys = BTreeSet::new();
+    for line in DEFAULTS.lines() {
+        let code = line.strip_prefix("# ").unwrap_or(line);
+        if let Some(header) = code.strip_prefix('[') {
+            let header = header.split(']').next().unwrap();
+            section = header.split('.').map(str::to_owned).collect();
+            if matches!(section[0].as_str(), "backends" | "routes") {
+                section[1] = "NAME".to_owned();
+            }
+        } else if let Some((key, _)) = code.split_once(" = ")
+            && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+        {
+            keys.insert(format!("{}.{key}", section.join(".")));
+        }
+    }
+    keys
+}
+
+#[test]
+fn the_shipped_file_has_every_key_and_only_those() {
+    let documented: BTreeSet<String> = documented()
+        .into_iter()
+        // What an instruction holds is the showcase's own affair.
+        .filter(|key| !key.starts_with("routes.NAME.showcase"))
+        .collect();
+    let sections =
+        ["data", "http", "admin", "wait", "watch", "retry", "drain", "log", "descriptors"]
+            .into_iter()
+            .chain(["backends", "routes", "routes.NAME.grpc", "routes.NAME.showcase"]);
+    let mut known = Settings::keys();
+    for section in sections {
+        assert!(known.remove(section), "{section} is read");
+    }
+    assert_eq!(documented, known);
+}
+
+#[test]
+fn all_problems_are_told_at_once() {
+    let (_file, sources) = file(
+        "[http]\n\
+         lisen = \"127.0.0.1:0\"\n\
+         connections = 0\n\
+         head_timeout = 30\n\
+         [data]\n\
+         max_size = \"1.9GiB\"\n\
+         durability = \"sometimes\"\n\
+         [backends.up]\n\
+         kind = \"oci\"\n\
+         [routes.My_Route]\n\
+         service = \"s\"\n",
+    );
+    let name = sources.files[0].display().to_string();
+    let found: Vec<(String, Option<String>)> =
+        problems(&sources).into_iter().map(|problem| (problem.key, problem.origin)).collect();
+    let at = |line: u32| Some(format!("{name}:{line}"));
+    let expected = [
+        ("backends.up.concurrency", at(9)),
+        ("backends.up.kind", at(9)),
+        ("data.durability", at(7)),
+        ("data.max_size", at(6)),
+        ("http.connections", at(3)),
+        ("http.head_timeout", at(4)),
+        ("http.lisen", at(2)),
+        ("routes.My_Route", at(11)),
+        ("routes.My_Route.backend", at(11)),
+        ("routes.My_Route.operation", at(11)),
+    ];
+    assert_eq!(found, expected.map(|(key, origin)| (key.to_owned(), origin)));
+}
+
+#[test]
+fn a_problem_says_what_came_from_where_and_what_is_allowed() {
+    let (_file, sources) = file("[http]\n\nhead_timeout = \"30 s\"\n");
+    let origin = format!("{}:3", sources.files[0].display());
+    assert_eq!(
+        problem(&sources).to_string(),
+        format!(
+            "http.head_timeout = \"30 s\" ({origin}): must be a duration from 10ms to 1h: a whole \
+             number and one of ms, s, m, h, d, such as \"30s\""
+        )
+    );
+}
+
+#[test]
+fn a_slip_in_a_key_is_met_with_the_key_meant() {
+    assert_eq!(problem(&set(&["http.lsiten=1"])).nearest.as_deref(), Some("http.listen"));
+    assert_eq!(problem(&set(&["htp.listen=1"])).nearest.as_deref(), Some("http"));
+    assert_eq!(problem(&set(&["wait.colour=1"])).nearest, None);
+}
+
+#[test]
+fn bare_numbers_fractions_and_other_spellings_are_refused() {
+    for assignment in [
+        "http.body_size=4194304",
+        "http.body_size=1.5MiB",
+        "http.body_size=4MB",
+        "http.head_timeout=30",
+        "http.head_timeout=0.5s",
+        "http.connections=1.9",
+        "http.connections=\"7\"",
+        "http.connections=-1",
+        "http.allow_plaintext=yes",
+        "http.allow_plaintext=1",
+        "http.listen=localhost:1",
+        "http.listen=127.0.0.1",
+        "log.level=loud=very",
+        "log.format=xml",
+        "data.dir=",
+        "data.dir=7",
+        "descriptors.files=a.pb",
+        "http=1",
+        "routes.showcase-run.timeout=0s",
+    ] {
+        let problem = problem(&set(&[assignment]));
+        assert_eq!(problem.origin.as_deref(), Some("--set"), "{assignment}: {problem}");
+    }
+}
+
+#[test]
+fn each_layer_lies_over_the_one_before() {
+    let (_first, mut sources) = file("[wait]\nmax = \"1s\"\nopen = 1\n[drain]\nnotice = \"1s\"\n");
+    let (_second, second) = file("[wait]\nmax = \"2s\"\nopen = 2\n");
+    sources.files.extend(second.files);
+    sources.environment = variables(&[("OPGATE__WAIT__MAX", "3s")]).environment;
+    sources.set = set(&["wait.max=4s", "wait.max=5s"]).set;
+    let (settings, effective) = load(&sources);
+    assert_eq!(settings.wait.max, Duration::from_secs(5));
+    assert_eq!(settings.wait.open, 2);
+    assert_eq!(settings.drain.notice, Duration::from_secs(1));
+    assert_eq!(settings.drain.timeout, Duration::from_secs(30));
+    let shown = effective.to_string();
+    let first = sources.files[0].display();
+    let second = sources.files[1].display();
+    for line in [
+        "max = \"5s\"  # --set".to_owned(),
+        format!("open = 2  # {second}:3"),
+        format!("notice = \"1s\"  # {first}:5"),
+        "timeout = \"30s\"  # default".to_owned(),
+    ] {
+        assert!(shown.lines().any(|shown| shown == line), "{line} is not in\n{shown}");
+    }
+}
+
+#[test]
+fn the_settings_in_effect_can_be_read_back() {
+    let (_, effective) = load(&set(&["http.listen=127.0.0.1:0", r#"data.dir="a \"b\" \\c""#]));
+    let (_file, sources) = file(&effective.to_string());
+    let (settings, again) = load(&sources);
+    assert_eq!(settings.data.dir.to_str(), Some(r#"a "b" \c"#));
+    let values = |effective: &Effective| {
+        let value = |line: &str| line.rsplit_once("  # ").unwrap_or((line, "")).0.to_owned();
+        effective.to_string().lines().map(value).collect::<Vec<_>>()
+    };
+    assert_eq!(values(&effective), values(&again));
+}
+
+#[test]
+fn a_variable_sets_a_key_and_is_named_when_it_is_wrong() {
+    let (settings, _) = load(&variables(&[
+        ("OPGATE__HTTP__LISTEN", "[::1]:0"),
+        ("OPGATE__HTTP__CONNECTIONS", "12"),
+        ("OPGATE__ROUTES__CREATE_WORKFLOW__RETENTION", "2h"),
+        ("OPGATE_CONFIG", "not ours"),
+        ("PATH", "/bin"),
+    ]));
+    assert_eq!(settings.http.listen.to_string(), "[::1]:0");
+    assert_eq!(settings.http.connections, 12);
+    assert_eq!(settings.routes["create-workflow"].retention, Duration::from_hours(2));
+
+    let wrong = problem(&variables(&[("OPGATE__WAIT__MAX", "long")]));
+    assert_eq!(wrong.origin.as_deref(), Some("environment variable OPGATE__WAIT__MAX"));
+    let unknown = problem(&variables(&[("OPGATE__WAIT__MAXX", "1s")]));
+    assert_eq!(unknown.nearest.as_deref(), Some("wait.max"));
+    problem(&variables(&[("OPGATE__", "1s")]));
+    problem(&variables(&[("OPGATE__WAIT", "1s")]));
+}
+
+#[test]
+fn a_variable_cannot_add_an_entry() {
+    let wrong = problem(&variables(&[("OPGATE__BACKENDS__BILLING__KIND", "showcase")]));
+    assert_eq!(wrong.key, "backends.billing");
+    assert_eq!(
+        wrong.origin.as_deref(),
+        Some("environment variable OPGATE__BACKENDS__BILLING__KIND")
+    );
+    let (_file, mut sources) = file("[backends.billing]\nkind = \"showcase\"\nconcurrency = 1\n");
+    sources.environment = variables(&[("OPGATE__BACKENDS__BILLING__CONCURRENCY", "9")]).environment;
+    assert_eq!(load(&sources).0.backends["billing"].concurrency, 9);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let missing = Sources { files: vec!["no/such/file.toml".into()], ..Sources::default() };
+    assert_eq!(problem(&missing).origin.as_deref(), Some("no/such/file.toml"));
+    let (_file, broken) = file("[http]\nlisten = \n");
+    let origin = format!("{}:2", broken.files[0].display());
+    assert_eq!(problem(&broken).origin, Some(origin));
+    let (_file, twice) = file("[wait]\nopen = 1\nopen = 2\n");
+    let origin = format!("{}:3", twice.files[0].display());
+    assert_eq!(problem(&twice).origin, Some(origin));
+}
+
+#[test]
+fn an_assignment_must_name_a_key_in_a_section() {
+    for assignment in ["http.listen", "=1", "http=1=2", ".=1", "http..listen=1", "x=1"] {
+        problem(&set(&[assignment]));
+    }
+}
+
+#[test]
+fn plaintext_beyond_loopback_must_be_asked_for_on_that_listener() {
+    for listener in ["http", "admin"] {
+        let listen = format!("{listener}.listen=0.0.0.0:0");
+        assert_eq!(problem(&set(&[&listen])).key, format!("{listener}.listen"));
+        load(&set(&[&listen, &format!("{listener}.allow_plaintext=true")]));
+    }
+    // An address of the other family that is loopback all the same.
+    load(&set(&["http.listen=[::ffff:127.0.0.1]:0"]));
+    assert_eq!(
+        problem(&set(&["http.listen=0.0.0.0:0", "admin.allow_plaintext=true"])).key,
+        "http.listen"
+    );
+}
+
+#[test]
+fn keys_are_checked_against_one_another() {
+    for (assignments, key) in [
+        (&["admin.listen=127.0.0.1:8080"][..], "admin.listen"),
+        (&["data.live_operations=9", "data.resident_operations=8"], "data.live_operations"),
+        (&["http.stream_window=2MiB"], "http.stream_window"),
+        (&["retry.first=2m"], "retry.first"),
+        (&["routes.showcase-run.backend=none"], "routes.showcase-run.backend"),
+        (&["routes.showcase-run.operation=echo"], "routes.showcase-run.operation"),
+        (&["routes.showcase-run.showcase.steps=1"], "routes.showcase-run.showcase"),
+        (&["routes.create-workflow.showcase.colour=1"], "routes.create-workflow.showcase"),
+        (&["routes.create-workflow.grpc.method=a/b/c"], "routes.create-workflow.grpc.method"),
+        (&["routes.create-workflow.grpc.input=xml"], "routes.create-workflow.grpc.input"),
+        (&["descriptors.files=[\"no/such.pb\"]"], "descriptors.files"),
+    ] {
+        assert_eq!(problem(&set(assignments)).key, key);
+    }
+    load(&set(&["http.listen=127.0.0.1:0", "admin.listen=127.0.0.1:0"]));
+}
+
+#[test]
+fn a_file_adds_routes_changes_them_and_switches_them_off() {
+    let (_file, sources) = file(
+        "[routes.mine]\n\
+         service = \"s\"\noperation = \"o\"\nbackend = \"showcase\"\n\
+         [routes.create-workflow]\nretention = \"1h\"\n\
+         [routes.showcase-run]\nenabled = false\n\
+         [routes.own-run]\n\
+         service = \"showcase\"\noperation = \"run\"\nbackend = \"showcase\"\n",
+    );
+    let (settings, _) = load(&sources);
+    let (defaults, _) = load(&Sources::default());
+    assert_eq!(settings.routes["mine"].retention, defaults.routes["create-workflow"].retention);
+    assert_eq!(settings.routes["create-workflow"].retention, Duration::from_hours(1));
+    assert!(!settings.routes.contains_key("showcase-run"));
+    assert_eq!(settings.routes.len(), defaults.routes.len() + 1);
+}
+
+#[test]
+fn an_instruction_is_kept_as_json() {
+    let (settings, _) = load(&set(&["routes.create-workflow.showcase.duration=1s"]));
+    let options = &settings.routes["create-workflow"].options;
+    let instruction: serde_json::Value = serde_json::from_str(&options["instruction"]).unwrap();
+    assert_eq!(instruction["duration"], "1s");
+    assert_eq!(instruction["steps"], 2);
+    assert_eq!(instruction["result"]["$merge"][0], "${/workflow}");
+}
