@@ -6,12 +6,14 @@
 mod framing;
 mod log;
 mod operation;
+mod raw;
 mod rest;
 mod stock;
 
 use std::io::Write as _;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use serde::Serialize;
@@ -28,6 +30,8 @@ struct Cli {
 enum Floor {
     /// Bare tonic on its own transport, answering a constant Operation.
     Stock(Size),
+    /// Constant bytes in a hand-written gRPC service behind the daemon's own edge.
+    Raw(Size),
     /// HTTP/2 framing alone: prebuilt frames, no header decoding, no flow control. A lower bound, not a target.
     Framing(Size),
     /// Bare hyper answering constant JSON over HTTP/1.1 and HTTP/2.
@@ -50,26 +54,37 @@ struct Size {
     size: u32,
 }
 
+impl Size {
+    fn operation(&self) -> anyhow::Result<operation::Operation> {
+        operation::constant(self.size)
+    }
+}
+
 #[derive(Serialize)]
 struct Ready {
-    http: std::net::SocketAddr,
+    http: SocketAddr,
 }
 
 // The multi-threaded runtime on purpose: the daemon uses it, and TOKIO_WORKER_THREADS sets both alike.
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let floor = Cli::parse().floor;
-    if let Floor::Log { dir, seconds } = floor {
-        return log::run(&dir, std::time::Duration::from_secs(seconds));
+    match Cli::parse().floor {
+        Floor::Stock(size) => stock::serve(listen().await?, size.operation()?).await,
+        Floor::Raw(size) => raw::serve(&size.operation()?).await,
+        Floor::Framing(size) => framing::serve(listen().await?, &size.operation()?).await,
+        Floor::Rest(size) => rest::serve(listen().await?, size.size).await,
+        Floor::Log { dir, seconds } => log::run(&dir, Duration::from_secs(seconds)),
     }
+}
+
+async fn listen() -> anyhow::Result<TcpListener> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-    print(&Ready { http: listener.local_addr()? })?;
-    match floor {
-        Floor::Stock(size) => stock::serve(listener, operation::constant(size.size)?).await,
-        Floor::Framing(size) => framing::serve(listener, &operation::constant(size.size)?).await,
-        Floor::Rest(size) => rest::serve(listener, size.size).await,
-        Floor::Log { .. } => Ok(()),
-    }
+    announce(listener.local_addr()?)?;
+    Ok(listener)
+}
+
+fn announce(http: SocketAddr) -> anyhow::Result<()> {
+    print(&Ready { http })
 }
 
 fn print(value: &impl Serialize) -> anyhow::Result<()> {

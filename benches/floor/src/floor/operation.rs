@@ -75,7 +75,10 @@ pub(crate) fn framed(message: &impl Message) -> anyhow::Result<Bytes> {
     Ok(body.freeze())
 }
 
-/// What WaitOperation waits for. Shared; one trigger answers everyone who waits at that moment.
+/// How long a waiter without a timeout of its own waits.
+const LONGEST_WAIT: Duration = Duration::from_secs(599);
+
+/// What `WaitOperation` waits for. Shared; one trigger answers everyone who waits at that moment.
 #[derive(Clone, Default)]
 pub(crate) struct Release(Arc<Notify>);
 
@@ -84,13 +87,28 @@ impl Release {
         self.0.notify_waiters();
     }
 
-    /// Returns on the trigger or after the request's timeout; without one, after an hour.
+    /// Returns on the trigger or after the request's timeout; without one, after [`LONGEST_WAIT`].
     pub(crate) async fn wait(&self, request: &WaitRequest) {
         let timeout = request
             .timeout
             .and_then(|timeout| Duration::try_from(timeout).ok())
-            .unwrap_or(Duration::from_secs(3600));
+            .unwrap_or(LONGEST_WAIT);
         // Both ways out answer the same constant.
         tokio::time::timeout(timeout, self.0.notified()).await.unwrap_or_default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_size_is_met_exactly() {
+        for size in 120..1_000 {
+            let operation = constant(size).unwrap();
+            assert_eq!(operation.encoded_len(), usize::try_from(size).unwrap());
+            assert!(operation.response.is_some());
+        }
+        assert!(constant(10).is_err());
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
 use bytes::{BufMut as _, Bytes, BytesMut};
-use h2::client::SendRequest;
+use h2::client::{ResponseFuture, SendRequest};
 use http::header::{CONTENT_TYPE, HOST, HeaderMap, TE};
 use http::{Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Empty};
@@ -151,24 +151,7 @@ impl Client {
     /// Sends the request, reads the whole reply and checks it.
     pub(crate) async fn call(&self, call: &Call) -> anyhow::Result<Bytes> {
         match self {
-            Self::Two(sender) => {
-                let end = call.0.body.is_empty();
-                let (response, mut stream) =
-                    sender.clone().ready().await?.send_request(call.request(()), end)?;
-                if !end {
-                    stream.send_data(call.0.body.clone(), true)?;
-                }
-                let (head, mut incoming) = response.await?.into_parts();
-                let mut body = Bytes::new();
-                while let Some(chunk) = incoming.data().await {
-                    let chunk = chunk?;
-                    incoming.flow_control().release_capacity(chunk.len())?;
-                    body = join(body, chunk);
-                }
-                let trailers = incoming.trailers().await?.unwrap_or_default();
-                call.check(head.status, &head.headers, &trailers, &body)?;
-                Ok(body)
-            }
+            Self::Two(sender) => reply(send(sender, call).await?, call).await,
             Self::One(sender) => {
                 let mut sender = sender.lock().await;
                 sender.ready().await?;
@@ -180,6 +163,40 @@ impl Client {
             }
         }
     }
+
+    /// Sends the request; what it returns reads the reply. Requests leave in the order of these calls.
+    pub(crate) async fn begin(
+        &self,
+        call: &Call,
+    ) -> anyhow::Result<impl Future<Output = anyhow::Result<Bytes>> + Send + use<>> {
+        let Self::Two(sender) = self else { bail!("HTTP/1.1 carries one request at a time") };
+        let response = send(sender, call).await?;
+        let call = call.clone();
+        Ok(async move { reply(response, &call).await })
+    }
+}
+
+async fn send(sender: &SendRequest<Bytes>, call: &Call) -> anyhow::Result<ResponseFuture> {
+    let end = call.0.body.is_empty();
+    let (response, mut stream) =
+        sender.clone().ready().await?.send_request(call.request(()), end)?;
+    if !end {
+        stream.send_data(call.0.body.clone(), true)?;
+    }
+    Ok(response)
+}
+
+async fn reply(response: ResponseFuture, call: &Call) -> anyhow::Result<Bytes> {
+    let (head, mut incoming) = response.await?.into_parts();
+    let mut body = Bytes::new();
+    while let Some(chunk) = incoming.data().await {
+        let chunk = chunk?;
+        incoming.flow_control().release_capacity(chunk.len())?;
+        body = join(body, chunk);
+    }
+    let trailers = incoming.trailers().await?.unwrap_or_default();
+    call.check(head.status, &head.headers, &trailers, &body)?;
+    Ok(body)
 }
 
 /// Most replies are one chunk, which is handed on as it is.
@@ -190,4 +207,47 @@ fn join(body: Bytes, chunk: Bytes) -> Bytes {
     let mut whole = BytesMut::from(body);
     whole.extend_from_slice(&chunk);
     whole.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MESSAGE: &[u8] = b"\0\0\0\0\x02ok";
+
+    fn outcome(
+        status: u16,
+        headers: &[(&str, &str)],
+        trailers: &[(&str, &str)],
+        body: &'static [u8],
+    ) -> bool {
+        let map = |fields: &[(&str, &str)]| {
+            fields
+                .iter()
+                .map(|(name, value)| {
+                    (name.parse::<http::HeaderName>().unwrap(), value.parse().unwrap())
+                })
+                .collect()
+        };
+        let target = (std::net::Ipv4Addr::LOCALHOST, 1).into();
+        let call = Call::new(target, Protocol::Grpc, "/a.B/C", b"", Some(MESSAGE.len())).unwrap();
+        let status = StatusCode::from_u16(status).unwrap();
+        call.check(status, &map(headers), &map(trailers), &Bytes::from_static(body)).is_ok()
+    }
+
+    #[test]
+    fn only_the_expected_reply_counts_as_good() {
+        let ok = [("grpc-status", "0")];
+        assert!(outcome(200, &[], &ok, MESSAGE));
+        assert!(
+            !outcome(200, &[("grpc-status", "13")], &[], b""),
+            "an error in a reply of trailers only"
+        );
+        assert!(!outcome(200, &[], &[("grpc-status", "3")], MESSAGE), "an error after a message");
+        assert!(!outcome(200, &[], &[], MESSAGE), "no status at all");
+        assert!(!outcome(503, &[], &ok, MESSAGE), "an HTTP error");
+        assert!(!outcome(200, &[], &ok, b"\0\0\0\0\x03oops"), "a message of another length");
+        assert!(!outcome(200, &[], &ok, b"\0\0\0\0\x03ok"), "a prefix that lies");
+        assert!(!outcome(200, &ok, &[], b""), "success without a message");
+    }
 }

@@ -17,7 +17,7 @@ use crate::{Protocol, print, unhex};
 pub(crate) struct Plan {
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     connections: u32,
-    /// Waiting requests in all, spread evenly; none: the run ends after the first stage.
+    /// Waiting requests in all, spread evenly; none: the run ends before that stage.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=200_000))]
     waiters: u32,
     #[arg(long, default_value = "/google.longrunning.Operations/WaitOperation")]
@@ -37,8 +37,8 @@ struct Stage {
     stage: &'static str,
 }
 
-/// `call` is a request that is answered at once: it proves each connection, and that the server has read what was
-/// sent on the connection before it.
+/// `call` is a request that is answered at once. Before the release the runner also waits until the server rests: a
+/// server that has read a request has not necessarily begun to wait for it.
 pub(crate) async fn run(target: SocketAddr, call: Call, plan: &Plan) -> anyhow::Result<Tally> {
     ensure!(call.protocol() == Protocol::Grpc, "hold speaks gRPC only");
     let wait =
@@ -52,21 +52,23 @@ pub(crate) async fn run(target: SocketAddr, call: Call, plan: &Plan) -> anyhow::
     )?;
     let clients = connect(target, &call, plan.connections).await?;
     let releaser = Client::connect(target, Protocol::Grpc).await?;
+    stage("connected").await?;
+
     call_each(&clients, &call).await?;
     releaser.call(&call).await?;
-    stage("connected").await?;
+    stage("used").await?;
 
     let shared = Shared::new(u64::from(plan.waiters))?;
     if plan.waiters == 0 {
-        return shared.finish();
+        return Ok(shared.finish());
     }
     let mut pending = JoinSet::new();
     let (announce, released) = tokio::sync::watch::channel(None);
     for (client, _) in clients.iter().cycle().zip(0..plan.waiters) {
-        let (client, wait, shared, released) =
-            (client.clone(), wait.clone(), shared.clone(), released.clone());
+        let reply = client.begin(&wait).await?;
+        let (shared, released) = (shared.clone(), released.clone());
         pending.spawn(async move {
-            let outcome = client.call(&wait).await.map(|body| body.len());
+            let outcome = reply.await.map(|body| body.len());
             let since = *released.borrow();
             match since {
                 Some(since) => shared.record(since, outcome),
@@ -83,7 +85,7 @@ pub(crate) async fn run(target: SocketAddr, call: Call, plan: &Plan) -> anyhow::
     announce.send_replace(Some(shared.restart()));
     releaser.call(&release).await?;
     pending.join_all().await;
-    shared.finish()
+    Ok(shared.finish())
 }
 
 async fn call_each(clients: &[Client], call: &Call) -> anyhow::Result<()> {

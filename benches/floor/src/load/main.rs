@@ -83,8 +83,8 @@ enum Shape {
         #[arg(long, default_value_t = 40_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
         requests: u64,
     },
-    /// Connections, then pending waiters on them, then one release that answers all. Each stage is announced on
-    /// standard output and the next begins when a line arrives on standard input.
+    /// Connections, one request on each, then pending waiters, then one release that answers all. Each stage is
+    /// announced on standard output and the next begins when a line arrives on standard input.
     Hold(hold::Plan),
 }
 

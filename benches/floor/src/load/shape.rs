@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
@@ -44,7 +44,7 @@ pub(crate) async fn closed(
                 (client.clone(), call.clone(), shared.clone(), Arc::clone(&left));
             lanes.spawn(async move {
                 while left
-                    .try_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
+                    .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
                     .is_ok()
                 {
                     let sent = Instant::now();
@@ -55,7 +55,7 @@ pub(crate) async fn closed(
         }
     }
     lanes.join_all().await;
-    shared.finish()
+    Ok(shared.finish())
 }
 
 pub(crate) async fn open(
@@ -89,34 +89,31 @@ pub(crate) async fn open(
         due += gap;
     }
     outstanding.join_all().await;
-    shared.finish()
+    Ok(shared.finish())
 }
 
 /// The tally of all lanes. They share one thread, so the lock is never contended.
 #[derive(Clone)]
-pub(crate) struct Shared(Arc<Mutex<Option<Tally>>>);
+pub(crate) struct Shared(Arc<Mutex<Tally>>);
 
 impl Shared {
     pub(crate) fn new(requests: u64) -> anyhow::Result<Self> {
-        Ok(Self(Arc::new(Mutex::new(Some(Tally::start(usize::try_from(requests)?))))))
+        Ok(Self(Arc::new(Mutex::new(Tally::start(usize::try_from(requests)?)))))
     }
 
     pub(crate) fn record(&self, since: Instant, outcome: anyhow::Result<usize>) {
-        if let Some(tally) = self.0.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
-            tally.record(since, outcome);
-        }
+        self.lock().record(since, outcome);
     }
 
     pub(crate) fn restart(&self) -> Instant {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .as_mut()
-            .map_or_else(Instant::now, Tally::restart)
+        self.lock().restart()
     }
 
-    pub(crate) fn finish(self) -> anyhow::Result<Tally> {
-        let tally = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        tally.ok_or_else(|| anyhow::anyhow!("the tally was taken twice"))
+    pub(crate) fn finish(self) -> Tally {
+        std::mem::replace(&mut *self.lock(), Tally::start(0))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Tally> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,0 +1,511 @@
+#!/usr/bin/env python3
+"""Side by side: opgate against floor servers, as ratios inside one interleaved run.
+
+See benches/README.md for what each figure means. Standard library only. A reply that is not the expected one stops
+the run; a missed goal is printed and does not.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import re
+import select
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+SERVER_CORE, LOAD_CORE = "0", "1"
+OPERATIONS = "/google.longrunning.Operations/"
+SHOWCASE = "/opgate.showcase.v1.Showcase/"
+SHAPES = [(1, 1), (1, 16), (1, 128), (16, 8)]
+REPLY_BYTES = 294  # the size the goals were set at
+GRPC_PREFIX = 5
+START_SECONDS = 90  # a server under valgrind starts slowly
+WAITERS, WAITER_CONNECTIONS, IDLE_CONNECTIONS = 20_000, 20, 1_000
+
+
+# --- protobuf, as much as is needed --------------------------------------------------------------------------------
+
+def varint(value):
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes(out + bytes([value]))
+
+
+def field(number, payload):
+    return varint(number << 3 | 2) + varint(len(payload)) + payload
+
+
+def struct(fields):
+    """google.protobuf.Struct of strings, numbers and booleans."""
+    def value(of):
+        if isinstance(of, bool):
+            return varint(4 << 3) + varint(int(of))
+        if isinstance(of, (int, float)):
+            import struct as packing
+            return varint(2 << 3 | 1) + packing.pack("<d", of)
+        return field(3, str(of).encode())
+    return b"".join(field(1, field(1, key.encode()) + field(2, value(of))) for key, of in fields.items())
+
+
+def fields_of(message):
+    """The top-level fields of a message: number to bytes, or int for a varint."""
+    at, found = 0, {}
+
+    def number():
+        nonlocal at
+        value = shift = 0
+        while True:
+            byte = message[at]
+            at += 1
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                return value
+
+    while at < len(message):
+        key = number()
+        if key & 7 == 0:
+            found[key >> 3] = number()
+        elif key & 7 == 2:
+            length = number()
+            found[key >> 3] = message[at:at + length]
+            at += length
+        else:
+            raise ValueError(f"unexpected wire type {key & 7}")
+    return found
+
+
+def named(name, wait_seconds=None):
+    """A message of field 1 = name and, for Wait, field 2 = timeout."""
+    message = field(1, name.encode())
+    return message + field(2, varint(1 << 3) + varint(wait_seconds)) if wait_seconds else message
+
+
+# --- servers -------------------------------------------------------------------------------------------------------
+
+class Server:
+    """One process of one variant, pinned to the server core."""
+
+    def __init__(self, variant, wrapper=(), log=subprocess.DEVNULL):
+        self.variant = variant
+        self.directory = tempfile.mkdtemp(prefix="opgate-compare-", dir=variant.options.data_root)
+        ready = Path(self.directory, "ready.json")
+        command = ["taskset", "-c", SERVER_CORE, *wrapper, *variant.command(self.directory, ready)]
+        environment = os.environ | {"TOKIO_WORKER_THREADS": "1"}
+        stdout = subprocess.PIPE if variant.floor else log
+        self.process = subprocess.Popen(command, env=environment, stdout=stdout, stderr=log, text=True)
+        self.pid = self.process.pid
+        try:
+            self.address = self.first_line() if variant.floor else self.ready_file(ready)
+        except BaseException:
+            self.stop()
+            raise
+
+    def first_line(self):
+        if not select.select([self.process.stdout], [], [], START_SECONDS)[0]:
+            raise RuntimeError(f"{self.variant.name} printed no address")
+        return json.loads(self.process.stdout.readline())["http"]
+
+    def ready_file(self, path):
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and self.process.poll() is None:
+            with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
+                return json.loads(path.read_text())["http"]
+            time.sleep(0.02)
+        raise RuntimeError(f"{self.variant.name} did not become ready, exit status {self.process.poll()}")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def stop(self):
+        self.process.terminate()
+        try:
+            self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def cpu_ns(self):
+        """CPU time of the whole process, exact: the kernel's clock of another process."""
+        return time.clock_gettime_ns((~self.pid << 3) | 2)
+
+    def resident(self):
+        return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def settle(self):
+        """Returns when the server has used no CPU worth naming for a while."""
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            before = self.cpu_ns()
+            time.sleep(0.2)
+            if self.cpu_ns() - before < 1_000_000:
+                return
+        raise RuntimeError(f"{self.variant.name} does not come to rest")
+
+    def load_command(self, path, message, *shape, expect=None, deadline=120):
+        command = ["taskset", "-c", LOAD_CORE, self.variant.options.bin / "load", "--target", self.address,
+                   "--path", path, "--message", message.hex(), "--deadline", str(deadline)]
+        if expect:
+            command += ["--expect-bytes", str(expect)]
+        return [str(word) for word in [*command, *shape]]
+
+    def load(self, *arguments, wrapper=(), **options):
+        done = subprocess.run([*wrapper, *self.load_command(*arguments, **options)], capture_output=True, text=True)
+        if done.returncode != 0:
+            raise RuntimeError(f"{self.variant.name}: {done.stdout}{done.stderr}")
+        return json.loads(done.stdout)
+
+    def call(self, path, message):
+        return bytes.fromhex(self.load(path, message, "call")["body"])[GRPC_PREFIX:]
+
+    def prepare(self):
+        """Learns the operation to Get and the size of the reply."""
+        self.get = named(self.variant.start(self))
+        self.expect = len(self.call(OPERATIONS + "GetOperation", self.get)) + GRPC_PREFIX
+        return self
+
+    def closed(self, connections, in_flight, requests, **options):
+        return self.load(OPERATIONS + "GetOperation", self.get, "closed", "--connections", connections,
+                         "--in-flight", in_flight, "--requests", requests, expect=self.expect, **options)
+
+
+class Floor:
+    floor = True
+
+    def __init__(self, kind, options, size, name=None):
+        self.kind, self.options, self.size, self.name = kind, options, size, name or kind
+
+    def command(self, _directory, _ready):
+        return [str(self.options.bin / "floor"), self.kind, "--size", str(self.size)]
+
+    def start(self, _server):
+        return "operations/" + "0" * 32
+
+    start_pending = start
+
+
+class Opgate:
+    floor = False
+    name = "opgate"
+
+    def __init__(self, options):
+        self.options, self.padding = options, 0
+
+    def command(self, directory, ready):
+        # Waiters must outlast a slow machine, and are to be answered by the release, not by the clock.
+        settings = ["http.listen=127.0.0.1:0", "admin.listen=127.0.0.1:0", f"data.dir={directory}/data",
+                    "wait.max=5m", *self.options.set]
+        return [str(self.options.opgate), "run", *(word for one in settings for word in ("--set", one)),
+                "--ready-file", str(ready)]
+
+    def start(self, server):
+        """Starts an operation of about REPLY_BYTES and waits for its end, so that its size no longer changes."""
+        for _ in range(4):
+            operation = server.call(SHOWCASE + "Echo", struct({"pad": "x" * self.padding}))
+            name = fields_of(operation)[1].decode()
+            operation = server.call(OPERATIONS + "WaitOperation", named(name, wait_seconds=20))
+            short = REPLY_BYTES - len(operation)
+            if short == 0 or (short < 0 and self.padding == 0):
+                break
+            self.padding = max(0, self.padding + short)
+        if fields_of(operation).get(3) != 1:
+            raise RuntimeError(f"operation {name} does not end")
+        return name
+
+    def start_pending(self, server):
+        """An operation that runs until it is cancelled."""
+        operation = server.call(SHOWCASE + "Run", struct({"hold": True}))
+        return fields_of(operation)[1].decode()
+
+
+# --- measurements: each returns {figure: {variant: [one value a round]}} ---------------------------------------------
+
+class Figures(dict):
+    def add(self, figure, variant, value):
+        self.setdefault(figure, {}).setdefault(variant.name, []).append(value)
+
+
+def measure_closed(variants, rounds, figures):
+    for _ in range(rounds):
+        for variant in variants:
+            with Server(variant) as server:
+                server.prepare().closed(16, 8, 20_000)
+                for connections, in_flight in SHAPES:
+                    requests = 10_000 if in_flight == 1 else 60_000
+                    before = server.cpu_ns()
+                    result = server.closed(connections, in_flight, requests)
+                    shape = f"{connections}x{in_flight}"
+                    figures.add(f"CPU us/request {shape}", variant, (server.cpu_ns() - before) / 1e3 / requests)
+                    figures.add(f"requests/s {shape}", variant, result["per_second"])
+
+
+def measure_open(variants, rounds, figures, rate=20_000):
+    for _ in range(rounds):
+        for variant in variants:
+            with Server(variant) as server:
+                server.prepare().closed(8, 8, 20_000)
+                result = server.load(OPERATIONS + "GetOperation", server.get, "open", "--rate", rate,
+                                     "--requests", 2 * rate, expect=server.expect)
+                figures.add(f"open {rate}/s p50 us", variant, result["p50_us"])
+                figures.add(f"open {rate}/s p99 us", variant, result["p99_us"])
+
+
+def hold(server, connections, waiters=0):
+    """Yields after each stage; the last value is the result line."""
+    pending = server.variant.start_pending(server) if waiters else ""
+    command = server.load_command(
+        OPERATIONS + "GetOperation", server.get, "hold", "--connections", connections, "--waiters", waiters,
+        "--wait-message", named(pending, wait_seconds=300).hex(), "--release-message", named(pending).hex())
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        for _stage in range(3 if waiters else 2):
+            if "stage" not in json.loads(process.stdout.readline() or "{}"):
+                break
+            server.settle()
+            yield None
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.write("\n")
+                process.stdin.flush()
+        line, status = process.stdout.readline(), process.wait()
+    if status != 0:
+        raise RuntimeError(f"{server.variant.name}: hold failed: {line}")
+    yield json.loads(line)
+
+
+def measure_idle(variants, rounds, figures):
+    for _ in range(rounds):
+        for variant in variants:
+            with Server(variant) as server:
+                server.prepare()
+                server.settle()
+                before = server.resident()
+                stages = hold(server, IDLE_CONNECTIONS)
+                for figure in ("idle h2 connection KB", "the same after one request KB"):
+                    next(stages)
+                    figures.add(figure, variant, (server.resident() - before) / 1024 / IDLE_CONNECTIONS)
+                next(stages)
+
+
+def measure_waiters(variants, rounds, figures):
+    for _ in range(rounds):
+        for variant in variants:
+            with Server(variant) as server:
+                server.prepare()
+                stages = hold(server, WAITER_CONNECTIONS, WAITERS)
+                next(stages)
+                next(stages)
+                before = server.resident()
+                next(stages)
+                figures.add("pending waiter KB", variant, (server.resident() - before) / 1024 / WAITERS)
+                cpu = server.cpu_ns()
+                result = next(stages)
+                figures.add("fan-out CPU us/waiter", variant, (server.cpu_ns() - cpu) / 1e3 / WAITERS)
+                figures.add("fan-out last reply ms", variant, result["max_us"] / 1e3)
+
+
+def measure_starts(options, rounds, figures):
+    """Durable starts against bare commits of as many records on the same disk. No verdict: a start may journal
+    more than one change, and here it pays for gRPC on the same core."""
+    subject, log = Opgate(options), Floor("log", options, 0)
+    for _ in range(rounds):
+        command = ["taskset", "-c", SERVER_CORE, options.bin / "floor", "log", "--dir", options.data_root,
+                   "--seconds", "1"]
+        lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+        for line in map(json.loads, lines):
+            figures.add(f"durable starts/s, {line['batch']} in flight", log, line["records_per_second"])
+        with Server(subject) as server:
+            for connections, in_flight in [(1, 1), (1, 16), (4, 16), (16, 64)]:
+                requests = 3_000 if in_flight == 1 else 20_000
+                result = server.load(SHOWCASE + "Echo", struct({"pad": "x" * 40}), "closed",
+                                     "--connections", connections, "--in-flight", in_flight, "--requests", requests)
+                figures.add(f"durable starts/s, {connections * in_flight} in flight", subject, result["per_second"])
+
+
+def measure_syscalls(variants, figures, notes):
+    for variant in variants:
+        with Server(variant) as server:
+            server.prepare().closed(16, 8, 5_000)
+            for connections, in_flight in SHAPES:
+                requests = 5_000 if in_flight == 1 else 40_000
+                count = perf_syscalls if shutil.which("perf") else strace_syscalls
+                calls = count(server, connections, in_flight, requests)
+                if calls is None:
+                    notes.append("syscalls: skipped, neither perf tracepoints nor strace work here")
+                    return
+                figures.add(f"syscalls/request {connections}x{in_flight}", variant, calls / requests)
+
+
+def perf_syscalls(server, connections, in_flight, requests):
+    with tempfile.NamedTemporaryFile("r") as out:
+        wrapper = ["perf", "stat", "-x,", "-o", out.name, "-e", "raw_syscalls:sys_enter", "-p", str(server.pid), "--"]
+        try:
+            server.closed(connections, in_flight, requests, wrapper=wrapper)
+        except RuntimeError:
+            return strace_syscalls(server, connections, in_flight, requests)
+        counted = re.search(r"^(\d+),,raw_syscalls:sys_enter", out.read(), re.MULTILINE)
+        return int(counted[1]) if counted else strace_syscalls(server, connections, in_flight, requests)
+
+
+def strace_syscalls(server, connections, in_flight, requests):
+    if not shutil.which("strace"):
+        return None
+    with tempfile.NamedTemporaryFile("r") as out:
+        tracer = subprocess.Popen(["strace", "-f", "-c", "-o", out.name, "-p", str(server.pid)],
+                                  stderr=subprocess.PIPE, text=True)
+        if "attached" not in tracer.stderr.readline():
+            tracer.terminate()
+            tracer.wait()
+            return None
+        server.closed(connections, in_flight, requests)
+        tracer.send_signal(signal.SIGINT)
+        tracer.wait()
+        total = re.search(r"^\s*100\.00\s+\S+\s+(?:\d+\s+)?(\d+)\s+(?:\d+\s+)?total$", out.read(), re.MULTILINE)
+        return int(total[1]) if total else None
+
+
+VALGRIND = {
+    "allocations/request": (["--tool=dhat", "--dhat-out-file=/dev/null"], r"Total:\s+[\d,]+ bytes in ([\d,]+) blocks"),
+    "instructions/request": (["--tool=callgrind", "--callgrind-out-file=/dev/null"], r"Collected : (\d+)"),
+}
+
+
+def measure_valgrind(variants, figures, notes):
+    """Counts of two run lengths subtracted: what starting and stopping costs falls out."""
+    if not shutil.which("valgrind"):
+        notes.append("allocations and instructions: skipped, there is no valgrind")
+        return
+    short, long = 1_000, 4_000
+    for figure, (arguments, pattern) in VALGRIND.items():
+        for variant in variants:
+            counts = []
+            for requests in (short, long):
+                with tempfile.TemporaryFile("w+") as log:
+                    with Server(variant, wrapper=["valgrind", *arguments], log=log) as server:
+                        server.prepare().closed(1, 16, requests)
+                    log.seek(0)
+                    counted = re.search(pattern, log.read())
+                if counted:
+                    counts.append(int(counted[1].replace(",", "")))
+            if len(counts) == 2 and counts[1] > counts[0]:
+                figures.add(figure, variant, (counts[1] - counts[0]) / (long - short))
+            else:
+                notes.append(f"{figure}: skipped for {variant.name}, valgrind counted none (its own allocator?)")
+
+
+# --- verdict -------------------------------------------------------------------------------------------------------
+
+#        goal,  figure, against (None: the value itself), limit
+GOALS = [("G1", "CPU us/request 16x8", "stock", 0.45), ("G1", "CPU us/request 1x128", "stock", 0.40),
+         ("G1", "CPU us/request 1x1", "stock", 1.00), ("G2", "CPU us/request 16x8", "raw", 1.30),
+         ("G2", "CPU us/request 1x128", "raw", 1.30), ("G2", "CPU us/request 1x1", "raw", 1.10),
+         ("G7", "open 20000/s p50 us", "stock", 1.15), ("G7", "open 20000/s p99 us", "framing", 1.5),
+         ("G8", "idle h2 connection KB", None, 20.0), ("G8", "pending waiter KB", None, 4.0),
+         ("G8", "pending waiter KB", "stock", 0.7),
+         ("G9", "fan-out CPU us/waiter", "stock", 0.45), ("G9", "fan-out last reply ms", "stock", 0.5),
+         ("G10", "allocations/request", None, 12.0), ("G10", "instructions/request", "raw", 1.20),
+         *(("G10", f"syscalls/request {c}x{m}", "raw", 1.05) for c, m in SHAPES)]
+
+
+def ratio(rows, subject, against):
+    """Median of the ratios of each round: what drifts between rounds falls out."""
+    pairs = [pair for pair in zip(rows.get(subject, []), rows.get(against, [])) if pair[1] > 0]
+    return statistics.median(ours / theirs for ours, theirs in pairs) if pairs else None
+
+
+def table(figures, subject):
+    names = list(dict.fromkeys(name for rows in figures.values() for name in rows))
+    others = [name for name in names if name != subject]
+    print(f"\n{'median':36}" + "".join(f"{name:>14}" for name in names)
+          + "".join(f"{'/ ' + name:>14}" for name in others))
+    for figure, rows in figures.items():
+        line = f"{figure:36}"
+        for name in names:
+            line += f"{statistics.median(rows[name]):14,.2f}" if name in rows else f"{'-':>14}"
+        for name in others:
+            value = ratio(rows, subject, name)
+            line += f"{value:14.3f}" if value is not None else f"{'-':>14}"
+        print(line)
+
+
+def verdicts(figures, subject):
+    results = []
+    for goal, figure, against, limit in GOALS:
+        rows = figures.get(figure, {})
+        if against is None:
+            value = statistics.median(rows[subject]) if subject in rows else None
+        else:
+            value = ratio(rows, subject, against)
+        if value is not None:
+            label = figure if against is None else f"{figure} / {against}"
+            results.append({"goal": goal, "what": label, "value": value, "limit": limit, "pass": value <= limit})
+    return results
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    subject = parser.add_mutually_exclusive_group(required=True)
+    subject.add_argument("--opgate", type=Path, help="the opgate binary to measure")
+    subject.add_argument("--subject-floor", help="measure this floor as the subject instead, to try the runner")
+    parser.add_argument("--bin", type=Path, required=True, help="directory of the binaries load and floor")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--only", default="closed,open,idle,waiters,starts,syscalls,valgrind",
+                        help="comma-separated measurements (default: all)")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="further opgate settings")
+    parser.add_argument("--data-root", default="/var/tmp", help="directory on the disk to measure")
+    parser.add_argument("--json", type=Path, help="where the results go (default: compare.json beside the binaries)")
+    options = parser.parse_args()
+    only = options.only.split(",")
+
+    size = REPLY_BYTES
+    if options.opgate:
+        subject = Opgate(options)
+        with Server(subject) as server:
+            size = server.prepare().expect - GRPC_PREFIX
+    else:
+        subject = Floor(options.subject_floor, options, size, name="subject")
+    stock, raw, framing = (Floor(name, options, size) for name in ("stock", "raw", "framing"))
+    print(f"subject {subject.name}, reply of {size} bytes, {options.rounds} rounds, load {os.getloadavg()}", flush=True)
+
+    figures, notes = Figures(), []
+    fewer = max(1, options.rounds // 2)
+    plan = {
+        "closed": lambda: measure_closed([subject, stock, raw], options.rounds, figures),
+        "open": lambda: measure_open([subject, stock, framing], options.rounds, figures),
+        "idle": lambda: measure_idle([subject, stock, raw], fewer, figures),
+        "waiters": lambda: measure_waiters([subject, stock, raw], options.rounds, figures),
+        "starts": lambda: measure_starts(options, fewer, figures) if options.opgate else None,
+        "syscalls": lambda: measure_syscalls([subject, stock, raw], figures, notes),
+        "valgrind": lambda: measure_valgrind([subject, stock, raw], figures, notes),
+    }
+    for name, measure in plan.items():
+        if name in only:
+            print(f"measuring {name}", file=sys.stderr, flush=True)
+            measure()
+    table(figures, subject.name)
+    results = verdicts(figures, subject.name)
+    print()
+    for result in results:
+        print(f"{'PASS' if result['pass'] else 'FAIL'}  {result['goal']:4} {result['what']:44} "
+              f"{result['value']:8.3f}  limit {result['limit']:g}")
+    for note in notes:
+        print(note)
+    path = options.json or options.bin / "compare.json"
+    path.write_text(json.dumps({"subject": subject.name, "reply_bytes": size, "load_average": os.getloadavg(),
+                                "figures": figures, "goals": results, "notes": notes}, indent=1))
+    print(f"written to {path}")
+
+
+if __name__ == "__main__":
+    main()
