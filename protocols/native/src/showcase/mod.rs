@@ -37,6 +37,7 @@
 //!
 //! A wrong instruction refuses the start and names the field and what is allowed.
 
+mod ending;
 mod fields;
 mod inspect;
 mod instruction;
