@@ -115,8 +115,8 @@ fn accept(outcome: Option<Outcome>) -> Accept {
     }
 }
 
-fn done() -> Option<Outcome> {
-    Some(Outcome::Succeeded(Some(Payload::json(vec![b'y'; 100]))))
+fn done() -> Outcome {
+    Outcome::Succeeded(Some(Payload::json(vec![b'y'; 100])))
 }
 
 fn fresh() -> OperationId {
@@ -190,7 +190,7 @@ async fn reads(dir: &Path) {
         let begun: Vec<_> = (0..100)
             .map(|_| {
                 let store = store.clone();
-                tokio::spawn(async move { begin(&store, done()).await })
+                tokio::spawn(async move { begin(&store, Some(done())).await })
             })
             .collect();
         for id in begun {
@@ -353,7 +353,7 @@ async fn fill(store: &Store, count: u64) -> u64 {
             tokio::spawn(async move {
                 let one_less = |left: u64| left.checked_sub(1);
                 while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok() {
-                    begin(&store, done()).await;
+                    begin(&store, Some(done())).await;
                 }
             })
         })

@@ -34,6 +34,8 @@ pub(crate) enum Write<'a> {
     ForgetKey { seq: Seq },
     /// An operation is forgotten.
     Purge { seq: Seq },
+    /// Nothing, but only if there is room for this many bytes.
+    Room { bytes: usize },
 }
 
 /// What one batch leaves behind, written in the same transaction.

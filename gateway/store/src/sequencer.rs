@@ -35,6 +35,8 @@ use crate::{Clock, Durability, Health, Receipt};
 pub(crate) const BATCH: usize = 4096;
 /// Most payload bytes in one batch; the command that reaches it is the last.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
+/// What the records of a batch may take beside its payloads, for judging whether there is room.
+const ROOM: usize = 64 * 1024;
 /// Most operations forgotten in one batch.
 const PURGE: usize = 1024;
 
@@ -102,6 +104,8 @@ pub(crate) struct Sequencer<J> {
     bodies: VecDeque<(OperationId, Version, usize)>,
     body_bytes: usize,
     listed: VecDeque<(Seq, OperationId, ScopeId)>,
+    /// What the last refused batch wanted room for.
+    refused_bytes: usize,
     /// Why no batch may follow; reads go on.
     broken: Option<String>,
 }
@@ -135,6 +139,7 @@ impl<J: Journal> Sequencer<J> {
             bodies: VecDeque::new(),
             body_bytes: 0,
             listed: VecDeque::new(),
+            refused_bytes: ROOM,
             broken: None,
         }
     }
@@ -150,28 +155,29 @@ impl<J: Journal> Sequencer<J> {
     /// Serves the queue until it is closed.
     pub(crate) fn run(mut self, queue: &mut impl Queue) {
         self.gauge();
-        let mut open = true;
+        let (mut open, mut due) = (true, false);
         while open {
-            let Some(first) = queue.next() else { break };
+            // While operations are due to be forgotten, a slice of them follows every batch.
+            let mut next = if due { queue.ready() } else { queue.next() };
+            if next.is_none() && !due {
+                break;
+            }
             self.shared.beat();
-            let (mut batch, mut bytes, mut tidy) = (self.batch(), 0, false);
-            let mut next = Some(first);
+            let mut batch = self.batch();
             while let Some(request) = next {
                 match request {
                     Request::Submit(submission, reply) => {
-                        bytes += weight(&submission.command);
+                        batch.bytes += weight(&submission.command);
                         self.take(&mut batch, submission, reply);
                     }
-                    Request::Tidy => tidy = true,
+                    Request::Tidy => due = true,
                     Request::Close => open = false,
                 }
-                let more = open && batch.replies.len() < BATCH && bytes < BATCH_BYTES;
+                let more = open && batch.replies.len() < BATCH && batch.bytes < BATCH_BYTES;
                 next = more.then(|| queue.ready()).flatten();
             }
-            self.commit(batch, false);
-            if tidy {
-                self.tidy();
-            }
+            self.commit(batch);
+            due = due && self.tidy();
         }
         // Whoever is still queued gets an answer rather than silence.
         while let Some(request) = queue.ready() {
@@ -308,45 +314,47 @@ impl<J: Journal> Sequencer<J> {
         Ok(scope)
     }
 
-    /// Forgets what is due, in batches of their own: on a full disk that is what makes room, so it
-    /// must not share the fate of commands that need some. While the journal has no room, this is
-    /// also the probe that finds out that it has again.
-    fn tidy(&mut self) {
+    /// Forgets a slice of what is due, in a batch of its own: on a full disk that is what makes
+    /// room, so it must not share the fate of commands that need some. True when more may be due.
+    ///
+    /// While the journal has no room, this is also the probe that finds out that it has again: as
+    /// much as the last batch it refused wanted.
+    fn tidy(&mut self) -> bool {
         self.gauge();
-        while self.broken.is_none() {
-            let mut batch = self.batch();
-            let expired = match self.journal.expired(batch.now, PURGE) {
-                Ok(expired) => expired,
-                Err(error) => {
-                    tracing::error!(%error, "cannot look for expired operations");
-                    self.metrics.journal.errors.of(fault(&error)).increment(1);
-                    return;
-                }
-            };
-            let more = expired.len() == PURGE;
-            for due in expired {
-                if let Some(count) = batch.summary.counts.get_mut(usize::from(due.state)) {
-                    *count = count.saturating_sub(1);
-                }
-                batch.purged.push((due.seq, due.id));
-            }
-            let probe = self.shared.health.borrow().unwritable.is_some();
-            if batch.purged.is_empty() && !probe {
-                self.journal.shrink();
-                return;
-            }
-            self.commit(batch, probe);
-            if !more {
-                return;
-            }
-            self.shared.beat();
+        if self.broken.is_some() {
+            return false;
         }
+        let mut batch = self.batch();
+        match self.journal.expired(batch.now, PURGE) {
+            Ok(expired) => {
+                for due in expired {
+                    if let Some(count) = batch.summary.counts.get_mut(usize::from(due.state)) {
+                        *count = count.saturating_sub(1);
+                    }
+                    batch.purged.push((due.seq, due.id));
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "cannot look for expired operations");
+                self.metrics.journal.errors.of(fault(&error)).increment(1);
+                return false;
+            }
+        }
+        if !batch.purged.is_empty() {
+            return self.commit(batch);
+        }
+        if self.shared.health.borrow().unwritable.is_none() {
+            self.journal.shrink();
+        } else {
+            batch.room = Some(self.refused_bytes);
+            self.commit(batch);
+        }
+        false
     }
 
-    /// Makes the batch durable, then shows it, then answers. Or refuses all of it. A probe is
-    /// written even when there is nothing in it.
-    fn commit(&mut self, mut batch: Batch, probe: bool) {
-        if probe || !batch.order.is_empty() || !batch.purged.is_empty() {
+    /// Makes the batch durable, then shows it, then answers. Or refuses all of it, and is false.
+    fn commit(&mut self, mut batch: Batch) -> bool {
+        if batch.room.is_some() || !batch.order.is_empty() || !batch.purged.is_empty() {
             let log = batch.writes();
             let began = Instant::now();
             let appended = self.journal.append(&log, batch.summary);
@@ -361,14 +369,20 @@ impl<J: Journal> Sequencer<J> {
                     if let Err(error) = (self.note)(batch.summary.last) {
                         tracing::warn!(%error, "cannot note the high-water mark");
                     }
-                    self.writable();
+                    // To forget needs no room, so that it worked says nothing about commands.
+                    if batch.purged.is_empty() {
+                        self.writable();
+                    }
                 }
                 Err(error) => {
                     let reason = self.fail(&error);
+                    if !batch.replies.is_empty() {
+                        self.refused_bytes = batch.bytes + ROOM;
+                    }
                     for (reply, _) in batch.replies {
                         reply(Err(undone(&error, &reason)));
                     }
-                    return;
+                    return false;
                 }
             }
             self.summary = batch.summary;
@@ -403,6 +417,7 @@ impl<J: Journal> Sequencer<J> {
         for (reply, result) in batch.replies {
             reply(result);
         }
+        true
     }
 
     /// Shows one operation, and returns what followers are to be told of it.

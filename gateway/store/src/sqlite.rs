@@ -343,6 +343,12 @@ impl Sqlite {
                     tx.prepare_cached("UPDATE operations SET dedupe = NULL WHERE seq = ?1")?
                         .execute([seq.0])?;
                 }
+                Write::Room { bytes } => {
+                    // Taken and given back: the pages stay free for the writes that follow.
+                    tx.prepare_cached("INSERT INTO payloads VALUES (-1, zeroblob(?1))")?
+                        .execute([i64::try_from(*bytes).unwrap_or(i64::MAX)])?;
+                    tx.prepare_cached("DELETE FROM payloads WHERE key = -1")?.execute([])?;
+                }
                 Write::Purge { seq } => {
                     tx.prepare_cached("DELETE FROM operations WHERE seq = ?1")?.execute([seq.0])?;
                     tx.prepare_cached("DELETE FROM payloads WHERE key BETWEEN ?1 AND ?2")?

@@ -81,11 +81,11 @@ fn succeed(output: &'static str) -> Command {
     }))
 }
 
-/// Lets a [`Store::tidy`] that was asked for before come to its end: it runs after the batch it
-/// came with, and a batch after that cannot be answered before.
+/// Asks for a [`Store::tidy`] and lets it come to its end: a slice of it follows every batch, so
+/// after as many batches as there can be slices it is over.
 async fn tidied(store: &Store) {
     store.tidy();
-    for _ in 0..2 {
+    for _ in 0..8 {
         let unknown = send(store, id(u64::MAX), Command::Remove { keep: Duration::ZERO }).await;
         assert_eq!(unknown.unwrap_err().kind, ErrorKind::NotFound);
     }

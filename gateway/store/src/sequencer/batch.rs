@@ -32,6 +32,10 @@ pub(super) struct Batch {
     pub(super) finished: Vec<(OutcomeLabel, f64)>,
     pub(super) accepted: Vec<Protocol>,
     pub(super) deleted: u64,
+    /// Bytes of payload that commands in it bring.
+    pub(super) bytes: usize,
+    /// Room that must be there for the batch to succeed, beyond what it needs itself.
+    pub(super) room: Option<usize>,
 }
 
 impl Batch {
@@ -50,6 +54,8 @@ impl Batch {
             finished: Vec::new(),
             accepted: Vec::new(),
             deleted: 0,
+            bytes: 0,
+            room: None,
         }
     }
 
@@ -70,7 +76,8 @@ impl Batch {
                 Write::Update { operation, with_output: touched.with_output }
             }
         });
-        purges.chain(forgets).chain(names).chain(puts).collect()
+        let room = self.room.map(|bytes| Write::Room { bytes });
+        purges.chain(forgets).chain(names).chain(puts).chain(room).collect()
     }
 
     /// Counts a start that was accepted.
