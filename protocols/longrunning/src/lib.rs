@@ -1,1 +1,20 @@
+//! google.longrunning.Operations over gRPC: any gRPC method that returns an Operation can start
+//! one, and every operation, whatever protocol it was started through, can be read, listed, waited
+//! for, canceled and deleted here.
+//!
+//! This crate must never know how an operation is stored or carried out, nor another protocol.
+//! Entry point: [`Longrunning`].
 
+mod door;
+mod frontend;
+mod map;
+mod proto;
+#[cfg(test)]
+mod sample;
+mod scan;
+mod types;
+mod wire;
+
+pub use door::{DoorSettings, InputForm};
+pub use frontend::{Longrunning, Settings};
+pub use types::DescriptorSet;

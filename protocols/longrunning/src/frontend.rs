@@ -1,0 +1,298 @@
+//! The server side: which call is which, and what each is answered with.
+
+mod health;
+mod operations;
+mod services;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, Request, Response, header};
+use hyper::body::Incoming;
+use opgate_bus::{Bus, Caller};
+use opgate_core::{Error, ErrorKind};
+use opgate_edge::{Body, Drain, Frontend, Peer, Readiness, ResponseFuture};
+use opgate_telemetry::{Code, InFlight, Method, Metrics, Protocol};
+use tonic::body::Body as TonicBody;
+
+use self::services::Services;
+use crate::door::{Door, DoorSettings, Doors};
+use crate::map;
+use crate::types::{DescriptorSet, Types};
+use crate::wire::{self, Call, Compression, Reply};
+
+const OPERATIONS: &str = "google.longrunning.Operations";
+
+/// What of this face is configured.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The methods that start operations.
+    pub doors: Vec<DoorSettings>,
+    /// Descriptors of the users' services, for typed doors and for reflection.
+    pub descriptor_sets: Vec<DescriptorSet>,
+    /// Largest request message, compressed or not. Default 4 MiB, what gRPC servers take.
+    pub request_bytes: usize,
+    /// Time for a request message to arrive. Default 30 s.
+    pub request_timeout: Duration,
+    /// Longest wait of one `WaitOperation`; the caller may ask for less. Default 30 s, within the
+    /// idle limits of common load balancers.
+    pub wait_limit: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            doors: Vec::new(),
+            descriptor_sets: Vec::new(),
+            request_bytes: 4 * 1024 * 1024,
+            request_timeout: Duration::from_secs(30),
+            wait_limit: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The frontend for requests of content type `application/grpc*`. Clones share everything.
+///
+/// Serves `google.longrunning.Operations`, the configured doors, `grpc.health.v1` (following the
+/// gateway's readiness) and server reflection v1 and v1alpha. Any other method is UNIMPLEMENTED.
+#[derive(Clone, Debug)]
+pub struct Longrunning(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    bus: Bus,
+    /// Everybody, until callers are authenticated.
+    caller: Caller,
+    types: Types,
+    doors: Doors,
+    services: Services,
+    request_bytes: usize,
+    request_timeout: Duration,
+    wait_limit: Duration,
+    metrics: Arc<Metrics>,
+}
+
+impl Longrunning {
+    /// Checks the settings against the bus's routes and prepares everything.
+    ///
+    /// # Errors
+    /// Every problem there is: descriptor sets that cannot be used, doors that lead nowhere.
+    pub fn new(
+        settings: &Settings,
+        bus: Bus,
+        readiness: Readiness,
+        drain: Drain,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, Vec<String>> {
+        let (types, mut problems) = Types::new(&settings.descriptor_sets);
+        let (doors, found) =
+            Doors::new(&types, &settings.doors, |route| bus.route(route).is_some());
+        problems.extend(found);
+        let mut names = doors.services();
+        names.push(OPERATIONS.to_owned());
+        let services = Services::new(&types, names, readiness, drain)
+            .map_err(|error| problems.push(format!("reflection: {error}")));
+        let Some(services) = services.ok().filter(|_| problems.is_empty()) else {
+            return Err(problems);
+        };
+        Ok(Self(Arc::new(Inner {
+            bus,
+            caller: Caller::anonymous(),
+            types,
+            doors,
+            services,
+            request_bytes: settings.request_bytes,
+            request_timeout: settings.request_timeout,
+            wait_limit: settings.wait_limit,
+            metrics,
+        })))
+    }
+
+    /// Whether a request is for this frontend, by its content type.
+    pub fn takes(headers: &HeaderMap) -> bool {
+        headers
+            .get(header::CONTENT_TYPE)
+            .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+    }
+}
+
+impl Frontend for Longrunning {
+    fn call(&self, request: Request<Incoming>, _peer: &Arc<Peer>) -> ResponseFuture {
+        self.0.answer(request)
+    }
+}
+
+/// What a path asks for.
+enum Target {
+    One(Verb),
+    Wait,
+    List,
+    Start(Arc<Door>),
+    Nothing,
+}
+
+/// What is asked of one operation, by its name alone.
+#[derive(Clone, Copy, Debug)]
+enum Verb {
+    Get,
+    Cancel,
+    Delete,
+}
+
+impl Target {
+    const fn method(&self) -> Method {
+        match self {
+            Self::One(Verb::Get) => Method::Get,
+            Self::One(Verb::Cancel) => Method::Cancel,
+            Self::One(Verb::Delete) => Method::Delete,
+            Self::Wait => Method::Wait,
+            Self::List => Method::List,
+            Self::Start(_) => Method::Start,
+            Self::Nothing => Method::Other,
+        }
+    }
+}
+
+impl Inner {
+    fn target(&self, path: &str) -> Target {
+        let endpoint = endpoint(path);
+        match endpoint.split_once('/') {
+            Some((OPERATIONS, "GetOperation")) => Target::One(Verb::Get),
+            Some((OPERATIONS, "CancelOperation")) => Target::One(Verb::Cancel),
+            Some((OPERATIONS, "DeleteOperation")) => Target::One(Verb::Delete),
+            Some((OPERATIONS, "WaitOperation")) => Target::Wait,
+            Some((OPERATIONS, "ListOperations")) => Target::List,
+            _ => match self.doors.get(endpoint) {
+                Some(door) => Target::Start(Arc::clone(door)),
+                None => Target::Nothing,
+            },
+        }
+    }
+
+    /// Answers a request.
+    ///
+    /// Each kind of call has a future of its own, which holds no more than that call needs: there
+    /// may be a hundred thousand waits.
+    fn answer(self: &Arc<Self>, request: Request<Incoming>) -> ResponseFuture {
+        let inner = Arc::clone(self);
+        if let Err(not_grpc) = wire::check(&request) {
+            self.begin(Method::Other).finish(Code::InvalidArgument);
+            return Box::pin(std::future::ready(wire::not_grpc(not_grpc)));
+        }
+        if let Some(service) = self.services.find(request.uri().path()) {
+            let answer = service(request.map(TonicBody::new));
+            return Box::pin(async move {
+                let in_flight = inner.begin(Method::Other);
+                let response = answer.await;
+                in_flight.finish(services::code(&response));
+                response.map(Body::boxed)
+            });
+        }
+        let (parts, body) = request.into_parts();
+        let target = self.target(parts.uri.path());
+        let method = target.method();
+        let call = match Call::new(&parts.headers, body) {
+            Ok(call) => call,
+            Err(error) => return self.refuse(method, error),
+        };
+        let reply = call.reply();
+        match target {
+            Target::One(verb) => Box::pin(async move {
+                let in_flight = inner.begin(method);
+                let answer = inner.one(verb, call).await;
+                respond(in_flight, reply, answer)
+            }),
+            Target::Wait => Box::pin(async move {
+                let in_flight = inner.begin(method);
+                let answer = inner.wait(call).await;
+                respond(in_flight, reply, answer)
+            }),
+            Target::List => Box::pin(async move {
+                let in_flight = inner.begin(method);
+                let answer = inner.list(call).await;
+                respond(in_flight, reply, answer.map_err(Refusal::from))
+            }),
+            Target::Start(door) => Box::pin(async move {
+                let in_flight = inner.begin(method);
+                let answer = inner.start(&door, &parts, call).await;
+                respond(in_flight, reply, answer.map_err(Refusal::from))
+            }),
+            Target::Nothing => {
+                let error = Error::new(ErrorKind::Unsupported, "there is no such method here");
+                self.refuse(method, error)
+            }
+        }
+    }
+
+    fn begin(&self, method: Method) -> InFlight<'_> {
+        self.metrics.requests.begin(Protocol::Grpc, method)
+    }
+
+    /// Refuses a request whose body nobody reads.
+    fn refuse(&self, method: Method, error: Error) -> ResponseFuture {
+        let response = respond(self.begin(method), Compression::Identity, Err(error.into()));
+        Box::pin(std::future::ready(response))
+    }
+}
+
+/// `package.Service/Method` of a path.
+fn endpoint(path: &str) -> &str {
+    path.strip_prefix('/').unwrap_or_default()
+}
+
+/// Makes the response of an answer, and counts it.
+fn respond(
+    in_flight: InFlight<'_>,
+    compression: Compression,
+    answer: Result<Reply, Refusal>,
+) -> Response<Body> {
+    match answer {
+        Ok(reply) => {
+            in_flight.finish(Code::Ok);
+            wire::ok(reply, compression)
+        }
+        Err(Refusal { error, name }) => {
+            log(&error);
+            let status = map::of_error(&error, name.as_deref());
+            in_flight.finish(Code::from_number(status.code));
+            wire::refused(&status)
+        }
+    }
+}
+
+/// A call that could not be served.
+struct Refusal {
+    error: Error,
+    /// The operation it was about.
+    name: Option<String>,
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self { error, name: None }
+    }
+}
+
+/// Refusals are counted; only what an operator must see is logged.
+fn log(error: &Error) {
+    if matches!(error.kind, ErrorKind::Internal | ErrorKind::DataLoss) {
+        let source = error.source.as_deref().map(tracing::field::display);
+        tracing::error!(%error, source, "a gRPC call failed");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The size of the future of a method.
+    fn size<A, B, F: Future>(_: fn(A, B) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_wait_is_small() {
+        // One waiter has this, its HTTP/2 stream and its place among the waiters: 4 KiB in all.
+        assert!(size(Inner::wait) <= 1024, "{}", size(Inner::wait));
+    }
+}

@@ -1,0 +1,222 @@
+//! The five methods of google.longrunning.Operations, and starts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::request::Parts;
+use opgate_bus::{Durability, List, PAGE_SIZE, Rendered, Snapshot, Until};
+use opgate_core::{Error, ErrorKind};
+use prost::Message;
+
+use super::{Inner, Refusal, Verb, endpoint};
+use crate::door::{Asked, Door};
+use crate::map::{self, Name};
+use crate::proto::{self, ListRequest, NameRequest, WaitRequest};
+use crate::wire::{self, Call, Deadline, PREFIX_BYTES, Reply};
+
+const PAGE_SIZE_DEFAULT: usize = 50;
+/// The largest message a stock gRPC client takes.
+const REPLY_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Room for the page token and the fields around the operations of a page.
+const PAGE_BYTES_MAX: usize = REPLY_BYTES_MAX - 8 * 1024;
+
+/// Decodes a request message of one of the methods here.
+fn decode<M: Message + Default>(message: Bytes) -> Result<M, Error> {
+    M::decode(message).map_err(|error| {
+        let text = format!("the message is not what this method takes: {error}");
+        Error::new(ErrorKind::InvalidArgument, text)
+    })
+}
+
+impl Inner {
+    /// Gets, cancels or deletes.
+    pub(super) async fn one(&self, verb: Verb, call: Call) -> Result<Reply, Refusal> {
+        let deadline = call.deadline();
+        let NameRequest { name } = decode(self.read(call).await?)?;
+        let answer = match verb {
+            Verb::Get => {
+                let found = deadline.bound(self.find(&name)).await;
+                found.map(|snapshot| Reply::read(self.rendered(&snapshot)))
+            }
+            // Boxed, so that the many reads do not carry the room that a change needs.
+            Verb::Cancel | Verb::Delete => {
+                Box::pin(deadline.bound(self.change(verb, &name))).await.map(Reply::done)
+            }
+        };
+        answer.map_err(|error| Refusal { error, name: Some(name) })
+    }
+
+    async fn change(&self, verb: Verb, name: &str) -> Result<Durability, Error> {
+        let id = self.find(name).await?.id;
+        let receipt = match verb {
+            Verb::Cancel => self.bus.cancel(&self.caller, id, "").await?,
+            Verb::Get | Verb::Delete => self.bus.remove(&self.caller, id).await?,
+        };
+        Ok(receipt.durability)
+    }
+
+    /// Answers with the latest state at the latest when the caller still hears it: a wait that is
+    /// over is no error.
+    pub(super) async fn wait(&self, call: Call) -> Result<Reply, Refusal> {
+        let deadline = call.deadline();
+        let WaitRequest { name, timeout } = decode(self.read(call).await?)?;
+        let waited = match self.wait_limit(timeout, deadline) {
+            Ok(limit) => self.wait_for(&name, limit).await,
+            Err(error) => Err(error),
+        };
+        match waited {
+            Ok(snapshot) => Ok(Reply::read(self.rendered(&snapshot))),
+            Err(error) => Err(Refusal { error, name: Some(name) }),
+        }
+    }
+
+    async fn wait_for(&self, name: &str, limit: Duration) -> Result<Arc<Snapshot>, Error> {
+        let snapshot = self.find(name).await?;
+        if snapshot.is_done() || limit.is_zero() {
+            return Ok(snapshot);
+        }
+        let id = snapshot.id;
+        // A waiter must not hold a version that nobody else needs any more.
+        drop(snapshot);
+        self.bus.wait(&self.caller, id, Until::Done, limit).await
+    }
+
+    fn wait_limit(
+        &self,
+        timeout: Option<proto::Duration>,
+        deadline: Deadline,
+    ) -> Result<Duration, Error> {
+        let wanted = timeout.map(duration).transpose()?;
+        let limits = [wanted, deadline.wait_limit(), Some(self.wait_limit)];
+        Ok(limits.into_iter().flatten().min().unwrap_or_default())
+    }
+
+    /// Lists a page.
+    pub(super) async fn list(&self, call: Call) -> Result<Reply, Error> {
+        let deadline = call.deadline();
+        let request: ListRequest = decode(self.read(call).await?)?;
+        if !request.filter.is_empty() {
+            return Err(unsupported("filter: lists cannot be filtered"));
+        }
+        if request.return_partial_success {
+            return Err(unsupported("return_partial_success: lists are complete or refused"));
+        }
+        let list = List {
+            scope: map::scope(&request.name)?,
+            page_size: page_size(request.page_size)?,
+            page_token: request.page_token,
+            filter: None,
+        };
+        deadline.bound(self.page(list)).await
+    }
+
+    async fn page(&self, mut list: List) -> Result<Reply, Error> {
+        loop {
+            let listing = self.bus.list(&self.caller, list.clone()).await?;
+            let mut page = Page::new();
+            let fitting = listing.items.iter().take_while(|item| page.add(&self.rendered(item)));
+            let fitting = fitting.count();
+            if fitting == listing.items.len() {
+                return Ok(Reply::read(page.finish(&listing.next_page_token)));
+            }
+            // More than a client takes in one message. The token has to stand after the last
+            // operation sent, so the page is asked for again, ever smaller.
+            list.page_size = fitting;
+        }
+    }
+
+    /// Starts an operation through a door.
+    pub(super) async fn start(
+        &self,
+        door: &Door,
+        parts: &Parts,
+        call: Call,
+    ) -> Result<Reply, Error> {
+        let deadline = call.deadline();
+        let message = self.read(call).await?;
+        let endpoint = endpoint(parts.uri.path());
+        match door.read(endpoint, &parts.headers, &message)? {
+            Asked::Validate => Ok(Reply::read(wire::frame(&map::validated()))),
+            Asked::Start(start) => {
+                let receipt = deadline.bound(self.bus.start(&self.caller, *start)).await?;
+                let framed = self.rendered(&receipt.snapshot);
+                Ok(Reply { framed, durability: Some(receipt.durability) })
+            }
+        }
+    }
+
+    async fn read(&self, call: Call) -> Result<Bytes, Error> {
+        call.read(self.request_bytes, self.request_timeout).await
+    }
+
+    /// The operation of a name; one that lies under another parent is not found.
+    async fn find(&self, name: &str) -> Result<Arc<Snapshot>, Error> {
+        let name = Name::parse(name)?;
+        let snapshot = match self.bus.peek(&self.caller, name.id) {
+            Some(answer) => answer?,
+            // Boxed, for it is rare and large.
+            None => Box::pin(self.bus.get(&self.caller, name.id)).await?,
+        };
+        if snapshot.parent.as_str() == name.parent { Ok(snapshot) } else { Err(Error::not_found()) }
+    }
+
+    /// The message frame of this version, encoded once.
+    fn rendered(&self, snapshot: &Snapshot) -> Bytes {
+        snapshot.rendered(Rendered::Grpc, |operation| map::framed(&self.types, operation))
+    }
+}
+
+fn unsupported(text: &'static str) -> Error {
+    Error::new(ErrorKind::Unsupported, text)
+}
+
+fn page_size(asked: i32) -> Result<usize, Error> {
+    match usize::try_from(asked) {
+        Ok(0) => Ok(PAGE_SIZE_DEFAULT),
+        Ok(size) => Ok(size.min(PAGE_SIZE)),
+        Err(_) => Err(Error::invalid("page_size", "must not be negative")),
+    }
+}
+
+fn duration(duration: proto::Duration) -> Result<Duration, Error> {
+    let seconds = u64::try_from(duration.seconds).ok();
+    let nanos = u32::try_from(duration.nanos).ok().filter(|nanos| *nanos < 1_000_000_000);
+    match (seconds, nanos) {
+        (Some(seconds), Some(nanos)) => Ok(Duration::new(seconds, nanos)),
+        _ => Err(Error::invalid("timeout", "is negative or no valid Duration")),
+    }
+}
+
+/// A `ListOperationsResponse` in the making, as a message frame.
+struct Page(Vec<u8>);
+
+impl Page {
+    fn new() -> Self {
+        Self(vec![0; PREFIX_BYTES])
+    }
+
+    /// Adds a framed operation, field 1. False if it makes the page too large and is not alone: a
+    /// page of one is sent whatever its size.
+    fn add(&mut self, framed: &[u8]) -> bool {
+        let first = self.0.len() == PREFIX_BYTES;
+        let operation = framed.get(PREFIX_BYTES..).unwrap_or_default();
+        self.field(1, operation);
+        first || self.0.len() <= PAGE_BYTES_MAX
+    }
+
+    /// Adds the token, field 2.
+    fn finish(mut self, next_page_token: &str) -> Bytes {
+        if !next_page_token.is_empty() {
+            self.field(2, next_page_token.as_bytes());
+        }
+        wire::set_prefix(&mut self.0);
+        self.0.into()
+    }
+
+    fn field(&mut self, number: u8, bytes: &[u8]) {
+        self.0.push(number << 3 | 2);
+        prost::encoding::encode_varint(bytes.len() as u64, &mut self.0);
+        self.0.extend_from_slice(bytes);
+    }
+}

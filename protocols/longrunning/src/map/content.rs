@@ -1,0 +1,232 @@
+//! Payloads as `google.protobuf.Any`.
+//!
+//! | payload | declared type | Any of |
+//! |---|---|---|
+//! | none | any | `google.protobuf.Empty` |
+//! | protobuf of a named type | any | that type, bytes verbatim |
+//! | protobuf of no named type | known, and the bytes fit | the declared type |
+//! | JSON `null` | other than HttpBody and Value | `google.protobuf.Empty` |
+//! | JSON | known, and the JSON fits it | the declared type, transcoded |
+//! | anything else | any | `google.api.HttpBody`: media type and bytes verbatim |
+
+use bytes::Bytes;
+use opgate_core::Payload;
+use prost::Message as _;
+use prost_reflect::{DeserializeOptions, DynamicMessage, MessageDescriptor};
+use serde_json::{Map, Value};
+
+use super::structure;
+use crate::proto::{Any, EMPTY, HTTP_BODY, HttpBody, STRUCT};
+use crate::scan;
+use crate::types::Types;
+
+const VALUE: &str = "google.protobuf.Value";
+
+/// The payload as an Any whose type tells the truth.
+pub(super) fn packed(types: &Types, payload: Option<&Payload>, declared: Option<&str>) -> Any {
+    let Some(payload) = payload else { return Any::new(EMPTY, Bytes::new()) };
+    // A content encoding is part of the payload: only the holder of the payload resolves it.
+    let plain = payload.encoding.is_none();
+    match payload.message_type() {
+        Some(named) if plain && !named.is_empty() => Any::new(named, payload.bytes.clone()),
+        Some(_) if plain => unnamed(types, payload, declared),
+        None if plain && payload.is_json() => json(types, payload, declared),
+        Some(_) | None => wrapped(payload),
+    }
+}
+
+fn unnamed(types: &Types, payload: &Payload, declared: Option<&str>) -> Any {
+    let known = declared.and_then(|declared| types.message(declared));
+    match known {
+        Some(message) if scan::check(&message, &payload.bytes).is_ok() => {
+            Any::new(message.full_name(), payload.bytes.clone())
+        }
+        Some(_) | None => wrapped(payload),
+    }
+}
+
+fn json(types: &Types, payload: &Payload, declared: Option<&str>) -> Any {
+    let declared = declared.unwrap_or(HTTP_BODY);
+    let transcoded = match declared {
+        HTTP_BODY => None,
+        STRUCT => structure::from_json(&payload.bytes),
+        _ => types.message(declared).and_then(|message| transcode(&message, &payload.bytes)),
+    };
+    match transcoded {
+        Some(value) => Any::new(declared, value),
+        None if declared != HTTP_BODY && payload.bytes.trim_ascii() == b"null" => {
+            Any::new(EMPTY, Bytes::new())
+        }
+        None => wrapped(payload),
+    }
+}
+
+/// Proto JSON as the message, `None` where it is not exactly that: a field the message does not
+/// have would be lost.
+fn transcode(message: &MessageDescriptor, json: &[u8]) -> Option<Bytes> {
+    // The null of a Value is content; of any other message it is absence.
+    if message.full_name() != VALUE && json.trim_ascii() == b"null" {
+        return None;
+    }
+    let strict = DeserializeOptions::new().deny_unknown_fields(true);
+    let mut reader = serde_json::Deserializer::from_slice(json);
+    let message =
+        DynamicMessage::deserialize_with_options(message.clone(), &mut reader, &strict).ok()?;
+    reader.end().ok()?;
+    Some(message.encode_to_vec().into())
+}
+
+/// The content with its labels; the ones `HttpBody` has no field for go along as a Struct.
+fn wrapped(payload: &Payload) -> Any {
+    let mut labels = Map::new();
+    if let Some(encoding) = &payload.encoding {
+        labels.insert("contentEncoding".to_owned(), (**encoding).into());
+    }
+    if !payload.sections.is_empty() {
+        let sections: Vec<Value> = payload.sections.iter().map(|length| (*length).into()).collect();
+        labels.insert("sections".to_owned(), sections.into());
+    }
+    let labels = (!labels.is_empty()).then(|| Any::new(STRUCT, structure::encode(&labels)));
+    let body = HttpBody {
+        content_type: payload.media_type.as_ref().to_owned(),
+        data: payload.bytes.clone(),
+        extensions: labels.into_iter().collect(),
+    };
+    Any::pack(HTTP_BODY, &body)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::sample::types;
+
+    fn body(any: &Any) -> HttpBody {
+        assert!(any.is(HTTP_BODY), "{any:?}");
+        HttpBody::decode(&*any.value).unwrap()
+    }
+
+    const POLICY: &str = "google.identity.accesscontextmanager.v1.AccessPolicy";
+
+    #[test]
+    fn no_content_is_empty() {
+        for declared in [None, Some(POLICY), Some(EMPTY), Some("unknown.Type")] {
+            assert_eq!(packed(types(), None, declared), Any::new(EMPTY, ""));
+        }
+    }
+
+    #[test]
+    fn protobuf_is_verbatim_whatever_was_declared() {
+        // Field 99 twice, out of order, unknown to the type: bytes are bytes.
+        let bytes: &[u8] = b"\x98\x06\x01\x1a\x01t\x98\x06\x02";
+        let payload = Payload::protobuf(POLICY, bytes);
+        for declared in [None, Some(POLICY), Some(STRUCT)] {
+            assert_eq!(packed(types(), Some(&payload), declared), Any::new(POLICY, bytes));
+        }
+    }
+
+    #[test]
+    fn unnamed_protobuf_takes_the_declared_type_only_where_it_fits() {
+        let payload = |bytes: &'static [u8]| Payload::new(Payload::PROTOBUF, bytes);
+        let fits = payload(b"\x1a\x01t");
+        assert_eq!(
+            packed(types(), Some(&fits), Some(POLICY)),
+            Any::new(POLICY, fits.bytes.clone())
+        );
+        for (payload, declared) in
+            [(payload(b"\x18\x01"), Some(POLICY)), (fits, None), (payload(b""), Some("unknown.T"))]
+        {
+            let any = packed(types(), Some(&payload), declared);
+            assert_eq!(body(&any).content_type, Payload::PROTOBUF);
+            assert_eq!(body(&any).data, payload.bytes);
+        }
+    }
+
+    #[test]
+    fn json_becomes_the_declared_type_or_stays_json() {
+        let title = Payload::json(r#"{"title":"t"}"#);
+        assert_eq!(
+            packed(types(), Some(&title), Some(POLICY)),
+            Any::new(POLICY, Bytes::from_static(b"\x1a\x01t"))
+        );
+        assert!(packed(types(), Some(&title), Some(STRUCT)).is(STRUCT));
+        for (json, declared) in [
+            (r#"{"title":"t"}"#, None),
+            (r#"{"title":"t"}"#, Some("unknown.Type")),
+            (r#"{"title":"t"}"#, Some(HTTP_BODY)),
+            (r#"{"title":"t","no_such_field":1}"#, Some(POLICY)),
+            (r#"{"title":1}"#, Some(POLICY)),
+            (r#"{"title":"t"} x"#, Some(POLICY)),
+            ("[1]", Some(STRUCT)),
+            ("[1]", Some(POLICY)),
+            (r#"{"x":1}"#, Some(EMPTY)),
+            ("null", None),
+            ("null", Some(HTTP_BODY)),
+            ("", Some(POLICY)),
+        ] {
+            let any = packed(types(), Some(&Payload::json(json)), declared);
+            assert_eq!(body(&any).content_type, Payload::JSON, "{json} {declared:?}");
+            assert_eq!(body(&any).data, json);
+        }
+    }
+
+    #[test]
+    fn json_null_is_no_content_except_where_null_is_a_value() {
+        let null = Payload::json(" null\n");
+        for declared in [POLICY, STRUCT, EMPTY, "unknown.Type"] {
+            assert!(packed(types(), Some(&null), Some(declared)).is(EMPTY), "{declared}");
+        }
+        assert!(packed(types(), Some(&null), Some(VALUE)).is(VALUE));
+        assert!(packed(types(), Some(&Payload::json("{}")), Some(EMPTY)).is(EMPTY));
+    }
+
+    #[test]
+    fn labels_without_a_field_go_along() {
+        let mut payload = Payload::json("\x1f\u{8}");
+        payload.encoding = Some("gzip".into());
+        payload.sections = vec![1, 1];
+        let body = body(&packed(types(), Some(&payload), Some(STRUCT)));
+        assert_eq!(body.data, payload.bytes);
+        let labels = structure::to_json(&body.extensions[0].value).unwrap();
+        assert_eq!(labels, br#"{"contentEncoding":"gzip","sections":[1,1]}"#);
+        let mut named = Payload::protobuf(POLICY, "");
+        named.encoding = Some("gzip".into());
+        assert!(packed(types(), Some(&named), None).is(HTTP_BODY));
+    }
+
+    proptest! {
+        #[test]
+        fn no_payload_panics_and_no_type_lies(
+            media in prop_oneof![
+                Just("application/json".to_owned()),
+                Just("application/x-protobuf".to_owned()),
+                Just(format!("application/x-protobuf; message-type={POLICY}")),
+                ".*",
+            ],
+            bytes in prop_oneof![
+                proptest::collection::vec(any::<u8>(), 0..100),
+                r#"\{"(title|name|x)":("[a-z]*"|[0-9]+|null)\}|null"#.prop_map(String::into_bytes),
+            ],
+            declared in prop_oneof![
+                Just(None),
+                Just(Some(POLICY)),
+                Just(Some(STRUCT)),
+                Just(Some(EMPTY)),
+                Just(Some(VALUE)),
+                Just(Some("google.protobuf.Any")),
+                Just(Some("google.protobuf.Timestamp")),
+            ],
+        ) {
+            let types = types();
+            let payload = Payload::new(media, bytes);
+            let any = packed(types, Some(&payload), declared);
+            let verbatim = payload.message_type().is_some_and(|named| !named.is_empty());
+            let name = any.type_url.strip_prefix("type.googleapis.com/").unwrap();
+            if !verbatim {
+                let message = types.message(name).unwrap();
+                prop_assert_eq!(scan::check(&message, &any.value).err(), None);
+            }
+        }
+    }
+}

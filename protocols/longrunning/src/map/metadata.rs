@@ -1,0 +1,234 @@
+//! `Operation.metadata`: how the work goes, in the type the method declared.
+//!
+//! There is no common metadata type, but nearly all of Google's share field names. So whatever type
+//! is declared, the fields it has of these are filled, where their types fit:
+//!
+//! | field | type | filled with |
+//! |---|---|---|
+//! | `create_time`, `start_time`, `update_time`, `end_time` | Timestamp | when it was accepted, first taken, last changed, ended |
+//! | `target` | string | the first resource, else the parent |
+//! | `verb` | string | the operation's name |
+//! | `api_version` | string | the version in the package of the gRPC method |
+//! | `status_message`, `status_detail` | string | why it waits, else the progress message, else the backend's state |
+//! | `requested_cancellation`, `cancel_requested` | bool | whether cancellation was asked for |
+//! | `progress_percent`, `progress_percentage`, `percent_complete` | number | the percentage, rounded down for integers |
+//!
+//! `google.protobuf.Struct` gets an object of opgate's own, see [`super::report`].
+
+use opgate_core::{Face, Operation, Timestamp};
+use prost::Message as _;
+use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Value as Reflected};
+
+use super::{report, structure};
+use crate::proto::{Any, STRUCT};
+use crate::types::Types;
+
+/// The metadata of an operation; none where no type was declared, or none that is known.
+pub(super) fn metadata(types: &Types, operation: &Operation) -> Option<Any> {
+    let declared = operation.expects.metadata_type.as_deref()?;
+    if declared == STRUCT {
+        return Some(Any::new(STRUCT, structure::encode(&report::report(operation))));
+    }
+    let message = filled(&types.message(declared)?, operation);
+    Some(Any::new(declared, message.encode_to_vec()))
+}
+
+fn filled(descriptor: &MessageDescriptor, operation: &Operation) -> DynamicMessage {
+    let mut message = DynamicMessage::new(descriptor.clone());
+    for field in descriptor.fields() {
+        let value = known(field.name(), operation).and_then(|known| known.fit(&field));
+        if let Some(value) = value {
+            // `fit` has looked at the field's type; a value refused all the same is left out.
+            let _set = message.try_set_field(&field, value);
+        }
+    }
+    message
+}
+
+/// What a well-known field is filled with.
+enum Known<'a> {
+    Time(Timestamp),
+    Text(&'a str),
+    Flag(bool),
+    Percent(f64),
+}
+
+fn known<'a>(field: &str, operation: &'a Operation) -> Option<Known<'a>> {
+    let times = &operation.times;
+    Some(match field {
+        "create_time" => Known::Time(times.accepted),
+        "start_time" => Known::Time(times.started?),
+        "update_time" => Known::Time(times.updated),
+        "end_time" => Known::Time(times.closed?),
+        "target" => Known::Text(
+            operation
+                .resources
+                .first()
+                .map_or(operation.parent.as_str(), |first| &first.identifier),
+        ),
+        "verb" => Known::Text(operation.kind.operation()),
+        "api_version" => Known::Text(api_version(operation)?),
+        "status_message" | "status_detail" => Known::Text(status_text(operation)),
+        "requested_cancellation" | "cancel_requested" => Known::Flag(operation.cancel.is_some()),
+        "progress_percent" | "progress_percentage" | "percent_complete" => {
+            Known::Percent(operation.progress.as_ref()?.percent_shown()?)
+        }
+        _ => return None,
+    })
+}
+
+impl Known<'_> {
+    /// The value for a field of this type; none where the type is another.
+    fn fit(&self, field: &FieldDescriptor) -> Option<Reflected> {
+        if field.is_list() || field.is_map() {
+            return None;
+        }
+        match (self, field.kind()) {
+            (Self::Time(time), Kind::Message(message)) => timestamp(message, *time),
+            (Self::Text(text), Kind::String) => Some(Reflected::String((*text).to_owned())),
+            (Self::Flag(flag), Kind::Bool) => Some(Reflected::Bool(*flag)),
+            (Self::Percent(percent), kind) => number(*percent, &kind),
+            (Self::Time(_) | Self::Text(_) | Self::Flag(_), _) => None,
+        }
+    }
+}
+
+fn timestamp(message: MessageDescriptor, time: Timestamp) -> Option<Reflected> {
+    if message.full_name() != "google.protobuf.Timestamp" {
+        return None;
+    }
+    let (seconds, nanos) = time.seconds_and_nanos();
+    let mut value = DynamicMessage::new(message);
+    value.try_set_field_by_number(1, Reflected::I64(seconds)).ok()?;
+    value.try_set_field_by_number(2, Reflected::I32(nanos)).ok()?;
+    Some(Reflected::Message(value))
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a shown percentage lies within 0 to 100"
+)]
+fn number(percent: f64, kind: &Kind) -> Option<Reflected> {
+    Some(match kind {
+        Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => Reflected::I32(percent as i32),
+        Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => Reflected::I64(percent as i64),
+        Kind::Uint32 | Kind::Fixed32 => Reflected::U32(percent as u32),
+        Kind::Uint64 | Kind::Fixed64 => Reflected::U64(percent as u64),
+        Kind::Double => Reflected::F64(percent),
+        Kind::Float => Reflected::F32(percent as f32),
+        Kind::Bool | Kind::String | Kind::Bytes | Kind::Message(_) | Kind::Enum(_) => return None,
+    })
+}
+
+/// `v1` of `acme.v1.Compartments/DeleteCompartment`.
+fn api_version(operation: &Operation) -> Option<&str> {
+    let origin = &operation.origin;
+    let (service, _) = origin.endpoint.split_once('/').filter(|_| origin.face == Face::Grpc)?;
+    service.split('.').rev().skip(1).find(|segment| {
+        segment
+            .strip_prefix('v')
+            .is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()))
+    })
+}
+
+fn status_text(operation: &Operation) -> &str {
+    let progress = operation.progress.as_ref().map_or("", |progress| &progress.message);
+    [&operation.waiting, progress, &operation.native_state]
+        .into_iter()
+        .find(|text| !text.is_empty())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use opgate_core::{Outcome, Parent};
+    use serde_json::json;
+
+    use super::*;
+    use crate::proto;
+    use crate::sample::{WORKFLOW_METADATA, busy, ended, operation, types};
+
+    #[test]
+    fn a_declared_type_is_filled_by_field_names() {
+        let any = metadata(types(), &busy(WORKFLOW_METADATA)).unwrap();
+        let descriptor = types().message(WORKFLOW_METADATA).unwrap();
+        let message = DynamicMessage::decode(descriptor, &*any.value).unwrap();
+        assert_eq!(
+            serde_json::to_value(&message).unwrap(),
+            json!({
+                "createTime": "1970-01-01T00:00:01Z",
+                "target": "projects/p/workflows/w",
+                "verb": "create",
+                "apiVersion": "v1",
+            })
+        );
+        let done = ended(busy(WORKFLOW_METADATA), Outcome::Succeeded(None));
+        let descriptor = types().message(WORKFLOW_METADATA).unwrap();
+        let any = metadata(types(), &done).unwrap();
+        let message = DynamicMessage::decode(descriptor, &*any.value).unwrap();
+        let end = message.get_field_by_name("end_time").unwrap().into_owned();
+        assert_eq!(
+            serde_json::to_value(end.as_message().unwrap()).unwrap(),
+            "1970-01-01T00:00:09Z"
+        );
+    }
+
+    #[test]
+    fn an_empty_type_stays_empty_and_no_declaration_is_no_metadata() {
+        let empty = "google.identity.accesscontextmanager.v1.AccessContextManagerOperationMetadata";
+        assert_eq!(metadata(types(), &busy(empty)), Some(Any::new(empty, "")));
+        assert_eq!(metadata(types(), &operation(None, None)), None);
+        assert_eq!(metadata(types(), &operation(None, Some("unknown.Type"))), None);
+    }
+
+    #[test]
+    fn a_field_of_another_type_is_left_alone() {
+        // `create_time` of an AccessPolicy fits; of an FDP nothing does; both must decode.
+        for declared in
+            ["google.identity.accesscontextmanager.v1.AccessPolicy", "google.rpc.Status"]
+        {
+            let any = metadata(types(), &busy(declared)).unwrap();
+            let descriptor = types().message(declared).unwrap();
+            assert!(DynamicMessage::decode(descriptor, &*any.value).is_ok());
+        }
+    }
+
+    #[test]
+    fn percentages_fit_every_kind_of_number() {
+        for (kind, expected) in [
+            (Kind::Int32, Some(Reflected::I32(66))),
+            (Kind::Uint64, Some(Reflected::U64(66))),
+            (Kind::Double, Some(Reflected::F64(66.6))),
+            (Kind::String, None),
+        ] {
+            assert_eq!(number(66.6, &kind), expected);
+        }
+    }
+
+    #[test]
+    fn the_version_is_read_from_the_package_of_a_grpc_method_only() {
+        let mut operation = operation(None, None);
+        for (face, endpoint, expected) in [
+            (Face::Grpc, "acme.v1.Compartments/Delete", Some("v1")),
+            (Face::Grpc, "acme.v2beta1.admin.Compartments/Delete", Some("v2beta1")),
+            (Face::Grpc, "acme.video.Compartments/Delete", None),
+            (Face::Grpc, "Compartments/Delete", None),
+            (Face::Rest, "/v1/x/y", None),
+        ] {
+            operation.origin.face = face;
+            operation.origin.endpoint = endpoint.into();
+            assert_eq!(api_version(&operation), expected, "{endpoint}");
+        }
+    }
+
+    #[test]
+    fn the_target_is_the_parent_until_there_is_a_resource() {
+        let mut operation = operation(None, Some(WORKFLOW_METADATA));
+        operation.parent = Parent::new("projects/q").unwrap();
+        let any = metadata(types(), &operation).unwrap();
+        let target = crate::scan::find(&any.value, &[3]);
+        assert_eq!(target, Some(crate::scan::Raw::Bytes(b"projects/q")));
+        assert!(any.is(WORKFLOW_METADATA) && !any.is(proto::EMPTY));
+    }
+}

@@ -1,0 +1,58 @@
+//! Message compression: identity and gzip.
+
+use std::io::{Read as _, Write as _};
+
+use bytes::Bytes;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
+use opgate_core::{Error, ErrorKind};
+
+use super::frame::too_large;
+
+/// How the messages of one call are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Compression {
+    Identity,
+    Gzip,
+}
+
+impl Compression {
+    /// What we understand, as `grpc-accept-encoding` says it.
+    pub(crate) const ACCEPTED: &str = "identity,gzip";
+
+    /// From the value of `grpc-encoding`, if it was sent.
+    pub(crate) fn parse(header: Option<&[u8]>) -> Result<Self, Error> {
+        match header {
+            None | Some(b"identity") => Ok(Self::Identity),
+            Some(b"gzip") => Ok(Self::Gzip),
+            Some(_) => Err(Error::new(
+                ErrorKind::Unsupported,
+                "this message compression is not offered: use identity or gzip",
+            )),
+        }
+    }
+
+    /// The message of a frame whose compressed flag is set, at most `bytes_max` long.
+    pub(crate) fn decompress(self, compressed: &[u8], bytes_max: usize) -> Result<Bytes, Error> {
+        if self == Self::Identity {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                "the message says it is compressed, the request does not say how",
+            ));
+        }
+        let mut message = Vec::new();
+        // One byte more than allowed tells "too large" from "just fits".
+        GzDecoder::new(compressed)
+            .take(bytes_max as u64 + 1)
+            .read_to_end(&mut message)
+            .map_err(|_| Error::new(ErrorKind::InvalidArgument, "the message is not valid gzip"))?;
+        if message.len() > bytes_max { Err(too_large(bytes_max)) } else { Ok(message.into()) }
+    }
+
+    /// A message compressed with gzip.
+    pub(crate) fn gzip(message: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        // Writing to memory does not fail.
+        encoder.write_all(message).and_then(|()| encoder.finish()).unwrap_or_default()
+    }
+}

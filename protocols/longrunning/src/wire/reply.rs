@@ -1,0 +1,101 @@
+//! Replies: a message and the status OK, or a status alone.
+
+use std::sync::LazyLock;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use opgate_bus::Durability;
+use opgate_edge::Body;
+use prost::Message as _;
+
+use super::compression::Compression;
+use super::frame::{PREFIX_BYTES, prefix};
+use super::percent;
+use super::request::NotGrpc;
+use crate::proto::Status;
+
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+const GRPC_DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
+const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
+const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
+const DURABILITY: HeaderName = HeaderName::from_static("opgate-durability");
+const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/grpc");
+
+static TRAILERS: LazyLock<HeaderMap> =
+    LazyLock::new(|| HeaderMap::from_iter([(GRPC_STATUS, HeaderValue::from_static("0"))]));
+
+/// A reply with status OK.
+#[derive(Clone, Debug)]
+pub(crate) struct Reply {
+    /// The message with its prefix, not compressed.
+    pub(crate) framed: Bytes,
+    /// How durable the change is that it acknowledges; none for a read.
+    pub(crate) durability: Option<Durability>,
+}
+
+impl Reply {
+    /// The answer to a read.
+    pub(crate) const fn read(framed: Bytes) -> Self {
+        Self { framed, durability: None }
+    }
+
+    /// An empty message, acknowledging a change.
+    pub(crate) const fn done(durability: Durability) -> Self {
+        Self { framed: Bytes::from_static(&[0; PREFIX_BYTES]), durability: Some(durability) }
+    }
+}
+
+/// The response of a call that succeeded.
+pub(crate) fn ok(reply: Reply, compression: Compression) -> Response<Body> {
+    // Room for `date`, which the server adds.
+    let mut headers = HeaderMap::with_capacity(4);
+    headers.insert(header::CONTENT_TYPE, CONTENT_TYPE);
+    let framed = match compression {
+        Compression::Identity => reply.framed,
+        Compression::Gzip => {
+            headers.insert(GRPC_ENCODING, HeaderValue::from_static("gzip"));
+            let message = reply.framed.get(PREFIX_BYTES..).unwrap_or_default();
+            let message = Compression::gzip(message);
+            [&prefix(1, message.len())[..], &message].concat().into()
+        }
+    };
+    if let Some(durability) = reply.durability {
+        headers.insert(DURABILITY, HeaderValue::from_static(durability.name()));
+    }
+    let mut response = Response::new(Body::with_trailers(framed, TRAILERS.clone()));
+    *response.headers_mut() = headers;
+    response
+}
+
+/// The response of a call that was refused: the status stands in the head, there is no body.
+pub(crate) fn refused(status: &Status) -> Response<Body> {
+    let mut headers = HeaderMap::with_capacity(6);
+    headers.insert(header::CONTENT_TYPE, CONTENT_TYPE);
+    headers.insert(GRPC_STATUS, HeaderValue::from(status.code));
+    // What percent-encoding and base64 leave is always a header value.
+    if let Ok(message) = HeaderValue::from_bytes(&percent::encode(&status.message)) {
+        headers.insert(GRPC_MESSAGE, message);
+    }
+    if !status.details.is_empty()
+        && let Ok(details) = HeaderValue::try_from(STANDARD_NO_PAD.encode(status.encode_to_vec()))
+    {
+        headers.insert(GRPC_DETAILS, details);
+    }
+    headers.insert(GRPC_ACCEPT_ENCODING, HeaderValue::from_static(Compression::ACCEPTED));
+    let mut response = Response::new(Body::empty());
+    *response.headers_mut() = headers;
+    response
+}
+
+/// The response to a request that is not gRPC.
+pub(crate) fn not_grpc(NotGrpc(status): NotGrpc) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+    }
+    response
+}

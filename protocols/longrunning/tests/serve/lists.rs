@@ -1,0 +1,91 @@
+//! Lists.
+
+use std::collections::BTreeSet;
+
+use tonic::Code;
+
+use super::client::{Client, List, Listed, list, refused};
+use super::gateway::Gateway;
+
+/// Every page from the first on.
+async fn walk(client: &Client, mut request: List) -> Vec<Listed> {
+    let mut pages = Vec::new();
+    loop {
+        let page: Listed = client.operations("ListOperations", request.clone()).await.unwrap();
+        request.page_token = page.next_page_token.clone();
+        pages.push(page);
+        if request.page_token.is_empty() {
+            return pages;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_walk_shows_everything_once_in_its_scope() {
+    let gateway = Gateway::start().await;
+    let client = Client::connect(gateway.address).await;
+    let mut expected = BTreeSet::new();
+    for parent in ["projects/p", "projects/p/locations/l", "projects/pq", "", "projects/p"] {
+        let name = client.make(parent, "nothing ").await.name;
+        if name.starts_with("projects/p/") {
+            expected.insert(name);
+        }
+    }
+    for name in ["projects/p", "projects/p/operations", "projects/p/"] {
+        let pages = walk(&client, List { page_size: 2, ..list(name) }).await;
+        assert!(pages.iter().all(|page| page.operations.len() <= 2));
+        let names: Vec<_> =
+            pages.iter().flat_map(|page| &page.operations).map(|one| one.name.clone()).collect();
+        assert_eq!(names.len(), 3, "{name}");
+        assert_eq!(names.into_iter().collect::<BTreeSet<_>>(), expected);
+    }
+    for (name, count) in [("", 5), ("operations", 5), ("projects/q", 0)] {
+        let pages = walk(&client, list(name)).await;
+        assert_eq!(pages.iter().map(|page| page.operations.len()).sum::<usize>(), count, "{name}");
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn odd_lists_are_refused() {
+    let gateway = Gateway::start().await;
+    let client = Client::connect(gateway.address).await;
+    client.make("", "nothing ").await;
+    client.make("", "nothing ").await;
+    let first: Listed =
+        client.operations("ListOperations", List { page_size: 1, ..list("") }).await.unwrap();
+    let token = first.next_page_token;
+    assert!(!token.is_empty());
+    for (request, code) in [
+        (List { filter: "done=true".to_owned(), ..list("") }, Code::Unimplemented),
+        (List { return_partial_success: true, ..list("") }, Code::Unimplemented),
+        (List { page_size: -1, ..list("") }, Code::InvalidArgument),
+        (List { page_token: "nonsense".to_owned(), ..list("") }, Code::InvalidArgument),
+        (List { page_token: token.clone(), ..list("projects/p") }, Code::InvalidArgument),
+        (list(&"x".repeat(2000)), Code::InvalidArgument),
+    ] {
+        let answer = client.operations::<_, Listed>("ListOperations", request.clone()).await;
+        assert_eq!(refused(answer), code, "{request:?}");
+    }
+    let large = List { page_size: i32::MAX, page_token: token, ..list("") };
+    let rest: Listed = client.operations("ListOperations", large).await.unwrap();
+    assert_eq!(rest.operations.len(), 1);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_page_is_no_larger_than_a_client_takes() {
+    let gateway = Gateway::start().await;
+    let client = Client::connect(gateway.address).await;
+    for _ in 0..5 {
+        client.make("", "zeros 1500000").await;
+    }
+    // tonic's client refuses a message above 4 MiB, as all do.
+    let pages = walk(&client, list("")).await;
+    let sizes: Vec<_> = pages.iter().map(|page| page.operations.len()).collect();
+    assert_eq!(sizes, [2, 2, 1]);
+    let names: BTreeSet<_> =
+        pages.iter().flat_map(|page| &page.operations).map(|one| &one.name).collect();
+    assert_eq!(names.len(), 5);
+    gateway.stop().await;
+}

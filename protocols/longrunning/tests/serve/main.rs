@@ -1,0 +1,11 @@
+//! The face as clients see it: a real listener, bus and store, and tonic's client.
+#![cfg(test)]
+
+mod bytes;
+mod client;
+mod gateway;
+mod lists;
+mod operations;
+mod raw;
+mod services;
+mod starts;
