@@ -241,9 +241,7 @@ fn http(section: &Section<'_>) -> Http {
         head_bytes: narrow(section.size("head_size", 8 * KIB..=MIB)),
         head_timeout: section.duration("head_timeout", 10 * MS..=HOUR),
         // A payload is at most as large as the core takes it.
-        body_bytes: bytes(
-            section.size("body_size", KIB..=opgate_core::limits::PAYLOAD_BYTES as u64),
-        ),
+        body_bytes: bytes(section.size("body_size", KIB..=4 * 1024 * KIB)),
         body_timeout: section.duration("body_timeout", 10 * MS..=HOUR),
         stream_window_bytes: narrow(section.size("stream_window", 64 * KIB..=GIB)),
         connection_window_bytes: narrow(section.size("connection_window", 64 * KIB..=GIB)),

@@ -4,6 +4,8 @@
 /// Longest tenant, parent, service, operation or resource name, in bytes. A longer name echoed into
 /// an error would overflow the trailers a client accepts.
 pub const NAME_BYTES: usize = 1024;
+/// Segments of a parent: each one above it costs the lists an entry.
+pub const PARENT_SEGMENTS: usize = 32;
 /// Longest text of a message, reason or log line, in bytes; longer text is cut at a character.
 pub const TEXT_BYTES: usize = 4096;
 /// Log lines kept for one operation; the oldest leave first and are counted.
@@ -26,9 +28,9 @@ pub const FAILURE_DETAILS: usize = 64;
 pub const FAILURE_DEPTH: usize = 16;
 /// Longest backend reference (token, OCID, name) in bytes; longer is refused.
 pub const NATIVE_REF_BYTES: usize = 4096;
-/// Largest payload, in bytes: as much as a stock gRPC client
-/// receives by default.
-pub const PAYLOAD_BYTES: usize = 4 * 1024 * 1024;
+/// Largest payload, in bytes. A stock gRPC client takes replies of 4 MiB; the rest is room for the
+/// name, the metadata and the wrapping of the payload in such a reply.
+pub const PAYLOAD_BYTES: usize = (4 * 1024 - 64) * 1024;
 
 /// `text`, cut to at most [`TEXT_BYTES`] at a character boundary.
 pub fn clip(text: &str) -> &str {

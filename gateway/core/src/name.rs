@@ -62,9 +62,15 @@ impl Parent {
         Self(Arc::from(""))
     }
 
-    /// A parent of at most 1024 bytes without control characters.
+    /// A parent of at most 1024 bytes and 32 segments, without control characters.
     pub fn new(name: &str) -> Result<Self, NameError> {
         check("parent", name, true)?;
+        let segments = name.split('/').count();
+        if segments > limits::PARENT_SEGMENTS {
+            let allowed = limits::PARENT_SEGMENTS;
+            let problem = format!("has {segments} segments, at most {allowed} are allowed");
+            return Err(NameError { what: "parent", problem });
+        }
         Ok(Self(Arc::from(name)))
     }
 

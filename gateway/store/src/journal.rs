@@ -12,6 +12,9 @@ pub(crate) enum JournalError {
     /// No room: nothing was written, and a later batch may succeed.
     #[error("no room on the disk or within the configured size: {0}")]
     Full(#[source] rusqlite::Error),
+    /// Somebody else holds the database: nothing was written, and a later batch may succeed.
+    #[error("the database is locked by another program: {0}")]
+    Busy(#[source] rusqlite::Error),
     /// Writing or syncing failed. What is on disk is unknown until it is read again by a new
     /// process: no batch may follow.
     #[error("the journal cannot be written: {0}")]
@@ -34,6 +37,8 @@ pub(crate) enum Write<'a> {
     ForgetKey { seq: Seq },
     /// An operation is forgotten.
     Purge { seq: Seq },
+    /// A scope without operations is forgotten.
+    ForgetScope { scope: ScopeId },
     /// Nothing, but only if there is room for this many bytes.
     Room { bytes: usize },
 }
@@ -53,6 +58,7 @@ pub(crate) struct Expired {
     pub(crate) seq: Seq,
     pub(crate) id: OperationId,
     pub(crate) state: u8,
+    pub(crate) scope: ScopeId,
 }
 
 /// The durable log. One batch is one transaction: durable on return, or not there at all.
@@ -68,5 +74,7 @@ pub(crate) trait Journal: Send {
     /// Size of the database and of its write-ahead log, in bytes.
     fn size(&self) -> (u64, u64);
     /// Gives freed pages back to the file system, a slice at a time.
-    fn shrink(&mut self);
+    fn shrink(&mut self) -> Result<(), JournalError>;
+    /// Whether no operation is left in a scope.
+    fn is_empty(&mut self, scope: ScopeId) -> Result<bool, JournalError>;
 }

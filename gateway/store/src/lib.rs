@@ -32,9 +32,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use opgate_core::{Error, ErrorKind, OperationId, Seq, Submission};
+use opgate_core::{Error, ErrorKind, OperationId, Retry, Seq, Submission};
 use opgate_telemetry::Metrics;
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, broadcast, mpsc, oneshot, watch};
 
 pub use crate::clock::{Clock, ManualClock};
 pub use crate::feed::{Changed, FEED_CAPACITY, Feed, Lagged};
@@ -46,9 +46,12 @@ pub use crate::wake::Waiter;
 use crate::guard::{Guard, GuardError};
 use crate::readers::Readers;
 use crate::sequencer::{Bounds, Queue, Request, Sequencer, Shared};
-use crate::sqlite::{Sqlite, SqliteOpenError};
+use crate::sqlite::{Reader, Sqlite, SqliteOpenError};
 use crate::view::View;
 use crate::wake::Wakers;
+
+/// Payloads that may wait for the sequencer, in KiB: 256 MiB.
+const QUEUE_KIB: usize = 256 * 1024;
 
 /// What an acknowledgement promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,6 +180,8 @@ struct Inner {
     shared: Arc<Shared>,
     readers: Readers,
     queue: mpsc::Sender<Request>,
+    /// Room for payloads in the queue.
+    queue_kib: Arc<Semaphore>,
     thread: Mutex<Option<JoinHandle<()>>>,
     secret: [u8; 32],
     durability: Durability,
@@ -228,19 +233,6 @@ impl Store {
         for (scope, tenant, parent) in &stored.scopes {
             shared.view.scopes.insert(tenant, parent, *scope);
         }
-        let mut live_operations = Vec::new();
-        let live = journal
-            .live(|scope, operation| live_operations.push((scope, operation)))
-            .map_err(|error| OpenError::Damaged { dir: dir.clone(), problem: error.to_string() })?;
-        // An index that hides an operation would strand it: what was counted must be found.
-        if live != summary.counts[0] + summary.counts[1] {
-            return Err(OpenError::Damaged {
-                dir: dir.clone(),
-                problem: format!(
-                    "{live} operations that have not ended were found, not as many as were counted"
-                ),
-            });
-        }
         let bounds = Bounds {
             resident: options.resident_operations,
             body_bytes: options.body_bytes,
@@ -257,8 +249,21 @@ impl Store {
             summary,
             newest_scope.map_or(scopes::ALL, |scope| scope) + 1,
         );
-        for (scope, operation) in live_operations {
-            sequencer.recover(scope, operation);
+        let reader = Reader::open(dir).map_err(|error| open_error(dir, error.into()))?;
+        // One at a time, within the budget of bodies: what was accepted must never be too much to
+        // start with.
+        let live = reader
+            .live(|scope, operation| sequencer.recover(scope, operation))
+            .map_err(|error| OpenError::Damaged { dir: dir.clone(), problem: error.to_string() })?;
+        drop(reader);
+        // An index that hides an operation would strand it: what was counted must be found.
+        if live != summary.counts[0] + summary.counts[1] {
+            return Err(OpenError::Damaged {
+                dir: dir.clone(),
+                problem: format!(
+                    "{live} operations that have not ended were found, not as many as were counted"
+                ),
+            });
         }
         let (queue, requests) = mpsc::channel(options.queue.max(1));
         let thread = std::thread::Builder::new()
@@ -273,6 +278,7 @@ impl Store {
             shared,
             readers: Readers::new(dir.clone()),
             queue,
+            queue_kib: Arc::new(Semaphore::new(QUEUE_KIB)),
             thread: Mutex::new(Some(thread)),
             secret: stored.secret,
             durability: options.durability,
@@ -285,7 +291,12 @@ impl Store {
     /// polled, the command is carried out even if the future is dropped.
     pub async fn submit(&self, submission: Submission) -> Result<Receipt, Error> {
         let (reply, answer) = oneshot::channel();
+        let kib = u32::try_from(sequencer::weight(&submission.command) / 1024).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.0.queue_kib).try_acquire_many_owned(kib).map_err(|_| {
+            Error::new(ErrorKind::TooManyRequests, "too much is waiting to be written")
+        })?;
         let reply = Box::new(move |result| {
+            drop(room);
             // A caller that has gone does not want its answer.
             let _gone = reply.send(result);
         });
@@ -295,7 +306,8 @@ impl Store {
             }
             mpsc::error::TrySendError::Closed(_) => closed(),
         })?;
-        answer.await.unwrap_or_else(|_| Err(closed()))
+        // Without an answer the batch may or may not be durable.
+        answer.await.unwrap_or_else(|_| Err(closed().with_retry(Retry::Unknown)))
     }
 
     /// Looks an operation up without waiting: no lock, no disk, no copy.

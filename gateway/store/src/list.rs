@@ -2,7 +2,8 @@
 //!
 //! The part of a list at or above the floor is walked in memory, the part below it on disk; both
 //! are in the same order, so the one is continued by the other. A page looks at a bounded number
-//! of operations, whatever is stored and however little the filter lets through.
+//! of operations and holds a bounded number of bytes, whatever is stored and however little the
+//! filter lets through.
 
 use std::sync::Arc;
 
@@ -17,6 +18,8 @@ use crate::{Store, journal::JournalError};
 
 /// How many entries are looked at between two looks at the disk.
 const WINDOW: usize = 128;
+/// Bytes of operations after which a page, or one look at the disk, is long enough.
+const BYTES: usize = 4 * 1024 * 1024;
 
 /// Which operations to list.
 #[derive(Clone, Debug)]
@@ -56,6 +59,7 @@ impl Store {
             cursor: page.before.unwrap_or(Seq(u64::MAX)),
             items: Vec::with_capacity(page.limit.min(WINDOW) + 1),
             looked: 0,
+            bytes: 0,
             filter,
             page,
         };
@@ -88,11 +92,13 @@ struct Walk<'a> {
     /// One more than the limit means that there is a next page.
     items: Vec<Arc<Snapshot>>,
     looked: usize,
+    /// What the items weigh.
+    bytes: usize,
 }
 
 impl Walk<'_> {
     fn is_full(&self) -> bool {
-        self.items.len() > self.page.limit || self.looked >= self.page.scan
+        self.items.len() > self.page.limit || self.looked >= self.page.scan || self.bytes >= BYTES
     }
 
     /// Walks what memory lists; returns the floor the walk went down to.
@@ -107,15 +113,17 @@ impl Walk<'_> {
         });
         // After the lists were taken: what has left them by then lies below this floor.
         let floor = view.floor();
+        let mut window = Vec::new();
         while !self.is_full() {
             let wanted = (self.page.limit + 1 - self.items.len()).min(WINDOW);
-            let window: Vec<_> =
-                entries.by_ref().take_while(|(seq, _)| *seq >= floor).take(wanted).collect();
+            let more = wanted.saturating_sub(window.len());
+            window.extend(entries.by_ref().take_while(|(seq, _)| *seq >= floor).take(more));
             if window.is_empty() {
                 break;
             }
             let found = self.resolve(&window).await?;
-            for ((seq, _), snapshot) in window.into_iter().zip(found) {
+            let seen = found.len();
+            for ((seq, _), snapshot) in window.drain(..seen).zip(found) {
                 self.look(seq, snapshot);
                 if self.is_full() {
                     break;
@@ -154,8 +162,12 @@ impl Walk<'_> {
         if !missing.is_empty() {
             let ids = missing.iter().map(|(_, id)| *id).collect();
             let read = self.store.readers().read(move |reader| read_all(reader, ids)).await?;
-            for ((index, _), operation) in missing.into_iter().zip(read) {
-                found[index] = operation.map(|operation| Arc::new(Snapshot::new(operation)));
+            // What was not read any more belongs to the next window.
+            if let Some((index, _)) = missing.get(read.len()) {
+                found.truncate(*index);
+            }
+            for ((index, _), snapshot) in missing.into_iter().zip(read) {
+                found[index] = snapshot;
             }
         }
         Ok(found)
@@ -170,21 +182,19 @@ impl Walk<'_> {
         while !self.is_full() {
             let wanted = (self.page.limit + 1 - self.items.len()).min(WINDOW);
             let (scopes, cursor) = (scopes.clone(), self.cursor);
-            let rows = self
+            let (rows, last) = self
                 .store
                 .readers()
                 .read(move |reader| below(reader, &scopes, cursor, wanted))
                 .await?;
-            let last = rows.len() < wanted;
-            for (scope, operation) in rows {
-                let seq = operation.seq;
+            for (scope, seq, snapshot) in rows {
                 let belongs = self.plan != Plan::Scan
                     || self.store.shared().view.scopes.belongs(
                         scope,
                         &self.page.tenant,
                         &self.page.scope,
                     );
-                self.look(seq, belongs.then(|| Arc::new(Snapshot::new(operation))));
+                self.look(seq, snapshot.filter(|_| belongs));
                 if self.is_full() {
                     return Ok(());
                 }
@@ -205,6 +215,7 @@ impl Walk<'_> {
             && snapshot.is_visible(self.page.now)
             && self.filter.as_ref().is_none_or(|filter| filter(&snapshot));
         if passes {
+            self.bytes += snapshot.cost();
             self.items.push(snapshot);
         }
     }
@@ -213,7 +224,7 @@ impl Walk<'_> {
         let next = if self.items.len() > self.page.limit {
             self.items.truncate(self.page.limit);
             self.items.last().map(|last| last.seq)
-        } else if self.looked >= self.page.scan {
+        } else if self.is_full() {
             Some(self.cursor)
         } else {
             None
@@ -222,26 +233,54 @@ impl Walk<'_> {
     }
 }
 
+/// Reads until there are enough bytes; at least one.
 fn read_all(
     reader: &Reader,
     ids: Vec<OperationId>,
-) -> Result<Vec<Option<Operation>>, JournalError> {
-    ids.into_iter().map(|id| reader.read(id)).collect()
+) -> Result<Vec<Option<Arc<Snapshot>>>, JournalError> {
+    let (mut found, mut bytes) = (Vec::new(), 0);
+    for id in ids {
+        let snapshot = reader.read(id)?.map(|operation| Arc::new(Snapshot::new(operation)));
+        bytes += snapshot.as_ref().map_or(0, |snapshot| snapshot.cost());
+        found.push(snapshot);
+        if bytes >= BYTES {
+            break;
+        }
+    }
+    Ok(found)
 }
 
+type Row = (ScopeId, Seq, Option<Arc<Snapshot>>);
+
+/// The newest operations of several scopes, until there are enough of them or enough bytes; and
+/// whether they are the last.
 fn below(
     reader: &Reader,
     scopes: &[Option<ScopeId>],
     before: Seq,
     limit: usize,
-) -> Result<Vec<(ScopeId, Operation)>, JournalError> {
-    let mut rows = Vec::new();
+) -> Result<(Vec<Row>, bool), JournalError> {
+    let mut positions = Vec::new();
     for scope in scopes {
-        rows.extend(reader.below(*scope, before, limit)?);
+        positions.extend(reader.below(*scope, before, limit)?);
     }
-    rows.sort_by_key(|(_, operation)| std::cmp::Reverse(operation.seq));
-    rows.truncate(limit);
-    Ok(rows)
+    positions.sort_unstable_by(|a, b| b.cmp(a));
+    positions.truncate(limit);
+    let (mut rows, mut bytes) = (Vec::new(), 0);
+    for seq in &positions {
+        // One that is gone since was forgotten, and is passed over.
+        let (scope, snapshot) = match reader.at(*seq)? {
+            Some((scope, operation)) => (scope, Some(Arc::new(Snapshot::new(operation)))),
+            None => (ALL, None),
+        };
+        bytes += snapshot.as_ref().map_or(0, |snapshot| snapshot.cost());
+        rows.push((scope, *seq, snapshot));
+        if bytes >= BYTES {
+            break;
+        }
+    }
+    let last = positions.len() < limit && rows.len() == positions.len();
+    Ok((rows, last))
 }
 
 /// Several lists as one, newest first.

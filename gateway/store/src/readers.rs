@@ -16,13 +16,13 @@ const CONNECTIONS: usize = 4;
 #[derive(Debug)]
 pub(crate) struct Readers {
     dir: PathBuf,
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
     idle: Arc<Mutex<Vec<Reader>>>,
 }
 
 impl Readers {
     pub(crate) fn new(dir: PathBuf) -> Self {
-        Self { dir, permits: Semaphore::new(CONNECTIONS), idle: Arc::default() }
+        Self { dir, permits: Arc::new(Semaphore::new(CONNECTIONS)), idle: Arc::default() }
     }
 
     /// Runs one short read.
@@ -31,9 +31,11 @@ impl Readers {
         read: impl FnOnce(&Reader) -> Result<T, JournalError> + Send + 'static,
     ) -> Result<T, Error> {
         let closed = |_| Error::new(ErrorKind::Unavailable, "opgate is shutting down");
-        let _permit = self.permits.acquire().await.map_err(closed)?;
+        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(closed)?;
         let (dir, idle) = (self.dir.clone(), Arc::clone(&self.idle));
         let done = tokio::task::spawn_blocking(move || {
+            // Held by the read itself: it goes on when its caller has gone.
+            let _permit = permit;
             let spare = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let reader = match spare {
                 Some(reader) => reader,
@@ -54,7 +56,7 @@ impl Readers {
 fn failed(error: JournalError) -> Error {
     let (kind, message) = match error {
         JournalError::Damaged(_) => (ErrorKind::DataLoss, "the stored operation is damaged"),
-        JournalError::Full(_) | JournalError::Failed(_) => {
+        JournalError::Full(_) | JournalError::Busy(_) | JournalError::Failed(_) => {
             (ErrorKind::Unavailable, "the journal cannot be read")
         }
     };

@@ -19,8 +19,10 @@ type Key = (Tenant, Parent);
 #[derive(Clone, Debug, Default)]
 struct Node {
     own: Option<ScopeId>,
-    /// All beneath and the own, up to one more than [`MERGED`].
-    beneath: Arc<[ScopeId]>,
+    /// How many lie beneath, the own included.
+    count: usize,
+    /// Which; `None` once there were more than [`MERGED`], until there are none.
+    beneath: Option<Arc<[ScopeId]>>,
 }
 
 /// The parents, and for each of their ancestors which parents lie beneath it. One writer.
@@ -57,23 +59,38 @@ impl Scopes {
     /// Makes a parent known under a number, to itself and all its ancestors.
     pub(crate) fn insert(&self, tenant: &Tenant, parent: &Parent, scope: ScopeId) {
         let nodes = self.nodes.pin();
-        let text = parent.as_str();
-        let ends = text.match_indices('/').map(|(at, _)| at).chain([text.len()]);
-        for end in ends {
-            let Some(ancestor) = text.get(..end).and_then(|name| Parent::new(name).ok()) else {
-                continue;
-            };
-            let key = (tenant.clone(), ancestor);
+        for key in ancestors(tenant, parent) {
             let mut node = nodes.get(&key).cloned().unwrap_or_default();
-            if end == text.len() {
+            if key.1 == *parent {
                 node.own = Some(scope);
             }
-            if node.beneath.len() <= MERGED && !node.beneath.contains(&scope) {
-                node.beneath = node.beneath.iter().copied().chain([scope]).collect();
-            }
+            let known = if node.count == 0 { Some(Arc::default()) } else { node.beneath };
+            node.count += 1;
+            node.beneath = known
+                .filter(|_| node.count <= MERGED)
+                .map(|known| known.iter().copied().chain([scope]).collect());
             nodes.insert(key, node);
         }
         self.keys.pin().insert(scope, Arc::new((tenant.clone(), parent.clone())));
+    }
+
+    /// Forgets a parent.
+    pub(crate) fn remove(&self, scope: ScopeId) {
+        let keys = self.keys.pin();
+        let Some(key) = keys.remove(&scope) else { return };
+        let nodes = self.nodes.pin();
+        for ancestor in ancestors(&key.0, &key.1) {
+            let Some(mut node) = nodes.get(&ancestor).cloned() else { continue };
+            node.count -= 1;
+            if node.count == 0 {
+                nodes.remove(&ancestor);
+                continue;
+            }
+            node.own = node.own.filter(|own| *own != scope);
+            node.beneath =
+                node.beneath.map(|known| known.iter().copied().filter(|of| *of != scope).collect());
+            nodes.insert(ancestor, node);
+        }
     }
 
     /// Whether operations of `scope` belong into a listing of `parent` by `tenant`.
@@ -90,10 +107,17 @@ impl Scopes {
         }
         match self.nodes.pin().get(&(tenant.clone(), parent.clone())) {
             None => Plan::Nothing,
-            Some(node) if node.beneath.len() > MERGED => Plan::Scan,
-            Some(node) => Plan::Merge(Arc::clone(&node.beneath)),
+            Some(Node { beneath: Some(beneath), .. }) => Plan::Merge(Arc::clone(beneath)),
+            Some(Node { beneath: None, .. }) => Plan::Scan,
         }
     }
+}
+
+/// A parent and all above it but the root, which is not listed by name.
+fn ancestors(tenant: &Tenant, parent: &Parent) -> impl Iterator<Item = Key> {
+    let text = parent.as_str();
+    let ends = text.match_indices('/').map(|(at, _)| at).chain([text.len()]);
+    ends.filter_map(move |end| Some((tenant.clone(), Parent::new(text.get(..end)?).ok()?)))
 }
 
 #[cfg(test)]
@@ -126,11 +150,26 @@ mod tests {
     }
 
     #[test]
+    fn a_forgotten_parent_leaves_nothing_behind() {
+        let (scopes, tenant) = (Scopes::new(), Tenant::anonymous());
+        scopes.insert(&tenant, &parent("a/b"), 1);
+        scopes.insert(&tenant, &parent("a/c"), 2);
+        scopes.remove(1);
+        assert_eq!(scopes.plan(&tenant, &parent("a/b")), Plan::Nothing);
+        assert_eq!(scopes.plan(&tenant, &parent("a")), Plan::Merge([2].into()));
+        scopes.remove(2);
+        assert_eq!((scopes.len(), scopes.nodes.len()), (0, 0));
+    }
+
+    #[test]
     fn a_parent_of_very_many_is_scanned() {
         let (scopes, tenant) = (Scopes::new(), Tenant::anonymous());
         for n in 0..=u32::try_from(MERGED).unwrap() {
             scopes.insert(&tenant, &parent(&format!("projects/{n}")), n + 1);
         }
+        assert_eq!(scopes.plan(&tenant, &parent("projects")), Plan::Scan);
+        // Which ones are left is no longer known: it stays a scan until none is.
+        scopes.remove(1);
         assert_eq!(scopes.plan(&tenant, &parent("projects")), Plan::Scan);
         assert!(scopes.belongs(3, &tenant, &parent("projects")));
         assert!(!scopes.belongs(3, &tenant, &parent("projects/3")));

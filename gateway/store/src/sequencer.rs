@@ -101,11 +101,17 @@ pub(crate) struct Sequencer<J> {
     note: Box<dyn Fn(Seq) -> std::io::Result<()> + Send>,
     summary: Summary,
     next_scope: ScopeId,
-    bodies: VecDeque<(OperationId, Version, usize)>,
+    /// Resident bodies, oldest first; some have been replaced since.
+    bodies: VecDeque<(OperationId, Version)>,
     body_bytes: usize,
+    /// What lists hold in memory, oldest first; some of it was forgotten since.
     listed: VecDeque<(Seq, OperationId, ScopeId)>,
+    /// Operations that ended when lists had already moved on: resident, but in no list.
+    unlisted: VecDeque<OperationId>,
     /// What the last refused batch wanted room for.
     refused_bytes: usize,
+    /// How many operations the next slice forgets: fewer after one for which there was no room.
+    slice: usize,
     /// Why no batch may follow; reads go on.
     broken: Option<String>,
 }
@@ -139,16 +145,16 @@ impl<J: Journal> Sequencer<J> {
             bodies: VecDeque::new(),
             body_bytes: 0,
             listed: VecDeque::new(),
+            unlisted: VecDeque::new(),
             refused_bytes: ROOM,
+            slice: PURGE,
             broken: None,
         }
     }
 
     /// Shows an operation that was read back at start.
     pub(crate) fn recover(&mut self, scope: ScopeId, operation: Operation) {
-        let snapshot = Arc::new(Snapshot::new(operation));
-        self.hold(&snapshot);
-        self.shared.view.publish(scope, &snapshot);
+        self.show(scope, &Arc::new(Snapshot::new(operation)));
         self.evict_bodies();
     }
 
@@ -324,14 +330,15 @@ impl<J: Journal> Sequencer<J> {
         if self.broken.is_some() {
             return false;
         }
-        let mut batch = self.batch();
-        match self.journal.expired(batch.now, PURGE) {
+        let (mut batch, mut scopes) = (self.batch(), Vec::new());
+        match self.journal.expired(batch.now, self.slice) {
             Ok(expired) => {
                 for due in expired {
                     if let Some(count) = batch.summary.counts.get_mut(usize::from(due.state)) {
                         *count = count.saturating_sub(1);
                     }
                     batch.purged.push((due.seq, due.id));
+                    scopes.push(due.scope);
                 }
             }
             Err(error) => {
@@ -341,10 +348,14 @@ impl<J: Journal> Sequencer<J> {
             }
         }
         if !batch.purged.is_empty() {
-            return self.commit(batch);
+            let forgotten = self.commit(batch);
+            self.slice = if forgotten { PURGE } else { (self.slice / 2).max(1) };
+            return forgotten && self.forget_emptied(scopes);
         }
         if self.shared.health.borrow().unwritable.is_none() {
-            self.journal.shrink();
+            if let Err(error) = self.journal.shrink() {
+                self.fail(&error);
+            }
         } else {
             batch.room = Some(self.refused_bytes);
             self.commit(batch);
@@ -352,9 +363,24 @@ impl<J: Journal> Sequencer<J> {
         false
     }
 
+    /// Forgets the scopes in which nothing is left, so that only those in use count.
+    fn forget_emptied(&mut self, mut scopes: Vec<ScopeId>) -> bool {
+        scopes.sort_unstable();
+        scopes.dedup();
+        let mut batch = self.batch();
+        for scope in scopes {
+            match self.journal.is_empty(scope) {
+                Ok(true) => batch.emptied.push(scope),
+                Ok(false) => {}
+                Err(error) => tracing::error!(%error, "cannot look for empty parents"),
+            }
+        }
+        batch.emptied.is_empty() || self.commit(batch)
+    }
+
     /// Makes the batch durable, then shows it, then answers. Or refuses all of it, and is false.
     fn commit(&mut self, mut batch: Batch) -> bool {
-        if batch.room.is_some() || !batch.order.is_empty() || !batch.purged.is_empty() {
+        if !batch.is_empty() {
             let log = batch.writes();
             let began = Instant::now();
             let appended = self.journal.append(&log, batch.summary);
@@ -369,8 +395,8 @@ impl<J: Journal> Sequencer<J> {
                     if let Err(error) = (self.note)(batch.summary.last) {
                         tracing::warn!(%error, "cannot note the high-water mark");
                     }
-                    // To forget needs no room, so that it worked says nothing about commands.
-                    if batch.purged.is_empty() {
+                    // Only a batch as large as the one that was refused says that there is room.
+                    if batch.room.is_some() || batch.bytes + ROOM >= self.refused_bytes {
                         self.writable();
                     }
                 }
@@ -391,8 +417,12 @@ impl<J: Journal> Sequencer<J> {
         for (scope, tenant, parent) in &batch.scopes {
             self.shared.view.scopes.insert(tenant, parent, *scope);
         }
+        for scope in &batch.emptied {
+            self.shared.view.forget(*scope);
+        }
         for (_, id) in &batch.purged {
-            self.shared.view.remove(*id);
+            let body = self.shared.view.remove(*id);
+            self.release(body);
             self.metrics.bus.removed.of(Removal::Expired).increment(1);
         }
         let shown = batch.order.iter().filter_map(|id| batch.changed.remove(id));
@@ -431,13 +461,9 @@ impl<J: Journal> Sequencer<J> {
             state: snapshot.state,
             canceling: snapshot.is_canceling(),
         };
-        let view = &self.shared.view;
-        if snapshot.is_done() && !inserted && seq < view.floor() {
-            // Older than what lists hold in memory, and no longer needed by the dispatcher.
-            view.remove(id);
-        } else {
-            self.hold(&snapshot);
-            self.shared.view.publish(scope, &snapshot);
+        self.show(scope, &snapshot);
+        if snapshot.is_done() && !inserted && seq < self.shared.view.floor() {
+            self.unlisted.push_back(id);
         }
         if inserted {
             self.shared.view.append(scope, seq, id);
@@ -446,22 +472,43 @@ impl<J: Journal> Sequencer<J> {
         changed
     }
 
-    fn hold(&mut self, snapshot: &Arc<Snapshot>) {
-        let cost = snapshot.cost();
-        self.body_bytes += cost;
-        self.bodies.push_back((snapshot.id, snapshot.version, cost));
+    fn show(&mut self, scope: ScopeId, snapshot: &Arc<Snapshot>) {
+        let replaced = self.shared.view.publish(scope, snapshot);
+        self.release(replaced);
+        self.body_bytes += snapshot.cost();
+        self.bodies.push_back((snapshot.id, snapshot.version));
+    }
+
+    /// Takes a body that is no longer resident off the account.
+    fn release(&mut self, body: Option<Arc<Snapshot>>) {
+        let cost = body.map_or(0, |body| body.cost());
+        self.body_bytes = self.body_bytes.saturating_sub(cost);
     }
 
     fn evict(&mut self) {
         self.evict_bodies();
         let mut looked = 0;
         // A bounded number of steps: operations that have not ended stay, and are only passed over.
-        while self.shared.view.len() > self.bounds.resident && looked < 2 * BATCH {
-            let Some((seq, id, scope)) = self.listed.pop_front() else { break };
+        // Lists shrink with what was forgotten, too, not only when memory is short.
+        while looked < 2 * BATCH {
+            let resident = self.shared.view.len();
+            let (short, stale) = (resident > self.bounds.resident, 2 * resident + BATCH);
             looked += 1;
+            if (short || self.unlisted.len() > stale)
+                && let Some(id) = self.unlisted.pop_front()
+            {
+                let body = self.shared.view.remove(id);
+                self.release(body);
+                continue;
+            }
+            if !short && self.listed.len() <= stale {
+                break;
+            }
+            let Some((seq, id, scope)) = self.listed.pop_front() else { break };
             self.shared.view.raise_floor(Seq(seq.0 + 1));
             if self.shared.view.get(id).is_some_and(|resident| resident.state.is_terminal()) {
-                self.shared.view.remove(id);
+                let body = self.shared.view.remove(id);
+                self.release(body);
             }
             self.shared.view.trim(scope);
             self.shared.view.trim(scopes::ALL);
@@ -470,22 +517,15 @@ impl<J: Journal> Sequencer<J> {
 
     fn evict_bodies(&mut self) {
         while self.body_bytes > self.bounds.body_bytes {
-            let Some((id, version, cost)) = self.bodies.pop_front() else { break };
-            self.body_bytes -= cost;
-            self.shared.view.drop_body(id, version);
+            let Some((id, version)) = self.bodies.pop_front() else { break };
+            let body = self.shared.view.drop_body(id, version);
+            self.release(body);
         }
         // Entries of versions that were replaced hold no memory but their place in the queue.
-        if self.bodies.len() > 2 * self.shared.view.len() + BATCH {
-            let view = &self.shared.view;
-            let bytes = &mut self.body_bytes;
-            self.bodies.retain(|(id, version, cost)| {
-                let held = view.get(*id).is_some_and(|resident| {
-                    resident.version == *version && resident.body.is_some()
-                });
-                if !held {
-                    *bytes -= cost;
-                }
-                held
+        let view = &self.shared.view;
+        if self.bodies.len() > 2 * view.len() + BATCH {
+            self.bodies.retain(|(id, version)| {
+                view.get(*id).is_some_and(|resident| resident.version == *version)
             });
         }
     }
@@ -494,6 +534,7 @@ impl<J: Journal> Sequencer<J> {
     fn fail(&mut self, error: &JournalError) -> String {
         let reason = match error {
             JournalError::Full(_) => "the journal has no room",
+            JournalError::Busy(_) => "the journal is locked by another program",
             JournalError::Failed(_) | JournalError::Damaged(_) => {
                 "the journal cannot be written until opgate is restarted"
             }
@@ -501,7 +542,7 @@ impl<J: Journal> Sequencer<J> {
         self.metrics.journal.errors.of(fault(error)).increment(1);
         self.metrics.journal.writable.set_condition(false);
         let reason = reason.to_owned();
-        if !matches!(error, JournalError::Full(_)) {
+        if !matches!(error, JournalError::Full(_) | JournalError::Busy(_)) {
             // After a failed sync nobody knows what is on disk: never sync again, let a new process
             // read the truth.
             self.broken = Some(reason.clone());
@@ -541,7 +582,8 @@ impl<J: Journal> Sequencer<J> {
     }
 }
 
-fn weight(command: &Command) -> usize {
+/// Bytes of payload that a command brings.
+pub(crate) fn weight(command: &Command) -> usize {
     match command {
         Command::Accept(accept) => accept.input.bytes.len(),
         Command::Finish(finish) => match &finish.outcome {
@@ -558,6 +600,7 @@ fn weight(command: &Command) -> usize {
 const fn fault(error: &JournalError) -> JournalFault {
     match error {
         JournalError::Full(_) => JournalFault::Full,
+        JournalError::Busy(_) => JournalFault::Busy,
         JournalError::Failed(_) => JournalFault::Io,
         JournalError::Damaged(_) => JournalFault::Corrupt,
     }
@@ -567,7 +610,7 @@ const fn fault(error: &JournalError) -> JournalFault {
 /// fails, what was written before it may or may not be there when the journal is read again.
 fn undone(error: &JournalError, reason: &str) -> Error {
     match error {
-        JournalError::Full(_) => unavailable(reason),
+        JournalError::Full(_) | JournalError::Busy(_) => unavailable(reason),
         JournalError::Failed(_) | JournalError::Damaged(_) => {
             let advice =
                 format!("{reason}; this may have taken effect: repeat it with the same request id");
@@ -586,7 +629,7 @@ fn read_error(error: JournalError) -> Error {
         JournalError::Damaged(_) => {
             Error::new(ErrorKind::DataLoss, "the stored operation is damaged").with_source(error)
         }
-        JournalError::Full(_) | JournalError::Failed(_) => {
+        JournalError::Full(_) | JournalError::Busy(_) | JournalError::Failed(_) => {
             Error::new(ErrorKind::Unavailable, "the journal cannot be read")
                 .with_retry(Retry::SameRequest)
                 .with_source(error)

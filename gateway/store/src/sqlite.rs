@@ -19,6 +19,8 @@ const APPLICATION_ID: i32 = 0x6f70_6774;
 /// The layout of the tables. A file of another number is refused.
 const LAYOUT: i32 = 1;
 const PAGE_BYTES: u64 = 4096;
+/// How long a statement waits for another program that holds the database.
+const BUSY: Duration = Duration::from_secs(2);
 /// How long opening may spend on checking the file's structure, whatever its size.
 const CHECK: Duration = Duration::from_millis(250);
 
@@ -91,7 +93,7 @@ impl Sqlite {
     ) -> Result<(Self, Stored), SqliteOpenError> {
         let path = database(dir);
         let connection = Connection::open(&path)?;
-        connection.busy_timeout(Duration::from_secs(5))?;
+        connection.busy_timeout(BUSY)?;
         let tables: i64 =
             connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
         connection.pragma_update(None, "page_size", PAGE_BYTES)?;
@@ -104,7 +106,8 @@ impl Sqlite {
             "synchronous",
             match durability {
                 Durability::Fsync => "FULL",
-                Durability::Memory => "OFF",
+                // A crash of the machine then loses the end of the log, and damages nothing.
+                Durability::Memory => "NORMAL",
             },
         )?;
         connection.pragma_update(None, "wal_autocheckpoint", 1000)?;
@@ -203,36 +206,11 @@ impl Sqlite {
         let counts = counts_from_bytes(&counts).ok_or(Damaged("the summary is not readable"))?;
         Ok(Stored { summary: Summary { last: Seq(last), counts }, secret, scopes })
     }
-
-    /// Every operation that has not ended, oldest first, with its scope.
-    pub(crate) fn live(
-        &self,
-        mut each: impl FnMut(ScopeId, Operation),
-    ) -> Result<u64, JournalError> {
-        let mut statement = self
-            .connection
-            .prepare(
-                "SELECT seq, body, scope FROM operations \
-                 WHERE seq IN (SELECT seq FROM operations WHERE state < 2) ORDER BY seq",
-            )
-            .map_err(read_error)?;
-        let mut rows = statement.query([]).map_err(read_error)?;
-        let mut count = 0;
-        while let Some(row) = rows.next().map_err(read_error)? {
-            let operation = decode(&self.connection, row)?;
-            each(row.get(2).map_err(read_error)?, operation);
-            count += 1;
-        }
-        Ok(count)
-    }
 }
 
 impl Journal for Sqlite {
     fn append(&mut self, batch: &[Write<'_>], summary: Summary) -> Result<u64, JournalError> {
-        self.transact(batch, summary).map_err(|error| match error.sqlite_error_code() {
-            Some(ErrorCode::DiskFull) => JournalError::Full(error),
-            _ => JournalError::Failed(error),
-        })
+        self.transact(batch, summary).map_err(write_error)
     }
 
     fn read(&mut self, id: OperationId) -> Result<Option<Operation>, JournalError> {
@@ -255,7 +233,7 @@ impl Journal for Sqlite {
         let mut statement = self
             .connection
             .prepare_cached(
-                "SELECT seq, id, state FROM operations WHERE purge <= ?1 ORDER BY purge LIMIT ?2",
+                "SELECT seq, id, state, scope FROM operations WHERE purge <= ?1 ORDER BY purge LIMIT ?2",
             )
             .map_err(read_error)?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
@@ -266,6 +244,7 @@ impl Journal for Sqlite {
                     seq: Seq(row.get(0)?),
                     id: OperationId::from_bits(u128::from_be_bytes(id)),
                     state: row.get(2)?,
+                    scope: row.get(3)?,
                 })
             })
             .map_err(read_error)?;
@@ -279,12 +258,23 @@ impl Journal for Sqlite {
         (bytes(&self.path), bytes(Path::new(&wal)))
     }
 
-    fn shrink(&mut self) {
-        // Best effort: free pages are used again anyway, and a failing disk shows at the next batch.
-        let shrunk = self.connection.execute_batch("PRAGMA incremental_vacuum(256)");
-        if let Err(error) = shrunk {
-            tracing::debug!(%error, "free pages were not given back");
-        }
+    fn shrink(&mut self) -> Result<(), JournalError> {
+        let mut pragma = self
+            .connection
+            .prepare_cached("PRAGMA incremental_vacuum(256)")
+            .map_err(write_error)?;
+        // Each step gives one page back.
+        let mut steps = pragma.query([]).map_err(write_error)?;
+        while steps.next().map_err(write_error)?.is_some() {}
+        Ok(())
+    }
+
+    fn is_empty(&mut self, scope: ScopeId) -> Result<bool, JournalError> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT NOT EXISTS (SELECT 1 FROM operations WHERE scope = ?1)")
+            .map_err(read_error)?;
+        statement.query_row([scope], |row| row.get(0)).map_err(read_error)
     }
 }
 
@@ -349,6 +339,9 @@ impl Sqlite {
                         .execute([i64::try_from(*bytes).unwrap_or(i64::MAX)])?;
                     tx.prepare_cached("DELETE FROM payloads WHERE key = -1")?.execute([])?;
                 }
+                Write::ForgetScope { scope } => {
+                    tx.prepare_cached("DELETE FROM scopes WHERE id = ?1")?.execute([scope])?;
+                }
                 Write::Purge { seq } => {
                     tx.prepare_cached("DELETE FROM operations WHERE seq = ?1")?.execute([seq.0])?;
                     tx.prepare_cached("DELETE FROM payloads WHERE key BETWEEN ?1 AND ?2")?
@@ -394,6 +387,15 @@ fn put_payload(
         .prepare_cached("INSERT OR REPLACE INTO payloads VALUES (?1, ?2)")?
         .execute(params![key(operation.seq, slot), &bytes[..]])?;
     Ok(bytes.len())
+}
+
+fn write_error(error: rusqlite::Error) -> JournalError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => JournalError::Full(error),
+        // Only taking the write lock can meet it: nothing was written yet.
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => JournalError::Busy(error),
+        _ => JournalError::Failed(error),
+    }
 }
 
 fn read_error(error: rusqlite::Error) -> JournalError {
@@ -442,35 +444,65 @@ impl Reader {
     pub(crate) fn open(dir: &Path) -> Result<Self, rusqlite::Error> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(database(dir), flags)?;
-        connection.busy_timeout(Duration::from_secs(5))?;
+        connection.busy_timeout(BUSY)?;
         connection.pragma_update(None, "cache_size", -8192)?;
         Ok(Self(connection))
+    }
+
+    /// Every operation that has not ended, oldest first, with its scope.
+    pub(crate) fn live(
+        &self,
+        mut each: impl FnMut(ScopeId, Operation),
+    ) -> Result<u64, JournalError> {
+        let mut statement = self
+            .0
+            .prepare(
+                "SELECT seq, body, scope FROM operations \
+                 WHERE seq IN (SELECT seq FROM operations WHERE state < 2) ORDER BY seq",
+            )
+            .map_err(read_error)?;
+        let mut rows = statement.query([]).map_err(read_error)?;
+        let mut count = 0;
+        while let Some(row) = rows.next().map_err(read_error)? {
+            let operation = decode(&self.0, row)?;
+            each(row.get(2).map_err(read_error)?, operation);
+            count += 1;
+        }
+        Ok(count)
     }
 
     pub(crate) fn read(&self, id: OperationId) -> Result<Option<Operation>, JournalError> {
         read(&self.0, id)
     }
 
-    /// The operations below `before`, newest first: of one scope, or of all.
+    /// The positions below `before`, newest first: of one scope, or of all. Reads the index only.
     pub(crate) fn below(
         &self,
         scope: Option<ScopeId>,
         before: Seq,
         limit: usize,
-    ) -> Result<Vec<(ScopeId, Operation)>, JournalError> {
+    ) -> Result<Vec<Seq>, JournalError> {
         let sql = match scope {
             Some(_) => {
-                "SELECT seq, body, scope FROM operations \
-                 WHERE scope = ?3 AND seq < ?1 ORDER BY seq DESC LIMIT ?2"
+                "SELECT seq FROM operations WHERE scope = ?3 AND seq < ?1 ORDER BY seq DESC LIMIT ?2"
             }
             None => {
-                "SELECT seq, body, scope FROM operations \
-                 WHERE ?3 IS NULL AND seq < ?1 ORDER BY seq DESC LIMIT ?2"
+                "SELECT seq FROM operations WHERE ?3 IS NULL AND seq < ?1 ORDER BY seq DESC LIMIT ?2"
             }
         };
         let before = i64::try_from(before.0).unwrap_or(i64::MAX);
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        self.collect(sql, params![before, limit, scope])
+        let mut statement = self.0.prepare_cached(sql).map_err(read_error)?;
+        let found = statement
+            .query_map(params![before, limit, scope], |row| row.get(0).map(Seq))
+            .map_err(read_error)?;
+        found.collect::<Result<_, _>>().map_err(read_error)
+    }
+
+    /// The operation at a position.
+    pub(crate) fn at(&self, seq: Seq) -> Result<Option<(ScopeId, Operation)>, JournalError> {
+        let sql = "SELECT seq, body, scope FROM operations WHERE seq = ?1";
+        Ok(self.collect(sql, [seq.0])?.pop())
     }
 
     /// The operations changed after `after`, in the order of their last change.

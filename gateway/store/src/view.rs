@@ -92,8 +92,8 @@ impl View {
         self.operations.len()
     }
 
-    /// Shows a new version.
-    pub(crate) fn publish(&self, scope: ScopeId, body: &Arc<Snapshot>) {
+    /// Shows a new version; hands the body of the one before back.
+    pub(crate) fn publish(&self, scope: ScopeId, body: &Arc<Snapshot>) -> Option<Arc<Snapshot>> {
         let resident = Resident {
             seq: body.seq,
             version: body.version,
@@ -101,7 +101,7 @@ impl View {
             state: body.state,
             body: Some(Arc::clone(body)),
         };
-        self.operations.pin().insert(body.id, resident);
+        self.operations.pin().insert(body.id, resident)?.body.clone()
     }
 
     /// Lists a new operation in its parent's list and in the list of all.
@@ -115,20 +115,25 @@ impl View {
         }
     }
 
-    /// Keeps the entry but not the body; false when the body has gone or was replaced by another.
-    pub(crate) fn drop_body(&self, id: OperationId, version: Version) -> bool {
+    /// Keeps the entry but not the body, which is handed back; nothing happens when the body has
+    /// gone or was replaced by another.
+    pub(crate) fn drop_body(&self, id: OperationId, version: Version) -> Option<Arc<Snapshot>> {
         let operations = self.operations.pin();
-        let Some(resident) = operations.get(&id) else { return false };
-        if resident.version != version || resident.body.is_none() {
-            return false;
-        }
+        let resident = operations.get(&id).filter(|resident| resident.version == version)?;
+        let body = resident.body.clone()?;
         operations.insert(id, Resident { body: None, ..resident.clone() });
-        true
+        Some(body)
     }
 
-    /// Takes an operation out of the view.
-    pub(crate) fn remove(&self, id: OperationId) {
-        self.operations.pin().remove(&id);
+    /// Takes an operation out of the view; hands its body back.
+    pub(crate) fn remove(&self, id: OperationId) -> Option<Arc<Snapshot>> {
+        self.operations.pin().remove(&id)?.body.clone()
+    }
+
+    /// Forgets a parent in which nothing is left.
+    pub(crate) fn forget(&self, scope: ScopeId) {
+        self.timelines.pin().remove(&scope);
+        self.scopes.remove(scope);
     }
 
     /// Raises the floor. What lies below it may be taken away afterwards.

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use opgate_core::arbitrary::submission;
+use opgate_core::limits::PAYLOAD_BYTES;
 use opgate_core::machine::{self, Decision};
 use opgate_core::{
     Accept, Change, Command, Dedupe, DedupeKey, Epoch, Error, ErrorKind, Expects, Face,
@@ -377,7 +378,7 @@ async fn more_is_forgotten_than_fits_one_batch() {
 async fn payloads_come_back_as_they_went_in_whatever_their_size() {
     let dir = tempfile::tempdir().unwrap();
     let (clock, _) = clock();
-    let sizes = [0, 1, 2048, 2049, 1_000_000, 4 * 1024 * 1024];
+    let sizes = [0, 1, 2048, 2049, 1_000_000, PAYLOAD_BYTES];
     let body = |size: usize| Bytes::from((0..=250).cycle().take(size).collect::<Vec<_>>());
     let store = open(&Options::new(dir.path()), &clock);
     for (n, size) in (0..).zip(sizes) {
@@ -393,7 +394,7 @@ async fn payloads_come_back_as_they_went_in_whatever_their_size() {
         assert_eq!(found.input.bytes, body(size));
         assert_eq!(found.outcome, Some(Outcome::Succeeded(Some(Payload::new("x/y", body(size))))));
     }
-    let large = begin(&store, 99, accept("", body(4 * 1024 * 1024 + 1))).await.unwrap_err();
+    let large = begin(&store, 99, accept("", body(PAYLOAD_BYTES + 1))).await.unwrap_err();
     assert_eq!(large.kind, ErrorKind::PayloadTooLarge);
 }
 
@@ -619,4 +620,82 @@ async fn the_receipt_says_which_durability_it_has() {
     let store = open(&options, &clock);
     let receipt = begin(&store, 1, accept("", "{}")).await.unwrap();
     assert_eq!(receipt.durability.name(), "memory");
+}
+
+#[tokio::test]
+async fn large_operations_make_short_pages_and_a_walk_of_all_of_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let (clock, _) = clock();
+    for options in [Options::new(dir.path().join("large")), small(&dir.path().join("small"))] {
+        let store = open(&options, &clock);
+        for n in 0..12 {
+            begin(&store, n, accept("a", vec![b'x'; 1_000_000])).await.unwrap();
+        }
+        let page = Page {
+            tenant: Tenant::anonymous(),
+            scope: Parent::new("a").unwrap(),
+            before: None,
+            limit: 100,
+            scan: 5000,
+            now: clock.now(),
+        };
+        let first = store.page(page, None).await.unwrap();
+        assert!(first.items.len() < 6 && first.next.is_some(), "{} at once", first.items.len());
+        let walked: Vec<_> = list(&store, "a", 100).await.iter().map(|s| s.id).collect();
+        assert_eq!(walked, (0..12).rev().map(id).collect::<Vec<_>>());
+        store.close().await;
+        let store = open(&options, &clock);
+        let walked: Vec<_> = list(&store, "", 100).await.iter().map(|s| s.id).collect();
+        assert_eq!(walked, (0..12).rev().map(id).collect::<Vec<_>>());
+        store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_parent_is_forgotten_with_its_last_operation_and_can_come_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (clock, hand) = clock();
+    let store = open(&Options::new(dir.path()), &clock);
+    begin(&store, 1, accept("a/b", "{}")).await.unwrap();
+    begin(&store, 2, accept("a/c", "{}")).await.unwrap();
+    send(&store, id(1), succeed("1")).await.unwrap();
+    hand.advance(Duration::from_hours(1));
+    tidied(&store).await;
+    assert_eq!(list(&store, "a/b", 9).await.len(), 0);
+    assert_eq!(list(&store, "a", 9).await.len(), 1);
+    begin(&store, 3, accept("a/b", "{}")).await.unwrap();
+    assert_eq!(list(&store, "a", 9).await.len(), 2);
+    store.close().await;
+    let store = open(&Options::new(dir.path()), &clock);
+    assert_eq!(list(&store, "a/b", 9).await[0].id, id(3));
+}
+
+#[tokio::test]
+async fn an_operation_that_ends_after_a_restart_stays_in_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let (clock, _) = clock();
+    let store = open(&Options::new(dir.path()), &clock);
+    begin(&store, 1, accept("", "{}")).await.unwrap();
+    store.close().await;
+    let store = open(&Options::new(dir.path()), &clock);
+    send(&store, id(1), succeed("1")).await.unwrap();
+    assert!(matches!(store.peek(id(1)), Peek::Resident(_)));
+    assert_eq!(list(&store, "", 9).await.len(), 1);
+}
+
+#[tokio::test]
+async fn another_program_that_locks_the_database_holds_writes_up_and_no_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let (clock, _) = clock();
+    let store = open(&Options::new(dir.path()), &clock);
+    let other = rusqlite::Connection::open(dir.path().join("opgate.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let refused = begin(&store, 1, accept("", "{}")).await.unwrap_err();
+    assert_eq!(
+        (refused.kind, refused.retry),
+        (ErrorKind::Unavailable, opgate_core::Retry::SameRequest)
+    );
+    other.execute_batch("ROLLBACK").unwrap();
+    begin(&store, 1, accept("", "{}")).await.unwrap();
+    assert_eq!(store.health().borrow().unwritable, None);
 }

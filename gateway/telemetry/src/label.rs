@@ -203,6 +203,8 @@ label! {
         Full => "full",
         /// A record that does not check.
         Corrupt => "corrupt",
+        /// Another program holds the database.
+        Busy => "busy",
     }
 }
 

@@ -28,6 +28,7 @@ pub(super) struct Batch {
     pub(super) keys: HashMap<DedupeKey, OperationId>,
     pub(super) forgotten_keys: Vec<Seq>,
     pub(super) purged: Vec<(Seq, OperationId)>,
+    pub(super) emptied: Vec<ScopeId>,
     pub(super) replies: Vec<(Reply, Result<Receipt, Error>)>,
     pub(super) finished: Vec<(OutcomeLabel, f64)>,
     pub(super) accepted: Vec<Protocol>,
@@ -50,6 +51,7 @@ impl Batch {
             keys: HashMap::new(),
             forgotten_keys: Vec::new(),
             purged: Vec::new(),
+            emptied: Vec::new(),
             replies: Vec::new(),
             finished: Vec::new(),
             accepted: Vec::new(),
@@ -57,6 +59,14 @@ impl Batch {
             bytes: 0,
             room: None,
         }
+    }
+
+    /// Whether there is nothing to make durable.
+    pub(super) fn is_empty(&self) -> bool {
+        self.room.is_none()
+            && self.order.is_empty()
+            && self.purged.is_empty()
+            && self.emptied.is_empty()
     }
 
     /// Everything there is to write. What makes room or frees a key comes first.
@@ -76,8 +86,9 @@ impl Batch {
                 Write::Update { operation, with_output: touched.with_output }
             }
         });
+        let emptied = self.emptied.iter().map(|scope| Write::ForgetScope { scope: *scope });
         let room = self.room.map(|bytes| Write::Room { bytes });
-        purges.chain(forgets).chain(names).chain(puts).chain(room).collect()
+        purges.chain(forgets).chain(emptied).chain(names).chain(puts).chain(room).collect()
     }
 
     /// Counts a start that was accepted.

@@ -78,7 +78,13 @@ impl Journal for Unreliable {
         (0, 0)
     }
 
-    fn shrink(&mut self) {}
+    fn shrink(&mut self) -> Result<(), JournalError> {
+        Ok(())
+    }
+
+    fn is_empty(&mut self, _: ScopeId) -> Result<bool, JournalError> {
+        Ok(false)
+    }
 }
 
 struct Channel(mpsc::Receiver<Request>);
