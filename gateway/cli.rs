@@ -11,7 +11,7 @@ OPGATE__SECTION__KEY (OPGATE__HTTP__LISTEN sets http.listen), then each --set.
 
 Exit codes: 0 done, 64 wrong usage, 70 internal error, 71 cannot listen,
 73 data directory cannot be made or is in use, 74 journal damaged or not writable,
-78 wrong configuration.";
+78 wrong configuration; 130 or 143 stopped at once by a second SIGINT or SIGTERM.";
 
 /// The operations gateway: one daemon for every ecosystem's long-running operations.
 #[derive(Debug, Parser)]

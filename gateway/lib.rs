@@ -3,7 +3,6 @@
 //! Entry point: [`Gateway::start`], with [`settings::Settings`].
 
 mod faces;
-mod plan;
 mod running;
 pub mod settings;
 
@@ -22,7 +21,6 @@ use tracing::{info, warn};
 pub use running::{Addresses, Running};
 
 use faces::Faces;
-use plan::Plan;
 use running::Serving;
 use settings::Settings;
 
@@ -33,7 +31,7 @@ const BEAT: Duration = Duration::from_secs(30);
 /// The gateway could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The settings do not fit one another or the types they name: one line for each problem.
+    /// The settings cannot be used after all: [`Settings::load`] tells all that it can find.
     #[error("{0}")]
     Configuration(String),
     /// The data directory cannot be made or used, or another process uses it.
@@ -62,22 +60,13 @@ pub enum StartError {
 pub struct Gateway;
 
 impl Gateway {
-    /// Checks what can be checked without opening or binding anything: routes against backends and
-    /// protobuf types.
-    ///
-    /// # Errors
-    /// [`StartError::Configuration`] with every problem.
-    pub fn check(settings: &Settings) -> Result<(), StartError> {
-        Plan::new(settings).map(drop)
-    }
-
     /// Opens the journal, takes up what has not ended, binds the listeners and serves. On return
     /// every address is bound and the gateway is ready.
     ///
     /// # Errors
     /// Whatever keeps it from that. Nothing stays open then.
     pub async fn start(settings: Settings) -> Result<Running, StartError> {
-        let plan = Plan::new(&settings)?;
+        let router = settings.router()?;
         let backends: Vec<&str> = settings.backends.keys().map(String::as_str).collect();
         let exporter =
             Exporter::new(&backends).map_err(|error| StartError::Internal(error.to_string()))?;
@@ -104,10 +93,10 @@ impl Gateway {
         }
         listeners.holds();
 
-        let bus = Bus::open(store.clone(), plan.router, settings.bus(), Arc::clone(&metrics));
+        let bus = Bus::open(store.clone(), router, settings.bus(), Arc::clone(&metrics));
         let (trigger, drain) = Drain::new();
         let face = Longrunning::new(
-            &plan.grpc,
+            &settings.grpc(),
             bus.clone(),
             readiness,
             drain.clone(),
@@ -117,7 +106,7 @@ impl Gateway {
             Ok(face) => Arc::new(face),
             Err(problems) => {
                 bus.drain().await;
-                return Err(StartError::Configuration(problems.join("\n")));
+                return Err(StartError::Configuration(problems.join("; ")));
             }
         };
         let http = Serving::new(trigger, http.0.serve(Arc::new(Faces { grpc }), drain));

@@ -8,12 +8,13 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use opgate::settings::{Settings, Sources};
+use opgate::settings::{Problems, Settings, Sources};
 use opgate::{Gateway, StartError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 
 use cli::{Cli, Command};
+use logging::EXIT;
 use ready::ReadyFile;
 
 /// Why the daemon ended, as `sysexits.h` numbers it.
@@ -69,14 +70,10 @@ fn version(json: bool) -> ExitCode {
 }
 
 fn check(sources: &Sources, print: bool) -> ExitCode {
-    let (settings, effective) = match Settings::load(sources) {
-        Ok(loaded) => loaded,
-        Err(problems) => return complain(&problems),
-    };
-    match Gateway::check(&settings) {
-        Ok(()) if print => show(&effective.to_string()),
-        Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => complain(&problem),
+    match Settings::load(sources) {
+        Ok((_, effective)) if print => show(&effective.to_string()),
+        Ok(_) => ExitCode::SUCCESS,
+        Err(problems) => complain(&problems),
     }
 }
 
@@ -89,7 +86,7 @@ fn show(text: &str) -> ExitCode {
 }
 
 /// Says what is wrong with the configuration.
-fn complain(problems: &dyn std::fmt::Display) -> ExitCode {
+fn complain(problems: &Problems) -> ExitCode {
     match writeln!(io::stderr(), "{problems}") {
         Ok(()) => Exit::Config.into(),
         Err(_) => Exit::Io.into(),
@@ -108,14 +105,14 @@ fn run(cli: &Cli) -> ExitCode {
     let ready_file = match ReadyFile::new(cli.ready_file.as_deref()) {
         Ok(file) => file,
         Err(error) => {
-            error!(%error, "an old ready file cannot be removed");
+            error!(target: EXIT, %error, "an old ready file cannot be removed");
             return Exit::CannotCreate.into();
         }
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            error!(%error, "no threads to run on");
+            error!(target: EXIT, %error, "no threads to run on");
             return Exit::Os.into();
         }
     };
@@ -133,7 +130,7 @@ async fn serve(settings: Settings, ready_file: &ReadyFile<'_>) -> ExitCode {
     let mut signals = match Signals::listen() {
         Ok(signals) => signals,
         Err(error) => {
-            error!(%error, "signals cannot be handled");
+            error!(target: EXIT, %error, "signals cannot be handled");
             return Exit::Os.into();
         }
     };
@@ -147,13 +144,13 @@ async fn serve(settings: Settings, ready_file: &ReadyFile<'_>) -> ExitCode {
     let running = match started {
         Ok(running) => running,
         Err(problem) => {
-            error!("{problem}");
+            error!(target: EXIT, "{problem}");
             return exit(&problem).into();
         }
     };
     let addresses = running.addresses();
     if let Err(error) = ready_file.write(addresses) {
-        error!(%error, "the ready file cannot be written");
+        error!(target: EXIT, %error, "the ready file cannot be written");
         return Exit::CannotCreate.into();
     }
     info!(http = %addresses.http, admin = %addresses.admin, "ready");
@@ -168,7 +165,7 @@ async fn serve(settings: Settings, ready_file: &ReadyFile<'_>) -> ExitCode {
             ExitCode::SUCCESS
         }
         number = signals.next() => {
-            warn!("told to stop at once");
+            warn!(target: EXIT, "told to stop at once");
             // What a shell reports of a process that the signal killed.
             ExitCode::from(128 + number)
         }

@@ -4,6 +4,7 @@
 //! one another; [`section`] then reads every key into its type and notes whatever is wrong, so that
 //! one run tells all. Serde would stop at the first problem, and coerce what it should refuse.
 
+mod doors;
 mod parts;
 mod problem;
 mod routes;
@@ -17,7 +18,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use opgate_longrunning::InputForm;
+pub use opgate_longrunning::{DescriptorSet, InputForm};
 pub use opgate_store::Durability;
 pub use problem::{Problem, Problems};
 pub use routes::{Backend, BackendKind, GrpcDoor, Route};
@@ -25,6 +26,8 @@ pub use sources::Sources;
 pub use text::Effective;
 
 use section::{Findings, Section};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 /// Everything that can be configured. Made by [`Settings::load`] only, so always checked.
 #[derive(Clone, Debug)]
@@ -45,8 +48,8 @@ pub struct Settings {
     pub drain: Drain,
     /// The log.
     pub log: Log,
-    /// Files with further protobuf types.
-    pub descriptors: Vec<PathBuf>,
+    /// Further protobuf types, as their files had them.
+    pub descriptors: Vec<DescriptorSet>,
     /// Backends by name.
     pub backends: BTreeMap<String, Backend>,
     /// Routes by name, without those switched off.
@@ -188,7 +191,8 @@ impl Settings {
         let data = root.section("data");
         let retention = data.duration("retention", SECOND..=RETENTION_MAX);
         let backends = routes::backends(root);
-        let routes = routes::routes(root, &backends, retention);
+        let sections = root.named("routes");
+        let routes = routes::routes(&sections, &backends, retention);
         let settings = Self {
             data: storage(&data),
             http: http(&root.section("http")),
@@ -207,6 +211,7 @@ impl Settings {
         if http == admin && http.port() != 0 {
             root.section("admin").refuse("listen", "is the address of http.listen already");
         }
+        doors::check(&settings, root, &sections);
         settings
     }
 }
@@ -325,10 +330,11 @@ fn log(section: &Section<'_>) -> Log {
         ),
     };
     section.finish();
-    let filter = tracing_subscriber::EnvFilter::builder().parse(&log.level);
-    if let Err(error) = filter {
+    if !log.level.is_empty()
+        && let Err(problem) = check_level(&log.level)
+    {
         let reason = format!(
-            "{error}: must be off, error, warn, info, debug or trace, or these by part, such as \
+            "{problem}: must be off, error, warn, info, debug or trace, or these by part, such as \
              \"info,opgate_store=debug\""
         );
         section.refuse("level", reason);
@@ -336,15 +342,30 @@ fn log(section: &Section<'_>) -> Log {
     log
 }
 
-fn descriptors(section: &Section<'_>) -> Vec<PathBuf> {
-    let files: Vec<PathBuf> = section.texts("files").into_iter().map(PathBuf::from).collect();
-    section.finish();
-    for file in &files {
-        if let Err(error) = std::fs::File::open(file) {
-            section.refuse("files", format!("{}: {error}", file.display()));
+/// Whether a log level is one. A lone word that is none would name a part of the daemon, and leave
+/// the log of all others empty.
+fn check_level(level: &str) -> Result<(), String> {
+    for word in level.split(',') {
+        if word != word.trim() {
+            return Err(format!("{word:?} has spaces around it"));
+        }
+        if !word.contains(['=', '[']) && (word.is_empty() || word.parse::<LevelFilter>().is_err()) {
+            return Err(format!("{word:?} is no level"));
         }
     }
-    files
+    EnvFilter::builder().parse(level).map(drop).map_err(|error| error.to_string())
+}
+
+fn descriptors(section: &Section<'_>) -> Vec<DescriptorSet> {
+    let mut sets = Vec::new();
+    for origin in section.texts("files") {
+        match std::fs::read(&origin) {
+            Ok(bytes) => sets.push(DescriptorSet { origin, bytes }),
+            Err(error) => section.refuse("files", format!("{origin}: {error}")),
+        }
+    }
+    section.finish();
+    sets
 }
 
 /// A size that fits the machine's memory: every bound of one that goes there does.

@@ -1,10 +1,15 @@
 //! The settings in the words of the parts they are for.
 
-use opgate_bus::{Backoff, Options as BusOptions};
+use std::sync::Arc;
+
+use opgate_bus::{Backend, Backoff, Options as BusOptions, Route, Router};
 use opgate_edge::HttpLimits;
+use opgate_longrunning::{DoorSettings, Settings as GrpcSettings};
+use opgate_native::Showcase;
 use opgate_store::Options as StoreOptions;
 
-use super::{Http, Settings};
+use super::{BackendKind, Http, Settings};
+use crate::StartError;
 
 impl Settings {
     pub(crate) fn store(&self) -> StoreOptions {
@@ -25,6 +30,55 @@ impl Settings {
         let backoff =
             Backoff { first: retry.first, longest: retry.longest, attempts: retry.attempts };
         BusOptions { waits: self.wait.open, watches: self.watches, backoff }
+    }
+
+    /// The routes, with their backends made.
+    pub(crate) fn router(&self) -> Result<Router, StartError> {
+        let mut builder = Router::builder();
+        for (name, backend) in &self.backends {
+            let carrier: Arc<dyn Backend> = match backend.kind {
+                BackendKind::Showcase => Arc::new(Showcase),
+            };
+            builder = builder.backend(name.as_str(), carrier, backend.concurrency);
+        }
+        for (name, route) in &self.routes {
+            builder = builder.route(Route {
+                name: name.as_str().into(),
+                kind: route.kind.clone(),
+                backend: route.backend.as_str().into(),
+                retention: route.retention,
+                timeout: route.timeout,
+                options: route.options.clone(),
+            });
+        }
+        builder.build().map_err(|problems| {
+            let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            StartError::Configuration(problems.join("; "))
+        })
+    }
+
+    /// The gRPC face: its doors, and their types.
+    pub(crate) fn grpc(&self) -> GrpcSettings {
+        let door = |(name, route): (&String, &super::Route)| {
+            let grpc = route.grpc.clone()?;
+            Some(DoorSettings {
+                method: grpc.method,
+                route: name.clone(),
+                request_type: grpc.request_type,
+                response_type: grpc.response_type,
+                metadata_type: grpc.metadata_type,
+                parent: grpc.parent,
+                request_id: grpc.request_id,
+                input: grpc.input,
+            })
+        };
+        GrpcSettings {
+            doors: self.routes.iter().filter_map(door).collect(),
+            descriptor_sets: self.descriptors.clone(),
+            request_bytes: self.http.body_bytes,
+            request_timeout: self.http.body_timeout,
+            wait_limit: self.wait.max,
+        }
     }
 }
 

@@ -31,22 +31,19 @@ impl Problem {
     }
 }
 
+/// One line, whatever it quotes.
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.key)?;
-        if let Some(value) = &self.value {
-            write!(f, " = {value}")?;
-        }
-        match &self.origin {
-            Some(origin) if self.key.is_empty() => write!(f, "{origin}")?,
-            Some(origin) => write!(f, " ({origin})")?,
-            None => {}
-        }
-        write!(f, ": {}", self.reason)?;
-        if let Some(nearest) = &self.nearest {
-            write!(f, "; did you mean {nearest}?")?;
-        }
-        Ok(())
+        let value = self.value.as_ref().map(|value| format!(" = {value}")).unwrap_or_default();
+        let origin = match &self.origin {
+            Some(origin) if self.key.is_empty() => origin.clone(),
+            Some(origin) => format!(" ({origin})"),
+            None => String::new(),
+        };
+        let nearest = self.nearest.as_ref().map(|key| format!("; did you mean {key}?"));
+        let nearest = nearest.unwrap_or_default();
+        let line = format!("{}{value}{origin}: {}{nearest}", self.key, self.reason);
+        f.write_str(&line.replace(char::is_control, " "))
     }
 }
 

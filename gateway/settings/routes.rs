@@ -86,16 +86,16 @@ fn kind(section: &Section<'_>) -> BackendKind {
 }
 
 pub(super) fn routes(
-    root: &Section<'_>,
+    sections: &BTreeMap<String, Section<'_>>,
     backends: &BTreeMap<String, Backend>,
     retention: Duration,
 ) -> BTreeMap<String, Route> {
     let mut routes = BTreeMap::new();
     let mut kinds = BTreeMap::new();
     let mut methods = BTreeMap::new();
-    for (name, section) in root.named("routes") {
+    for (name, section) in sections {
         let enabled = section.optional("enabled", Section::flag).unwrap_or(true);
-        let route = route(&section, backends, retention);
+        let route = route(section, backends, retention);
         section.finish();
         let Some(route) = route.filter(|_| enabled) else { continue };
         if let Some(other) = kinds.insert(route.kind.to_string(), name.clone()) {
@@ -107,7 +107,7 @@ pub(super) fn routes(
             let grpc = section.section("grpc");
             grpc.refuse("method", format!("is the method of route {other} already"));
         }
-        routes.insert(name, route);
+        routes.insert(name.clone(), route);
     }
     routes
 }

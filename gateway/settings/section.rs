@@ -99,6 +99,12 @@ impl<'a> Section<'a> {
         });
     }
 
+    /// Whether a problem with `key` is noted.
+    pub(super) fn is_refused(&self, key: &str) -> bool {
+        let key = join(&self.path, key);
+        self.findings.problems.borrow().iter().any(|problem| problem.key == key)
+    }
+
     /// A table inside this one; an empty one when it is missing.
     pub(super) fn section(&self, key: &'static str) -> Section<'a> {
         let value = self.ask(key);

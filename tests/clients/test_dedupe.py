@@ -7,6 +7,7 @@ import grpc
 import pytest
 from google.longrunning import operations_pb2
 from google.protobuf import struct_pb2
+from google.rpc import error_details_pb2
 
 from showcase import method, struct, under
 from test_errors import refused
@@ -30,6 +31,14 @@ def test_a_repeat_is_the_same_operation_in_its_current_state(client, showcase, k
 
 def test_without_a_key_every_start_is_an_operation_of_its_own(showcase):
     assert showcase.start("Echo", {"n": 1}).name != showcase.start("Echo", {"n": 1}).name
+
+
+def test_two_keys_are_refused_by_name(showcase, key):
+    code, _, details = refused(lambda: showcase.start("Echo", metadata=[*key, *key]))
+    assert code == grpc.StatusCode.INVALID_ARGUMENT
+    bad = error_details_pb2.BadRequest()
+    assert any(detail.Unpack(bad) for detail in details)
+    assert [violation.field for violation in bad.field_violations] == ["idempotency-key"]
 
 
 def test_a_request_id_header_is_no_key(showcase):

@@ -2,11 +2,13 @@
 
 import asyncio
 import base64
+import json
 import threading
 import uuid
 
 import grpc
 import pytest
+from google.api import httpbody_pb2
 from google.longrunning import operations_pb2
 from google.protobuf import struct_pb2
 
@@ -144,3 +146,17 @@ def test_the_pager_of_the_client_walks_all_pages(client, many):
     parent, names = many
     walked = [operation.name for operation in client.list_operations(parent, "")]
     assert sorted(walked) == sorted(names)
+
+
+def test_a_result_that_grows_as_a_message_ends_no_walk(stub, showcase, parent):
+    # 0.8 MB of JSON would be 4.4 MB of Struct, more than a client takes.
+    zeros = [0] * 100_000
+    result = {"a": zeros, "b": ["${/result/a}"] * 3}
+    large = showcase.start("Run", {"result": result}, parent=parent).name
+    small = showcase.start("Echo", parent=parent).name
+    while not (ended := stub.GetOperation(operations_pb2.GetOperationRequest(name=large))).done:
+        pass
+    body = httpbody_pb2.HttpBody()
+    assert ended.response.Unpack(body) and body.content_type == "application/json"
+    assert json.loads(body.data) == {"a": zeros, "b": [zeros] * 3}
+    assert {operation.name for operation in page(stub, parent).operations} == {large, small}

@@ -121,9 +121,6 @@ def test_reflection_of_the_current_version_answers_too(channel):
     assert file.file_descriptor_response.file_descriptor_proto
 
 
-@pytest.mark.xfail(
-    raises=grpc.RpcError, strict=True, reason="the stream ends with NOT_FOUND instead"
-)
 def test_reflection_of_an_unknown_symbol_is_an_answer(channel):
     database = ProtoReflectionDescriptorDatabase(channel)
     with pytest.raises(KeyError):

@@ -131,7 +131,6 @@ def test_a_thousand_waits_end_together(http_address, showcase, parent, scrape):
     until(waiting, lambda count: count == 0)
 
 
-@pytest.mark.xfail(strict=True, reason="the gauge does not move")
 def test_waits_are_counted_while_they_are_open(stub, held, scrape):
     def watchers():
         return scrape()[1]['opgate_watchers{protocol="grpc"}']

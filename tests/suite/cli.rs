@@ -22,6 +22,9 @@ fn help_fits_a_screen_and_names_the_variables() {
     {
         assert!(help.contains(word), "{word} is not in\n{help}");
     }
+    for code in ["0", "64", "70", "71", "73", "74", "78", "130", "143"] {
+        assert!(help.split(&[' ', '\n'][..]).any(|word| word == code), "{code} is not in\n{help}");
+    }
     assert!(output.stderr.is_empty());
 }
 
@@ -60,6 +63,42 @@ fn a_wrong_configuration_is_78_and_all_of_it_is_told() {
     assert!(told[0].starts_with("http.lisen = \"x\" (--set): is not known"), "{}", told[0]);
     assert!(told[1].starts_with("wait.max = 1 (--set): must be a duration"), "{}", told[1]);
     assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn check_finds_what_run_refuses() {
+    let types = "routes.create-workflow.grpc.response_type=acme.v1.Nothing";
+    // A file that is no descriptor set; it has newlines, and what is said of it has none.
+    let files =
+        format!("descriptors.files=[\"{}/config/opgate.toml\"]", env!("CARGO_MANIFEST_DIR"));
+    let wrong = ["--set", types, "--set", "wait.max=1", "--set", &files];
+    let check = opgate(&[&["check"], &wrong[..]].concat());
+    assert_eq!(check.status.code(), Some(78));
+    let told: Vec<&str> = text(&check.stderr).lines().collect();
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(told[0].starts_with("descriptors.files = [") && told[0].contains("(--set): "));
+    assert!(told[1].starts_with("routes.create-workflow.grpc.response_type = "), "{}", told[1]);
+    assert!(told[1].contains("(--set): ") && told[1].contains("acme.v1.Nothing"), "{}", told[1]);
+    assert!(told[2].starts_with("wait.max = 1 (--set): "), "{}", told[2]);
+
+    let run = opgate(&[&["run"], &wrong[..]].concat());
+    assert_eq!(run.status.code(), Some(78));
+    let logged: Vec<serde_json::Value> =
+        text(&run.stderr).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let logged: Vec<&str> = logged.iter().map(|line| line["message"].as_str().unwrap()).collect();
+    assert_eq!(logged, told);
+}
+
+#[test]
+fn a_log_level_that_is_none_is_78_and_says_what_is_allowed() {
+    for command in ["check", "run"] {
+        for level in [&["--log", "wran"][..], &["--set", "log.level=chatty"]] {
+            let output = opgate(&[&[command], level].concat());
+            assert_eq!(output.status.code(), Some(78), "{command} {level:?}");
+            let said = text(&output.stderr);
+            assert!(said.contains("log.level") && said.contains("info, debug or trace"), "{said}");
+        }
+    }
 }
 
 #[test]

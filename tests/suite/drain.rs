@@ -63,6 +63,34 @@ fn during_the_notice_it_serves_and_says_that_it_is_not_ready() {
 }
 
 #[test]
+fn during_the_notice_waits_are_held_whether_they_came_before_or_after() {
+    let dir = tempfile::tempdir().unwrap();
+    let launch =
+        Launch::new(dir.path()).set("wait.max=1h").set("drain.notice=1h").set("drain.timeout=1h");
+    let daemon = launch.start();
+    let runtime = Runtime::new().unwrap();
+    let client = runtime.block_on(Client::connect(daemon.http));
+    let held = runtime.block_on(client.start(RUN, &json!({"hold": true}), "held")).unwrap();
+    let wait = || {
+        let (client, name) = (client.clone(), held.name.clone());
+        runtime.spawn(async move { client.wait(&name, Duration::from_hours(1)).await })
+    };
+    let early = wait();
+    await_metric(&daemon, "opgate_watchers{protocol=\"grpc\"} 1");
+    daemon.signal("TERM");
+    daemon.await_message("draining");
+    await_metric(&daemon, "opgate_draining 1");
+    let late = wait();
+    // Held at the same time: a wait that is answered at once leaves one.
+    await_metric(&daemon, "opgate_watchers{protocol=\"grpc\"} 2");
+    assert!(!early.is_finished() && !late.is_finished());
+    runtime.block_on(client.cancel(&held.name)).unwrap();
+    for wait in [early, late] {
+        assert!(runtime.block_on(wait).unwrap().unwrap().done);
+    }
+}
+
+#[test]
 fn a_stuck_client_does_not_hold_it_up() {
     let dir = tempfile::tempdir().unwrap();
     let daemon = Launch::new(dir.path())

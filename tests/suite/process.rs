@@ -294,6 +294,20 @@ fn a_second_signal_ends_it_at_once() {
 }
 
 #[test]
+fn why_it_ended_is_said_at_any_log_level() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    for level in ["off", "off,opgate=off", "opgate_store=debug"] {
+        let dir = dir();
+        let listen = format!("http.listen={address}");
+        let launch = Launch::new(dir.path()).set(&listen).set(&format!("log.level={level}"));
+        let ended = launch.fail();
+        assert_eq!(ended.code(), Some(71), "{}", ended.log);
+        assert!(ended.log.contains(&address.to_string()), "{level}: {:?}", ended.log);
+    }
+}
+
+#[test]
 fn a_data_directory_has_one_daemon() {
     let dir = dir();
     let first = Launch::new(dir.path()).start();
@@ -371,4 +385,5 @@ fn a_type_nobody_described_is_78_and_named() {
     let ended = Launch::new(dir.path()).set(&format!("{key}=acme.v1.Nothing")).fail();
     assert_eq!(ended.code(), Some(78), "{}", ended.log);
     assert!(ended.log.contains("acme.v1.Nothing"), "{}", ended.log);
+    assert!(!dir.path().join("data").exists(), "the journal was opened");
 }

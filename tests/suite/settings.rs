@@ -58,8 +58,7 @@ fn every_example_is_valid() {
     let mut seen = 0;
     for entry in std::fs::read_dir(folder).unwrap() {
         let files = vec![entry.unwrap().path()];
-        let (settings, _) = load(&Sources { files, ..Sources::default() });
-        opgate::Gateway::check(&settings).unwrap();
+        load(&Sources { files, ..Sources::default() });
         seen += 1;
     }
     assert!(seen > 0);
@@ -174,6 +173,10 @@ fn bare_numbers_fractions_and_other_spellings_are_refused() {
         "http.listen=localhost:1",
         "http.listen=127.0.0.1",
         "log.level=loud=very",
+        "log.level=chatty",
+        "log.level=info,opgate_store",
+        "log.level=info, h2=debug",
+        "log.level=info,",
         "log.format=xml",
         "data.dir=",
         "data.dir=7",
@@ -304,12 +307,68 @@ fn keys_are_checked_against_one_another() {
         (&["routes.showcase-run.showcase.steps=1"], "routes.showcase-run.showcase"),
         (&["routes.create-workflow.showcase.colour=1"], "routes.create-workflow.showcase"),
         (&["routes.create-workflow.grpc.method=a/b/c"], "routes.create-workflow.grpc.method"),
+        (
+            &["routes.showcase-run.grpc.method=opgate.showcase.v1.Showcase/Echo"],
+            "routes.showcase-run.grpc.method",
+        ),
         (&["routes.create-workflow.grpc.input=xml"], "routes.create-workflow.grpc.input"),
+        (&["routes.showcase-run.grpc.request_type=1"], "routes.showcase-run.grpc.request_type"),
         (&["descriptors.files=[\"no/such.pb\"]"], "descriptors.files"),
     ] {
         assert_eq!(problem(&set(assignments)).key, key);
     }
     load(&set(&["http.listen=127.0.0.1:0", "admin.listen=127.0.0.1:0"]));
+}
+
+#[test]
+fn a_log_level_may_name_parts_and_spans() {
+    for level in ["off", "WARN", "info,opgate_store=debug", "warn,[call{a=1}]=trace,opgate[call]"] {
+        load(&set(&[&format!("log.level=\"{level}\"")]));
+    }
+    let wrong = problem(&set(&["log.level=wran"])).to_string();
+    assert!(wrong.contains("\"wran\" is no level") && wrong.contains("warn, info"), "{wrong}");
+}
+
+#[test]
+fn what_descriptors_do_not_have_is_told_with_all_else() {
+    let bad = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(bad.path(), [7]).unwrap();
+    let (_file, sources) = file(&format!(
+        "[wait]\nmaxx = 1\n\
+         [descriptors]\nfiles = [\"no/such.pb\", \"{}\"]\n\
+         [routes.create-workflow.grpc]\n\
+         metadata_type = \"acme.v1.Nothing\"\n\
+         request_id = \"nothing\"\n\
+         [routes.showcase-run.grpc]\n\
+         method = \"google.longrunning.Operations/DeleteOperation\"\n\
+         request_type = \"acme.v1.Nothing\"\n",
+        bad.path().display()
+    ));
+    let name = sources.files[0].display().to_string();
+    let problems = problems(&sources);
+    let found: Vec<(&str, Option<&str>)> =
+        problems.iter().map(|problem| (problem.key.as_str(), problem.origin.as_deref())).collect();
+    let at = |line: u32| format!("{name}:{line}");
+    let (four, six, seven, nine, ten, two) = (at(4), at(6), at(7), at(9), at(10), at(2));
+    let expected = [
+        ("descriptors.files", Some(&*four)),
+        ("descriptors.files", Some(&*four)),
+        ("routes.create-workflow.grpc.metadata_type", Some(&*six)),
+        ("routes.create-workflow.grpc.request_id", Some(&*seven)),
+        // The service is opgate's own, and the method returns something else.
+        ("routes.showcase-run.grpc.method", Some(&*nine)),
+        ("routes.showcase-run.grpc.method", Some(&*nine)),
+        ("routes.showcase-run.grpc.request_type", Some(&*ten)),
+        ("wait.maxx", Some(&*two)),
+    ];
+    assert_eq!(found, expected, "{problems:#?}");
+}
+
+#[test]
+fn a_problem_is_one_line_whatever_it_quotes() {
+    let (_file, sources) = file("[descriptors]\nfiles = [\"no\\nsuch\\u001b[2J.pb\"]\n");
+    let line = problem(&sources).to_string();
+    assert!(!line.contains(char::is_control), "{line:?}");
 }
 
 #[test]

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+/// The longest wait between two attempts, whoever asks for more.
+pub(crate) const LONGEST: Duration = Duration::from_hours(24);
+
 /// When and how often to repeat what a backend could not do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
     /// About the wait before the first repeat; each later one is twice as long.
     pub first: Duration,
-    /// The longest wait.
+    /// The longest wait; more than a day counts as a day.
     pub longest: Duration,
     /// How often one operation is tried in all before it fails, counted since this process took it
     /// up. At least 1.
@@ -26,7 +29,7 @@ impl Backoff {
     /// it, so that operations that failed together do not come back together.
     pub(crate) fn after(&self, attempts: u32) -> Duration {
         let doubled = 2_u32.saturating_pow(attempts.saturating_sub(1));
-        let full = self.first.saturating_mul(doubled).min(self.longest);
+        let full = self.first.saturating_mul(doubled).min(self.longest).min(LONGEST);
         // Without randomness there is no jitter, which is no reason to stop.
         let draw = getrandom::u32().unwrap_or(u32::MAX);
         full / 2 + (full / 2).mul_f64(f64::from(draw) / f64::from(u32::MAX))
@@ -45,5 +48,7 @@ mod tests {
             let wait = backoff.after(attempts);
             assert!((full / 2..=full).contains(&wait), "{attempts}: {wait:?}");
         }
+        let endless = Backoff { first: Duration::MAX, longest: Duration::MAX, attempts: 1 };
+        assert!((LONGEST / 2..=LONGEST).contains(&endless.after(1)));
     }
 }

@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use crate::backend::{Admission, Offer};
 use crate::backoff::Backoff;
 use crate::carry::Carrier;
-use crate::dispatch::Dispatcher;
+use crate::dispatch::dispatch;
 use crate::router::{Route, Router};
 use crate::start::{Caller, DEDUPE_KEY_BYTES, Start};
 use crate::token::Sealer;
@@ -80,7 +80,7 @@ impl Bus {
             drain: drain.clone(),
         });
         let dispatcher = TaskTracker::new();
-        dispatcher.spawn(Dispatcher::new(Arc::clone(&carrier)).run());
+        dispatcher.spawn(dispatch(Arc::clone(&carrier)));
         dispatcher.close();
         Self(Arc::new(Door {
             sealer: Sealer::new(store.secret()),

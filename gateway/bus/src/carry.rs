@@ -15,7 +15,7 @@ use opgate_telemetry::{self as telemetry, Metrics};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::backoff::Backoff;
+use crate::backoff::{Backoff, LONGEST};
 use crate::blame;
 use crate::lease::{Lease, settled};
 use crate::router::{BackendIndex, Router};
@@ -59,6 +59,11 @@ impl Carrier {
             Ok(_) => return Verdict::Over,
             Err(_) => return again(attempts),
         };
+        // No backend is to begin what could only end too late.
+        if current.deadline.is_some_and(|deadline| deadline <= self.store.clock().now()) {
+            self.expire(id).await;
+            return Verdict::Over;
+        }
         let Some(target) = self.router.target(&current.routed.route) else { return Verdict::Over };
         let epoch = Epoch(current.epoch.0.saturating_add(1));
         let snapshot = match self.submit(&current, None, Command::Start { epoch }).await {
@@ -120,7 +125,7 @@ impl Carrier {
             return self.end(backend, leased, Outcome::Failed(blame::failure(error))).await;
         }
         let asked = match error.retry {
-            Retry::After(delay) => delay,
+            Retry::After(delay) => delay.min(LONGEST),
             Retry::Never | Retry::SameRequest | Retry::Unknown => Duration::ZERO,
         };
         let after = self.backoff.after(attempts.max(1)).max(asked);
@@ -262,4 +267,68 @@ pub(crate) async fn contained<F: Future>(future: F) -> Result<F::Output, Panicke
         Err(_) => Poll::Ready(Err(Panicked)),
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use opgate_core::{
+        Accept, Expects, Face, Kind, Origin, Parent, Payload, Routed, State, Tenant, Timestamp,
+    };
+    use opgate_store::{Clock, Durability, ManualClock, Options};
+
+    use super::*;
+
+    fn accept(deadline: Timestamp) -> Accept {
+        Accept {
+            parent: Parent::root(),
+            kind: Kind::new("test", "test").unwrap(),
+            origin: Origin {
+                face: Face::Native,
+                endpoint: "test".into(),
+                principal: "test".into(),
+                request_id: None,
+            },
+            routed: Routed {
+                route: "route".into(),
+                backend: "backend".into(),
+                native_ref: Bytes::new(),
+            },
+            expects: Expects::default(),
+            input: Payload::json("{}"),
+            deadline: Some(deadline),
+            retention: Duration::from_hours(1),
+            links_in: Vec::new(),
+            callbacks: Vec::new(),
+            headers: Vec::new(),
+            trace: None,
+            dedupe: None,
+            outcome: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn what_became_overdue_on_the_way_to_its_backend_ends_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut options = Options::new(dir.path().join("data"));
+        options.durability = Durability::Memory;
+        let now = Timestamp::from_nanos(1_700_000_000_000_000_000);
+        let metrics = Metrics::register(&[]);
+        let clock = Clock::Manual(ManualClock::at(now));
+        let (store, _) = Store::open(&options, clock, &metrics).unwrap();
+        let carrier = Carrier {
+            store: store.clone(),
+            router: Router::builder().build().unwrap(),
+            backoff: Backoff::default(),
+            metrics,
+            drain: CancellationToken::new(),
+        };
+        let target = OperationId::from_bits(1);
+        let command = Command::Accept(Box::new(accept(now)));
+        let submission = Submission { tenant: Tenant::anonymous(), target, expect: None, command };
+        store.submit(submission).await.unwrap();
+        assert_eq!(carrier.carry(target, 0).await, Verdict::Over);
+        let ended = store.get(target).await.unwrap().unwrap();
+        assert_eq!((ended.state, ended.epoch), (State::Failed, Epoch(0)));
+    }
 }

@@ -52,6 +52,14 @@ struct Known {
     phase: Phase,
 }
 
+impl Known {
+    /// Whether a cancel request that was not heard of would make a difference: what is queued has
+    /// no rest to sit out.
+    const fn may_miss_a_cancel(&self) -> bool {
+        !self.canceling && matches!(self.phase, Phase::Leased | Phase::Resting(_))
+    }
+}
+
 /// The next deadline and the next end of a rest.
 type Due = (Option<Timestamp>, Option<Instant>);
 
@@ -68,7 +76,21 @@ enum Ended {
     Expiry,
 }
 
-pub(crate) struct Dispatcher {
+/// Dispatches until the drain. What a defect makes of one dispatcher ends with it: its leases are
+/// given back, and the next one takes up every live operation anew.
+pub(crate) async fn dispatch(carrier: Arc<Carrier>) {
+    let mut panics = 0_u32;
+    while contained(Dispatcher::new(Arc::clone(&carrier)).run()).await.is_err() {
+        panics = panics.saturating_add(1);
+        tracing::error!(panics, "the dispatcher panicked, another takes over");
+        tokio::select! {
+            () = sleep(carrier.backoff.after(panics)) => {}
+            () = carrier.drain.cancelled() => return,
+        }
+    }
+}
+
+struct Dispatcher {
     carrier: Arc<Carrier>,
     lanes: Box<[Lane]>,
     known: HashMap<OperationId, Known>,
@@ -80,7 +102,7 @@ pub(crate) struct Dispatcher {
 }
 
 impl Dispatcher {
-    pub(crate) fn new(carrier: Arc<Carrier>) -> Self {
+    fn new(carrier: Arc<Carrier>) -> Self {
         let lanes = carrier.router.backends().iter();
         Self {
             lanes: lanes
@@ -96,14 +118,21 @@ impl Dispatcher {
     }
 
     /// Runs until the drain, then until every lease is given back.
-    pub(crate) async fn run(mut self) {
+    async fn run(mut self) {
         let carrier = Arc::clone(&self.carrier);
         // Followed before the first look, so that nothing falls between the two.
         let mut feed = carrier.store.feed();
+        let mut health = carrier.store.health();
         self.scan().await;
         let mut timer = Box::pin(sleep(STRIDE));
         while !carrier.drain.is_cancelled() {
-            self.lease();
+            // What is overdue is not to be leased any more.
+            self.due();
+            // Without the journal no lease can begin: none is tried until it is back.
+            let writable = health.borrow_and_update().unwritable.is_none();
+            if writable {
+                self.lease();
+            }
             self.arm(timer.as_mut());
             tokio::select! {
                 () = carrier.drain.cancelled() => break,
@@ -117,18 +146,16 @@ impl Dispatcher {
                     Some(Err(_)) => self.scan().await,
                     None => break,
                 },
-                () = timer.as_mut() => {
-                    self.armed = None;
-                    self.due();
-                }
+                Ok(()) = health.changed() => {}
+                () = timer.as_mut() => self.armed = None,
             }
         }
         carrier.drain.cancel();
         while self.spawned.join_next().await.is_some() {}
     }
 
-    /// Takes up every live operation that is not known yet, and lets go of what has ended unseen.
-    /// What changes meanwhile is in the feed.
+    /// Takes up every live operation that is not known yet, lets go of what has ended unseen, and
+    /// hears of cancel requests. What changes meanwhile is in the feed.
     async fn scan(&mut self) {
         let live = self.carrier.store.live();
         if !self.known.is_empty() {
@@ -142,7 +169,7 @@ impl Dispatcher {
         for id in live {
             // There may be a million of them, and what is in memory is read without a pause.
             consume_budget().await;
-            if !self.known.contains_key(&id) {
+            if self.known.get(&id).is_none_or(Known::may_miss_a_cancel) {
                 self.learn(id).await;
             }
         }
@@ -162,9 +189,12 @@ impl Dispatcher {
         }
     }
 
+    /// Takes an operation up as it is; of one that is known, only whether it is to be canceled.
     async fn learn(&mut self, id: OperationId) {
         match self.carrier.store.get(id).await {
-            Ok(Some(snapshot)) if !snapshot.is_done() => self.take(&snapshot),
+            Ok(Some(snapshot)) if snapshot.is_done() => {}
+            Ok(Some(snapshot)) if !self.known.contains_key(&id) => self.take(&snapshot),
+            Ok(Some(snapshot)) if snapshot.is_canceling() => self.hurry(id),
             Ok(_) => {}
             Err(error) => {
                 tracing::error!(%error, operation = %id, "a live operation cannot be read");

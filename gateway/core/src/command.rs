@@ -87,7 +87,7 @@ pub struct Report {
     pub log: Vec<LogEntry>,
     /// Added; one with the same type and identifier is replaced.
     pub resources: Vec<Resource>,
-    /// Appended to the links given out.
+    /// Added to the links given out; one that is there already is not repeated.
     pub links: Vec<Link>,
     /// The backend's reference.
     pub native_ref: Option<Bytes>,

@@ -6,7 +6,8 @@
 pub const NAME_BYTES: usize = 1024;
 /// Segments of a parent: each one above it costs the lists an entry.
 pub const PARENT_SEGMENTS: usize = 32;
-/// Longest text of a message, reason or log line, in bytes; longer text is cut at a character.
+/// Longest text in bytes. Words for people (a message, a log line, why it was canceled) are cut at a
+/// character; what is worth nothing when cut (a URL, a code, an identifier) is refused.
 pub const TEXT_BYTES: usize = 4096;
 /// Log lines kept for one operation; the oldest leave first and are counted.
 pub const LOG_ENTRIES: usize = 256;

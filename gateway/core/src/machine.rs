@@ -10,13 +10,15 @@
 //! An operation that no backend has seen is canceled at once; one that a backend has is canceled
 //! only when that backend says so.
 
+mod check;
+
 use crate::command::{Accept, Change, Command, Event, Finish, Report, Submission};
 use crate::dedupe::Dedupe;
 use crate::error::{Error, ErrorKind, Retry};
-use crate::failure::Failure;
 use crate::limits;
 use crate::operation::{
-    Cancel, CancelDelivery, Conflict, Epoch, Operation, Outcome, Removed, State, Times, Version,
+    Cancel, CancelDelivery, Conflict, Epoch, Operation, Outcome, Removed, Seq, State, Times,
+    Version,
 };
 use crate::time::Timestamp;
 
@@ -47,7 +49,7 @@ pub fn decide(current: Option<&Operation>, submission: Submission) -> Decision {
     let Submission { tenant, target, expect, command } = submission;
     let Some(operation) = current else {
         return match command {
-            Command::Accept(accept) => match check(&accept) {
+            Command::Accept(accept) => match check::accept(&accept) {
                 Ok(()) => accepted(target, tenant, accept),
                 Err(error) => error.into(),
             },
@@ -106,55 +108,6 @@ fn accepted(id: crate::OperationId, tenant: crate::Tenant, mut accept: Box<Accep
     Decision::Change(events)
 }
 
-fn check(accept: &Accept) -> Result<(), Error> {
-    fn at_most(field: &'static str, count: usize, limit: usize) -> Result<(), Error> {
-        if count > limit {
-            return Err(Error::invalid(
-                field,
-                format!("{count} given, at most {limit} are allowed"),
-            ));
-        }
-        Ok(())
-    }
-    at_most("links", accept.links_in.len(), limits::LINKS)?;
-    at_most("callbacks", accept.callbacks.len(), limits::CALLBACKS)?;
-    at_most("headers", accept.headers.len(), limits::HEADERS)?;
-    let header_bytes = accept.headers.iter().map(|header| header.name.len() + header.value.len());
-    at_most("headers", header_bytes.sum(), limits::HEADER_BYTES)?;
-    check_payload("input", accept.input.bytes.len())?;
-    accept.outcome.as_ref().map_or(Ok(()), check_outcome)
-}
-
-fn check_payload(what: &str, bytes: usize) -> Result<(), Error> {
-    if bytes > limits::PAYLOAD_BYTES {
-        let message =
-            format!("{what} is {bytes} bytes, at most {} are allowed", limits::PAYLOAD_BYTES);
-        return Err(Error::new(ErrorKind::PayloadTooLarge, message));
-    }
-    Ok(())
-}
-
-fn check_outcome(outcome: &Outcome) -> Result<(), Error> {
-    if let Outcome::Succeeded(Some(payload)) = outcome {
-        check_payload("output", payload.bytes.len())?;
-    }
-    let Some(failure) = outcome.failure() else { return Ok(()) };
-    if failure.depth() > limits::FAILURE_DEPTH {
-        return Err(Error::invalid("failure.cause", "the chain of causes is too deep"));
-    }
-    let chain = || std::iter::successors(Some(failure), |failure| failure.cause.as_deref());
-    if chain().any(|failure| failure.details.len() > limits::FAILURE_DETAILS) {
-        return Err(Error::invalid("failure.details", "too many details"));
-    }
-    check_payload("failure", chain().map(failure_bytes).sum())
-}
-
-fn failure_bytes(failure: &Failure) -> usize {
-    let details = failure.details.iter().map(|detail| detail.type_url.len() + detail.value.len());
-    let native = failure.native.as_ref().map_or(0, |native| native.bytes.len());
-    failure.message.len() + details.sum::<usize>() + native
-}
-
 fn ended(operation: &Operation) -> Error {
     let message = format!("the operation has ended: {}", operation.state.name());
     Error::new(ErrorKind::FailedPrecondition, message)
@@ -183,16 +136,7 @@ fn reported(operation: &Operation, report: &Report) -> Result<(), Error> {
     if operation.state == State::Accepted || report.epoch != operation.epoch {
         return Err(stale(operation, report.epoch));
     }
-    if operation.resources.len() + report.resources.len() > limits::RESOURCES {
-        return Err(Error::invalid("resources", "too many resources"));
-    }
-    if operation.links_out.len() + report.links.len() > limits::LINKS {
-        return Err(Error::invalid("links", "too many links"));
-    }
-    if report.native_ref.as_ref().is_some_and(|text| text.len() > limits::NATIVE_REF_BYTES) {
-        return Err(Error::invalid("native_ref", "too long"));
-    }
-    Ok(())
+    check::report(operation, report)
 }
 
 fn cancel(operation: &Operation, by: &str, reason: &str) -> Decision {
@@ -214,7 +158,7 @@ fn cancel(operation: &Operation, by: &str, reason: &str) -> Decision {
 }
 
 fn finish(operation: &Operation, finish: Finish) -> Decision {
-    if let Err(error) = check_outcome(&finish.outcome) {
+    if let Err(error) = check::outcome(&finish.outcome) {
         return error.into();
     }
     if let Some(outcome) = &operation.outcome {
@@ -239,20 +183,23 @@ fn finish(operation: &Operation, finish: Finish) -> Decision {
 }
 
 /// Applies one change. `None` only when the change speaks of an operation that never was.
+///
+/// An operation's times never go back, even where the clock was set back before the change.
 pub fn apply(current: Option<Operation>, change: &Change) -> Option<Operation> {
     let before = current.as_ref().map_or(Version(0), |operation| operation.version);
-    let mut operation =
-        change.events.iter().fold(current, |operation, event| step(operation, event, change))?;
+    let at = current.as_ref().map_or(change.at, |operation| change.at.max(operation.times.updated));
+    let step = |operation, event| step(operation, event, change.seq, at);
+    let mut operation = change.events.iter().fold(current, step)?;
     operation.version = Version(before.0 + 1);
     operation.changed = change.seq;
-    operation.times.updated = change.at;
+    operation.times.updated = at;
     Some(operation)
 }
 
-fn step(current: Option<Operation>, event: &Event, change: &Change) -> Option<Operation> {
+fn step(current: Option<Operation>, event: &Event, seq: Seq, at: Timestamp) -> Option<Operation> {
     let Some(mut operation) = current else {
         return match event {
-            Event::Accepted { id, tenant, accept } => Some(new(*id, tenant, accept, change)),
+            Event::Accepted { id, tenant, accept } => Some(new(*id, tenant, accept, seq, at)),
             Event::Started { .. }
             | Event::Reported(_)
             | Event::CancelRequested { .. }
@@ -266,12 +213,12 @@ fn step(current: Option<Operation>, event: &Event, change: &Change) -> Option<Op
         Event::Started { epoch } => {
             operation.state = State::Running;
             operation.epoch = *epoch;
-            operation.times.started.get_or_insert(change.at);
+            operation.times.started.get_or_insert(at);
         }
         Event::Reported(report) => note(&mut operation, report),
         Event::CancelRequested { by, reason } => {
             operation.cancel = Some(Box::new(Cancel {
-                requested: change.at,
+                requested: at,
                 by: by.clone(),
                 reason: reason.clone(),
                 delivery: CancelDelivery::Queued,
@@ -282,16 +229,14 @@ fn step(current: Option<Operation>, event: &Event, change: &Change) -> Option<Op
             operation.state = outcome.state();
             operation.outcome = Some((**outcome).clone());
             operation.waiting = Box::default();
-            operation.times.closed = Some(change.at);
-            operation.times.expires = Some(change.at.plus(operation.retention));
+            operation.times.closed = Some(at);
+            operation.times.expires = Some(at.plus(operation.retention));
         }
-        Event::Contradicted { state, message } => operation.conflicts.push(Conflict {
-            at: change.at,
-            state: *state,
-            message: message.clone(),
-        }),
+        Event::Contradicted { state, message } => {
+            operation.conflicts.push(Conflict { at, state: *state, message: message.clone() });
+        }
         Event::Removed { keep } => {
-            operation.removed = Some(Removed { at: change.at, keep: *keep });
+            operation.removed = Some(Removed { at, keep: *keep });
         }
     }
     Some(operation)
@@ -301,13 +246,14 @@ fn new(
     id: crate::OperationId,
     tenant: &crate::Tenant,
     accept: &Accept,
-    change: &Change,
+    seq: Seq,
+    at: Timestamp,
 ) -> Operation {
     let accept = accept.clone();
     Operation {
         id,
-        seq: change.seq,
-        changed: change.seq,
+        seq,
+        changed: seq,
         version: Version(0),
         tenant: tenant.clone(),
         parent: accept.parent,
@@ -319,13 +265,7 @@ fn new(
         native_state: Box::default(),
         waiting: Box::default(),
         cancel: None,
-        times: Times {
-            accepted: change.at,
-            started: None,
-            updated: change.at,
-            closed: None,
-            expires: None,
-        },
+        times: Times { accepted: at, started: None, updated: at, closed: None, expires: None },
         deadline: accept.deadline,
         retention: accept.retention,
         epoch: Epoch(0),
@@ -371,7 +311,12 @@ fn note(operation: &mut Operation, report: &Report) {
             None => operation.resources.push(resource.clone()),
         }
     }
-    operation.links_out.extend_from_slice(&report.links);
+    for link in &report.links {
+        // Every lease tells of the links it knows, the earlier ones' included.
+        if !operation.links_out.contains(link) {
+            operation.links_out.push(link.clone());
+        }
+    }
     if let Some(native_ref) = &report.native_ref {
         operation.routed.native_ref = native_ref.clone();
     }

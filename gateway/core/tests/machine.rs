@@ -5,11 +5,14 @@
 use opgate_core::arbitrary::{accept, outcome, submission};
 use opgate_core::machine::{Decision, apply, decide};
 use opgate_core::{
-    Change, Command, ErrorKind, Finish, Operation, OperationId, Outcome, Seq, State, Submission,
-    Tenant, Timestamp, Version,
+    Accept, Callback, Change, Code, Command, Epoch, ErrorKind, Failure, Finish, Link, Native,
+    Operation, OperationId, Outcome, Report, Resource, Seq, State, Submission, Tenant, Timestamp,
+    Version, limits,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 
 fn at(n: u64) -> Timestamp {
     Timestamp::from_nanos(i64::try_from(n).unwrap() * 1_000_000)
@@ -40,9 +43,9 @@ fn run(commands: Vec<Submission>) -> (Option<Operation>, Vec<Change>) {
     (operation, changes)
 }
 
-fn ended(accept: opgate_core::Accept, outcome: &Outcome) -> Operation {
+fn ended(accept: Accept, outcome: &Outcome) -> Operation {
     let finish = Finish { epoch: None, outcome: outcome.clone() };
-    let accept = opgate_core::Accept { outcome: None, ..accept };
+    let accept = Accept { outcome: None, ..accept };
     let (operation, _) = run(vec![
         by_default_tenant(Command::Accept(Box::new(accept))),
         by_default_tenant(Command::Finish(Box::new(finish))),
@@ -72,6 +75,27 @@ proptest! {
             prop_assert_eq!(after.changed, change.seq);
             prop_assert!(after.seq <= after.changed);
         }
+    }
+
+    #[test]
+    fn times_never_go_back_whatever_the_clock_does(
+        commands in vec(submission(1), 0..40), clock in vec(any::<i64>(), 40),
+    ) {
+        let (_, mut changes) = run(commands);
+        for (change, nanos) in changes.iter_mut().zip(clock) {
+            change.at = Timestamp::from_nanos(nanos);
+        }
+        let mut operation: Option<Operation> = None;
+        for change in &changes {
+            let before = operation.as_ref().map(|operation| operation.times.updated);
+            operation = apply(operation, change);
+            let times = operation.as_ref().expect("a change leaves an operation").times;
+            prop_assert!(before.is_none_or(|before| before <= times.updated));
+            prop_assert!(times.accepted <= times.updated);
+            prop_assert!(times.started.is_none_or(|started| times.accepted <= started));
+            prop_assert!(times.closed.is_none_or(|closed| times.started.unwrap_or(times.accepted) <= closed));
+        }
+        prop_assert_eq!(operation, changes.iter().fold(None, apply_owned));
     }
 
     #[test]
@@ -145,13 +169,13 @@ fn cancel() -> Command {
 }
 
 fn start(epoch: u32) -> Command {
-    Command::Start { epoch: opgate_core::Epoch(epoch) }
+    Command::Start { epoch: Epoch(epoch) }
 }
 
 proptest! {
     #[test]
     fn a_cancel_ends_what_no_backend_has_and_only_asks_where_one_has(accept in accept()) {
-        let accept = opgate_core::Accept { outcome: None, ..accept };
+        let accept = Accept { outcome: None, ..accept };
         let accept = by_default_tenant(Command::Accept(Box::new(accept)));
         let (unseen, _) = run(vec![accept.clone(), by_default_tenant(cancel())]);
         prop_assert_eq!(unseen.map(|operation| operation.state), Some(State::Canceled));
@@ -164,21 +188,140 @@ proptest! {
 
     #[test]
     fn a_lease_that_is_over_can_neither_report_nor_finish(accept in accept(), outcome in outcome()) {
-        let accept = opgate_core::Accept { outcome: None, ..accept };
+        let accept = Accept { outcome: None, ..accept };
         let (operation, _) = run(vec![
             by_default_tenant(Command::Accept(Box::new(accept))),
             by_default_tenant(start(1)),
             by_default_tenant(start(2)),
         ]);
         let operation = operation.expect("it exists");
-        let stale = opgate_core::Epoch(1);
+        let stale = Epoch(1);
         let finish = Command::Finish(Box::new(Finish { epoch: Some(stale), outcome }));
-        let report = Command::Report(Box::new(opgate_core::Report { epoch: stale, ..Default::default() }));
+        let report = Command::Report(Box::new(Report { epoch: stale, ..Default::default() }));
         for command in [finish, report, start(2)] {
             match decide(Some(&operation), by_default_tenant(command)) {
                 Decision::Refused { error, .. } => prop_assert_eq!(error.kind, ErrorKind::Conflict),
                 Decision::Same | Decision::Change(_) => prop_assert!(false, "a stale lease was served"),
             }
         }
+    }
+}
+
+/// Any new operation that has not ended at once.
+fn any_accept() -> Accept {
+    let mut runner = TestRunner::deterministic();
+    let tree = accept().new_tree(&mut runner).unwrap();
+    Accept { outcome: None, ..tree.current() }
+}
+
+/// An operation under its first lease, after these reports.
+fn reported(reports: Vec<Report>) -> Operation {
+    let mut commands = vec![
+        by_default_tenant(Command::Accept(Box::new(any_accept()))),
+        by_default_tenant(start(1)),
+    ];
+    let reports = reports.into_iter().map(|report| Report { epoch: Epoch(1), ..report });
+    commands.extend(reports.map(|report| by_default_tenant(Command::Report(Box::new(report)))));
+    run(commands).0.unwrap()
+}
+
+fn resource(n: usize, action: &str) -> Resource {
+    Resource {
+        entity_type: "disk".into(),
+        action: action.into(),
+        identifier: n.to_string().into(),
+        uri: "".into(),
+    }
+}
+
+fn link(n: usize) -> Link {
+    Link { url: format!("https://example.org/{n}").into(), kind: "log".into() }
+}
+
+#[test]
+fn what_is_there_already_takes_no_further_place() {
+    let resources =
+        |action| (0..limits::RESOURCES).map(|n| resource(n, action)).collect::<Vec<_>>();
+    let full = Report {
+        resources: resources("CREATED"),
+        links: (0..limits::LINKS).map(link).collect(),
+        ..Report::default()
+    };
+    let again = Report { resources: resources("DELETED"), ..full.clone() };
+    let beyond = Report {
+        resources: vec![resource(limits::RESOURCES, "CREATED")],
+        links: vec![link(limits::LINKS)],
+        ..Report::default()
+    };
+    let operation = reported(vec![full.clone(), again.clone()]);
+    assert_eq!(operation.resources, again.resources);
+    assert_eq!(operation.links_out, full.links);
+    let beyond = [
+        ("resources", Report { links: Vec::new(), ..beyond.clone() }),
+        ("links", Report { resources: Vec::new(), ..beyond }),
+    ];
+    for (field, report) in beyond {
+        let report = Report { epoch: Epoch(1), ..report };
+        let command = by_default_tenant(Command::Report(Box::new(report)));
+        assert_eq!(refused(Some(&operation), command), field);
+    }
+}
+
+/// The field a command is refused for.
+fn refused(operation: Option<&Operation>, command: Submission) -> String {
+    let Decision::Refused { error, record: None } = decide(operation, command) else {
+        return "not refused".to_owned();
+    };
+    error.field.unwrap().field.into_owned()
+}
+
+#[test]
+fn a_text_that_is_worth_nothing_when_cut_is_refused_by_name_when_it_is_too_long() {
+    let long = || "x".repeat(limits::TEXT_BYTES + 1);
+    let accept = any_accept();
+    let url = Link { url: long().into(), ..link(1) };
+    let kind = Link { kind: long().into(), ..link(1) };
+    let callback = Callback { url: long().into(), headers: Vec::new() };
+    for (field, accept) in [
+        ("links.url", Accept { links_in: vec![url.clone()], ..accept.clone() }),
+        ("links.kind", Accept { links_in: vec![kind.clone()], ..accept.clone() }),
+        ("callbacks.url", Accept { callbacks: vec![callback], ..accept }),
+    ] {
+        let command = by_default_tenant(Command::Accept(Box::new(accept)));
+        assert_eq!(refused(None, command), field);
+    }
+
+    let running = reported(Vec::new());
+    let of = |resource| Report { resources: vec![resource], ..Report::default() };
+    let known = || resource(1, "CREATED");
+    for (field, report) in [
+        ("links.url", Report { links: vec![url], ..Report::default() }),
+        ("links.kind", Report { links: vec![kind], ..Report::default() }),
+        ("resources.entity_type", of(Resource { entity_type: long().into(), ..known() })),
+        ("resources.action", of(Resource { action: long().into(), ..known() })),
+        ("resources.identifier", of(Resource { identifier: long().into(), ..known() })),
+        ("resources.uri", of(Resource { uri: long().into(), ..known() })),
+    ] {
+        let report = Report { epoch: Epoch(1), ..report };
+        let command = by_default_tenant(Command::Report(Box::new(report)));
+        assert_eq!(refused(Some(&running), command), field);
+    }
+
+    let failure = || Failure::new(Code::Internal, "");
+    let native = Native {
+        protocol: "nexus".to_owned(),
+        code: "X".to_owned(),
+        http: None,
+        bytes: bytes::Bytes::new(),
+    };
+    let natively = |native| Failure { native: Some(Box::new(native)), ..failure() };
+    for (field, cause) in [
+        ("failure.reason", Failure { reason: Some(long()), ..failure() }),
+        ("failure.native.protocol", natively(Native { protocol: long(), ..native.clone() })),
+        ("failure.native.code", natively(Native { code: long(), ..native })),
+    ] {
+        let outcome = Outcome::Failed(Failure { cause: Some(Box::new(cause)), ..failure() });
+        let finish = Command::Finish(Box::new(Finish { epoch: Some(Epoch(1)), outcome }));
+        assert_eq!(refused(Some(&running), by_default_tenant(finish)), field);
     }
 }

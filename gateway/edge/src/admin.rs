@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use ::http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use ::http::{HeaderValue, Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use opgate_telemetry::Listener;
 use tokio::time::MissedTickBehavior;
 
@@ -64,7 +64,12 @@ impl Admin {
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 ticks.tick().await;
-                exporter.run_upkeep();
+                // It sorts every sample of the last second: other connections must not wait for it.
+                let exporter = exporter.clone();
+                let done = tokio::task::spawn_blocking(move || exporter.run_upkeep()).await;
+                if let Err(error) = done {
+                    tracing::error!(%error, "the upkeep of the metrics failed");
+                }
             }
         };
         tokio::select! {
@@ -88,21 +93,32 @@ impl fmt::Debug for Pages {
 
 impl Frontend for Pages {
     fn call(&self, request: Request<Incoming>, _: &Arc<Peer>) -> ResponseFuture {
+        if request.method() == Method::HEAD {
+            let answer = self.get(request.uri().path());
+            return Box::pin(async { head(answer.await) });
+        }
         match (request.method(), request.uri().path()) {
-            (&Method::GET, "/metrics") => self.metrics(),
-            (&Method::GET, "/livez") => answer(self.live()),
-            (&Method::GET, "/readyz") => answer(self.ready()),
+            (&Method::GET, path) => self.get(path),
             (_, "/metrics" | "/livez" | "/readyz") => {
-                let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n");
-                response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
+                let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
+                response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
                 answer(response)
             }
-            _ => answer(text(StatusCode::NOT_FOUND, "not found\n")),
+            _ => answer(not_found()),
         }
     }
 }
 
 impl Pages {
+    fn get(&self, path: &str) -> ResponseFuture {
+        match path {
+            "/metrics" => self.metrics(),
+            "/livez" => answer(self.live()),
+            "/readyz" => answer(self.ready()),
+            _ => answer(not_found()),
+        }
+    }
+
     /// That this runs at all shows that the runtime schedules; the beat shows the rest. Never asks an upstream.
     fn live(&self) -> Response<Body> {
         if (self.beat)() {
@@ -134,6 +150,19 @@ impl Pages {
 
 fn answer(response: Response<Body>) -> ResponseFuture {
     Box::pin(std::future::ready(response))
+}
+
+/// The answer to HEAD, of the answer to GET (RFC 9110, 9.3.2). hyper leaves the body out by itself in HTTP/1 only.
+fn head(response: Response<Body>) -> Response<Body> {
+    let (mut parts, body) = response.into_parts();
+    if let Some(length) = body.size_hint().exact() {
+        parts.headers.insert(CONTENT_LENGTH, length.into());
+    }
+    Response::from_parts(parts, Body::empty())
+}
+
+fn not_found() -> Response<Body> {
+    text(StatusCode::NOT_FOUND, "not found\n")
 }
 
 fn text(status: StatusCode, text: impl Into<bytes::Bytes>) -> Response<Body> {

@@ -55,7 +55,7 @@ impl Exporter {
     }
 
     /// Folds raw histogram samples into buckets. To be called about once a second: samples take 16 bytes each until
-    /// then, scraped or not.
+    /// then, scraped or not. Takes milliseconds under load: not for a task that must not block.
     pub fn run_upkeep(&self) {
         self.handle.run_upkeep();
     }

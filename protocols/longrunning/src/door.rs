@@ -99,7 +99,10 @@ pub(crate) enum Asked {
     /// To start an operation.
     Start(Box<Start>),
     /// To look at the request and start nothing.
-    Validate,
+    Validate {
+        /// The message a success would carry.
+        response_type: Option<Arc<str>>,
+    },
 }
 
 impl Door {
@@ -123,7 +126,7 @@ impl Door {
             scan::find(request, path).is_some_and(|raw| matches!(raw, Raw::Varint(1..)))
         });
         if validates {
-            return Ok(Asked::Validate);
+            return Ok(Asked::Validate { response_type: self.expects.response_type.clone() });
         }
         let endpoint = self.endpoint.clone().unwrap_or_else(|| Arc::from(endpoint));
         let input = self.input(request, values)?;
@@ -138,15 +141,15 @@ impl Door {
     }
 
     fn key(&self, headers: &HeaderMap, request: &[u8]) -> Result<Option<String>, Error> {
+        let header = headers::idempotency_key(headers)?;
         let field = self.request_id.as_ref().and_then(|path| scan::find(request, path));
-        let key = match field {
-            Some(Raw::Bytes(key)) if !key.is_empty() => String::from_utf8(key.to_vec()),
-            _ => match headers.get(headers::IDEMPOTENCY_KEY) {
-                Some(key) if !key.is_empty() => String::from_utf8(key.as_bytes().to_vec()),
-                Some(_) | None => return Ok(None),
-            },
+        let (name, key) = match (field, header) {
+            (Some(Raw::Bytes(key)), _) if !key.is_empty() => ("request_id", key),
+            (_, Some(key)) => (headers::IDEMPOTENCY_KEY, key),
+            (_, None) => return Ok(None),
         };
-        key.map(Some).map_err(|_| Error::invalid("request_id", "is not UTF-8"))
+        let key = std::str::from_utf8(key).map_err(|_| Error::invalid(name, "is not UTF-8"))?;
+        Ok(Some(key.to_owned()))
     }
 
     fn input(&self, request: &Bytes, values: usize) -> Result<Payload, Error> {

@@ -1,13 +1,15 @@
 //! The server side: which call is which, and what each is answered with.
 
+mod failures;
 mod health;
 mod operations;
+mod reflection;
 mod services;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, Request, Response, header};
+use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
 use opgate_bus::{Bus, Caller};
 use opgate_core::{Error, ErrorKind};
@@ -15,11 +17,12 @@ use opgate_edge::{Body, Drain, Frontend, Peer, Readiness, ResponseFuture};
 use opgate_telemetry::{Code, InFlight, Method, Metrics, Protocol};
 use tonic::body::Body as TonicBody;
 
+use self::failures::Failures;
 use self::services::Services;
 use crate::door::{Door, DoorSettings, Doors};
 use crate::map;
 use crate::types::{DescriptorSet, Types};
-use crate::wire::{self, Call, Compression, Reply};
+use crate::wire::{self, Call, Compression, Reply, Unread};
 
 const OPERATIONS: &str = "google.longrunning.Operations";
 
@@ -70,6 +73,7 @@ struct Inner {
     request_timeout: Duration,
     wait_limit: Duration,
     metrics: Arc<Metrics>,
+    failures: Failures,
 }
 
 impl Longrunning {
@@ -84,10 +88,7 @@ impl Longrunning {
         drain: Drain,
         metrics: Arc<Metrics>,
     ) -> Result<Self, Vec<String>> {
-        let (types, mut problems) = Types::new(&settings.descriptor_sets);
-        let (doors, found) =
-            Doors::new(&types, &settings.doors, |route| bus.route(route).is_some());
-        problems.extend(found);
+        let (types, doors, mut problems) = checked(settings, |route| bus.route(route).is_some());
         let mut names = doors.services();
         names.push(OPERATIONS.to_owned());
         let services = Services::new(&types, names, readiness, drain)
@@ -105,15 +106,35 @@ impl Longrunning {
             request_timeout: settings.request_timeout,
             wait_limit: settings.wait_limit,
             metrics,
+            failures: Failures::new(),
         })))
+    }
+
+    /// Checks the settings as [`Longrunning::new`] does, with nothing opened yet.
+    ///
+    /// # Errors
+    /// Every problem there is, one line each, with the method or the descriptor set first.
+    pub fn check(settings: &Settings, has_route: impl Fn(&str) -> bool) -> Result<(), Vec<String>> {
+        let (_, _, problems) = checked(settings, has_route);
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
     }
 
     /// Whether a request is for this frontend, by its content type.
     pub fn takes(headers: &HeaderMap) -> bool {
-        headers
-            .get(header::CONTENT_TYPE)
-            .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+        wire::is_grpc(headers)
     }
+}
+
+/// What the settings come to, and every problem with them.
+fn checked(settings: &Settings, has_route: impl Fn(&str) -> bool) -> (Types, Doors, Vec<String>) {
+    let (types, mut problems) = Types::new(&settings.descriptor_sets);
+    let (doors, found) = Doors::new(&types, &settings.doors, has_route);
+    problems.extend(found);
+    for problem in &mut problems {
+        // Names out of a file may hold anything.
+        *problem = problem.replace(char::is_control, " ");
+    }
+    (types, doors, problems)
 }
 
 impl Frontend for Longrunning {
@@ -200,22 +221,22 @@ impl Inner {
             Target::One(verb) => Box::pin(async move {
                 let in_flight = inner.begin(method);
                 let answer = inner.one(verb, call).await;
-                respond(in_flight, reply, answer)
+                inner.respond(method, in_flight, reply, answer)
             }),
             Target::Wait => Box::pin(async move {
                 let in_flight = inner.begin(method);
                 let answer = inner.wait(call).await;
-                respond(in_flight, reply, answer)
+                inner.respond(method, in_flight, reply, answer)
             }),
             Target::List => Box::pin(async move {
                 let in_flight = inner.begin(method);
                 let answer = inner.list(call).await;
-                respond(in_flight, reply, answer.map_err(Refusal::from))
+                inner.respond(method, in_flight, reply, answer)
             }),
             Target::Start(door) => Box::pin(async move {
                 let in_flight = inner.begin(method);
                 let answer = inner.start(&door, &parts, call).await;
-                respond(in_flight, reply, answer.map_err(Refusal::from))
+                inner.respond(method, in_flight, reply, answer)
             }),
             Target::Nothing => {
                 let error = Error::new(ErrorKind::Unsupported, "there is no such method here");
@@ -230,8 +251,32 @@ impl Inner {
 
     /// Refuses a request whose body nobody reads.
     fn refuse(&self, method: Method, error: Error) -> ResponseFuture {
-        let response = respond(self.begin(method), Compression::Identity, Err(error.into()));
+        let answer = Err(error.into());
+        let response = self.respond(method, self.begin(method), Compression::Identity, answer);
         Box::pin(std::future::ready(response))
+    }
+
+    /// Makes the response of an answer, and counts it.
+    fn respond(
+        &self,
+        method: Method,
+        in_flight: InFlight<'_>,
+        compression: Compression,
+        answer: Result<Reply, Refusal>,
+    ) -> Response<Body> {
+        let status = match answer {
+            Ok(reply) => {
+                in_flight.finish(Code::Ok);
+                return wire::ok(reply, compression);
+            }
+            Err(Refusal::Error { error, name }) => {
+                self.failures.note(method, &error);
+                map::of_error(&error, name.as_deref())
+            }
+            Err(Refusal::Withdrawn) => map::withdrawn(),
+        };
+        in_flight.finish(Code::from_number(status.code));
+        wire::refused(&status)
     }
 }
 
@@ -240,44 +285,35 @@ fn endpoint(path: &str) -> &str {
     path.strip_prefix('/').unwrap_or_default()
 }
 
-/// Makes the response of an answer, and counts it.
-fn respond(
-    in_flight: InFlight<'_>,
-    compression: Compression,
-    answer: Result<Reply, Refusal>,
-) -> Response<Body> {
-    match answer {
-        Ok(reply) => {
-            in_flight.finish(Code::Ok);
-            wire::ok(reply, compression)
-        }
-        Err(Refusal { error, name }) => {
-            log(&error);
-            let status = map::of_error(&error, name.as_deref());
-            in_flight.finish(Code::from_number(status.code));
-            wire::refused(&status)
-        }
-    }
+/// A call that could not be served.
+enum Refusal {
+    Error {
+        error: Error,
+        /// The operation it was about.
+        name: Option<String>,
+    },
+    /// The caller went away before its request was whole.
+    Withdrawn,
 }
 
-/// A call that could not be served.
-struct Refusal {
-    error: Error,
-    /// The operation it was about.
-    name: Option<String>,
+impl Refusal {
+    const fn of(error: Error, name: String) -> Self {
+        Self::Error { error, name: Some(name) }
+    }
 }
 
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
-        Self { error, name: None }
+        Self::Error { error, name: None }
     }
 }
 
-/// Refusals are counted; only what an operator must see is logged.
-fn log(error: &Error) {
-    if matches!(error.kind, ErrorKind::Internal | ErrorKind::DataLoss) {
-        let source = error.source.as_deref().map(tracing::field::display);
-        tracing::error!(%error, source, "a gRPC call failed");
+impl From<Unread> for Refusal {
+    fn from(unread: Unread) -> Self {
+        match unread {
+            Unread::Refused(error) => error.into(),
+            Unread::Withdrawn => Self::Withdrawn,
+        }
     }
 }
 

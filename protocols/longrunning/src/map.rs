@@ -9,15 +9,31 @@ mod status;
 mod structure;
 
 use bytes::Bytes;
-use opgate_core::{Operation, Outcome};
+use opgate_core::{Operation, Outcome, limits};
+use prost::Message as _;
 
 use crate::proto;
 use crate::types::Types;
 use crate::wire;
 
 pub(crate) use name::{Name, check_parent, scope};
-pub(crate) use status::{of_error, validated};
+pub(crate) use status::{of_error, withdrawn};
 pub(crate) use structure::{NoJson, to_json};
+
+/// Largest operation: one alone still makes a page that a client takes.
+const OPERATION_BYTES_MAX: usize = wire::MESSAGE_BYTES_MAX - 8 * 1024;
+/// What an outcome leaves to metadata, at least. Without very long resource names no metadata needs
+/// more.
+const METADATA_ROOM: usize = 40 * 1024;
+/// Keys and lengths of the fields of an operation.
+const FIELDS_ROOM: usize = 32;
+/// What packing adds to a payload at its limit: media type, type, labels.
+const PACKING_ROOM: usize = 8 * 1024;
+// So the largest payload there is fits as `google.api.HttpBody`, whatever it grows to otherwise.
+const _: () = assert!(
+    limits::PAYLOAD_BYTES + PACKING_ROOM + METADATA_ROOM + FIELDS_ROOM + name::NAME_BYTES_MAX
+        <= OPERATION_BYTES_MAX
+);
 
 /// The message frame of an operation: what Get, Wait and a start answer with.
 pub(crate) fn framed(types: &Types, operation: &Operation) -> Bytes {
@@ -25,33 +41,50 @@ pub(crate) fn framed(types: &Types, operation: &Operation) -> Bytes {
 }
 
 /// The operation as google.longrunning says it. Done means exactly one of error and response.
+///
+/// It is never larger than a client takes. What gives way, in this order: the form of the response,
+/// or the details of the error; the log; the metadata.
 pub(crate) fn operation(types: &Types, operation: &Operation) -> proto::Operation {
+    let name = name::print(&operation.parent, operation.id);
+    let metadata = metadata::metadata(types, operation);
+    let taken = metadata.as_ref().map_or(0, |any| any.encoded_len().min(METADATA_ROOM));
+    let room = OPERATION_BYTES_MAX.saturating_sub(FIELDS_ROOM + name.len() + taken);
     let response_type = operation.expects.response_type.as_deref();
     let outcome = operation.outcome.as_ref().map(|outcome| match outcome {
         Outcome::Succeeded(payload) => {
-            let response = content::packed(types, payload.as_ref(), response_type);
+            let response = content::within(room, types, payload.as_ref(), response_type);
             proto::Outcome::Response(response)
         }
-        Outcome::Failed(failure) => proto::Outcome::Error(status::of_failure(failure)),
+        Outcome::Failed(failure) => proto::Outcome::Error(status::of_failure(failure, room)),
         Outcome::Canceled(failure) => {
             let reason = operation.cancel.as_ref().map_or("", |cancel| &cancel.reason);
-            proto::Outcome::Error(status::of_cancellation(failure.as_ref(), reason))
+            proto::Outcome::Error(status::of_cancellation(failure.as_ref(), reason, room))
         }
     });
-    proto::Operation {
-        name: name::print(&operation.parent, operation.id),
-        metadata: metadata::metadata(types, operation),
-        done: outcome.is_some(),
-        outcome,
+    let mut mapped = proto::Operation { name, metadata, done: outcome.is_some(), outcome };
+    if mapped.encoded_len() > OPERATION_BYTES_MAX {
+        mapped.metadata = metadata::without_log(types, operation);
     }
+    if mapped.encoded_len() > OPERATION_BYTES_MAX {
+        mapped.metadata = None;
+    }
+    mapped
+}
+
+/// The operation a start answers with when it was only to be validated: done, and without a name,
+/// as nothing was started.
+pub(crate) fn validated(response_type: Option<&str>) -> proto::Operation {
+    let response = proto::Outcome::Response(content::nothing(response_type));
+    proto::Operation { name: String::new(), metadata: None, done: true, outcome: Some(response) }
 }
 
 #[cfg(test)]
 mod tests {
-    use opgate_core::{Code, Failure, Payload};
+    use opgate_core::{Code, Detail, Failure, LogEntry, Native, Parent, Payload};
 
     use super::*;
-    use crate::sample::{POLICY, ended, operation, types};
+    use crate::proto::STRUCT;
+    use crate::sample::{POLICY, busy, ended, operation, types};
 
     fn mapped(outcome: Outcome) -> proto::Operation {
         super::operation(types(), &ended(operation(Some(POLICY), None), outcome))
@@ -66,7 +99,7 @@ mod tests {
 
     #[test]
     fn what_has_ended_has_exactly_one() {
-        let empty = proto::Any::new(proto::EMPTY, "");
+        let empty = proto::Any::new(POLICY, Bytes::new());
         let cases = [
             (Outcome::Succeeded(None), Ok(empty)),
             (
@@ -89,8 +122,142 @@ mod tests {
     }
 
     #[test]
-    fn a_validated_start_is_done_without_a_name() {
-        let validated = validated();
-        assert!(validated.done && validated.name.is_empty() && validated.outcome.is_some());
+    fn a_validated_start_is_done_without_a_name_and_of_the_declared_type() {
+        for (declared, expected) in [(Some(POLICY), POLICY), (None, proto::EMPTY)] {
+            let validated = validated(declared);
+            assert!(validated.done && validated.name.is_empty() && validated.metadata.is_none());
+            let empty = proto::Any::new(expected, Bytes::new());
+            assert_eq!(validated.outcome, Some(proto::Outcome::Response(empty)));
+        }
+    }
+
+    /// An operation with the longest name and all the metadata there can be but for resources.
+    fn full(response_type: &str, outcome: Outcome) -> Operation {
+        let mut operation = ended(busy(STRUCT), outcome);
+        operation.expects.response_type = Some(response_type.into());
+        operation.parent = Parent::new(&"p".repeat(limits::NAME_BYTES)).unwrap();
+        let text: Box<str> = "t".repeat(limits::TEXT_BYTES).into();
+        operation.native_state = text.clone();
+        operation.waiting = text.clone();
+        operation.progress.as_mut().unwrap().message = text.clone();
+        operation.cancel.as_mut().unwrap().reason = text;
+        let line = LogEntry { message: "m".repeat(500).into(), ..operation.log[0].clone() };
+        operation.log = vec![line; limits::LOG_ENTRIES];
+        operation
+    }
+
+    fn fits(operation: &Operation) -> proto::Operation {
+        let mapped = super::operation(types(), operation);
+        assert!(mapped.encoded_len() <= OPERATION_BYTES_MAX, "{}", mapped.encoded_len());
+        mapped
+    }
+
+    fn response(mapped: &proto::Operation) -> &proto::Any {
+        match mapped.outcome.as_ref().unwrap() {
+            proto::Outcome::Response(any) => any,
+            proto::Outcome::Error(status) => panic!("{status:?}"),
+        }
+    }
+
+    fn has_log(mapped: &proto::Operation) -> Option<bool> {
+        let json = to_json(&mapped.metadata.as_ref()?.value).unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+        Some(json.get("log").is_some())
+    }
+
+    /// `{"x":[0,0,...]}`, a JSON of this many bytes: eleven bytes of Struct for every two.
+    fn zeros(bytes: usize) -> Payload {
+        let zeros = "0,".repeat((bytes - 9) / 2);
+        Payload::json(format!("{{\"x\":[{zeros}0]}}"))
+    }
+
+    #[test]
+    fn json_that_grows_too_large_stays_json() {
+        let fitting = fits(&full(STRUCT, Outcome::Succeeded(Some(zeros(700_000)))));
+        assert!(response(&fitting).is(STRUCT));
+        assert_eq!(has_log(&fitting), Some(true));
+        for bytes in [800_000, limits::PAYLOAD_BYTES] {
+            let payload = zeros(bytes);
+            let mapped = fits(&full(STRUCT, Outcome::Succeeded(Some(payload.clone()))));
+            assert!(response(&mapped).is(proto::HTTP_BODY));
+            let body = proto::HttpBody::decode(&*response(&mapped).value).unwrap();
+            assert_eq!((&*body.content_type, body.data), (Payload::JSON, payload.bytes));
+            assert_eq!(has_log(&mapped), Some(true), "there is room for it");
+        }
+    }
+
+    #[test]
+    fn the_largest_payload_fits_beside_everything_else() {
+        let bytes = vec![b'x'; limits::PAYLOAD_BYTES];
+        for payload in [
+            Payload::protobuf(POLICY, bytes.clone()),
+            Payload::new("application/octet-stream", bytes.clone()),
+            Payload { sections: vec![1; 100_000], ..Payload::json(bytes.clone()) },
+            Payload { encoding: Some("e".repeat(50_000).into()), ..Payload::json(bytes.clone()) },
+            Payload::new("m".repeat(50_000), bytes.clone()),
+            Payload::protobuf(&"m".repeat(50_000), bytes),
+        ] {
+            let mapped = fits(&full(POLICY, Outcome::Succeeded(Some(payload.clone()))));
+            assert_eq!(has_log(&mapped), Some(true));
+            if !response(&mapped).is(POLICY) {
+                let body = proto::HttpBody::decode(&*response(&mapped).value).unwrap();
+                assert_eq!(body.data, payload.bytes);
+                // A media type is not said of bytes that are encoded otherwise.
+                assert!(payload.encoding.is_none() || body.content_type.ends_with("octet-stream"));
+            }
+        }
+    }
+
+    #[test]
+    fn metadata_gives_way_to_an_outcome_log_first() {
+        let with_resources = |bytes: usize| {
+            let payload = Payload::new("a/b", vec![0; limits::PAYLOAD_BYTES]);
+            let mut operation = full(POLICY, Outcome::Succeeded(Some(payload)));
+            operation.resources[0].uri = "u".repeat(bytes).into();
+            operation
+        };
+        for (bytes, expected) in
+            [(0, Some(true)), (25 * 1024, Some(false)), (100 * 1024, None), (5_000_000, None)]
+        {
+            assert_eq!(has_log(&fits(&with_resources(bytes))), expected, "{bytes}");
+        }
+        let mut running = with_resources(5_000_000);
+        running.outcome = None;
+        assert_eq!(fits(&running).metadata, None);
+    }
+
+    #[test]
+    fn details_give_way_to_the_text_of_an_error() {
+        let half = limits::PAYLOAD_BYTES / 2;
+        let mut failure = Failure::new(Code::NotFound, "m".repeat(half));
+        failure.reason = Some("disk-missing".to_owned());
+        failure.retryable = Some(true);
+        failure.details = vec![Detail { type_url: String::new(), value: vec![0; half].into() }];
+        for canceled in [false, true] {
+            let of = |failure: Failure| {
+                if canceled { Outcome::Canceled(Some(failure)) } else { Outcome::Failed(failure) }
+            };
+            let status = |failure: &Failure| match fits(&full(POLICY, of(failure.clone()))).outcome
+            {
+                Some(proto::Outcome::Error(status)) => status,
+                other => panic!("{other:?}"),
+            };
+            let whole = status(&failure);
+            assert_eq!((whole.message.len(), whole.details.len()), (half, 2));
+            let native = Native {
+                protocol: "oci".to_owned(),
+                code: "c".repeat(30_000),
+                http: None,
+                bytes: Bytes::new(),
+            };
+            let grown = Failure { native: Some(Box::new(native)), ..failure.clone() };
+            let cut = status(&grown);
+            assert_eq!((cut.code, &cut.message), (if canceled { 1 } else { 5 }, &failure.message));
+            let [detail] = &*cut.details else { panic!("{:?}", cut.details.len()) };
+            let info = proto::ErrorInfo::decode(&*detail.value).unwrap();
+            assert_eq!((&*info.reason, &*info.domain), ("DISK_MISSING", "opgate"));
+            assert_eq!(info.metadata["detailsOmitted"], "2");
+            assert_eq!(info.metadata["retryable"], "true");
+        }
     }
 }

@@ -21,11 +21,10 @@ pub struct DescriptorSet {
     pub bytes: Vec<u8>,
 }
 
-/// Every known type, and the bytes reflection serves of it.
+/// Every known type.
 #[derive(Clone, Debug)]
 pub(crate) struct Types {
     pool: DescriptorPool,
-    files: Vec<u8>,
 }
 
 /// What `google.longrunning.operation_info` says of a method, as written there.
@@ -43,7 +42,7 @@ impl Types {
     /// `google/longrunning`, `google/rpc` and `google/api` are the same everywhere, and every set
     /// brings its own copy of them. Each set that cannot be used is one problem.
     pub(crate) fn new(sets: &[DescriptorSet]) -> (Self, Vec<String>) {
-        let mut types = Self { pool: DescriptorPool::new(), files: Vec::new() };
+        let mut types = Self { pool: DescriptorPool::new() };
         let mut problems = Vec::new();
         let base = DescriptorSet { origin: "built in".to_owned(), bytes: BASE.to_vec() };
         for set in std::iter::once(&base).chain(sets) {
@@ -57,7 +56,7 @@ impl Types {
             if !brought.iter().any(|package| package == file.package())
                 && let Err(problem) = types.add(&framed(bytes))
             {
-                problems.push(format!("built-in {}: {problem}", file.name()));
+                problems.push(format!("descriptor set {}: {problem}", file.name()));
             }
         }
         (types, problems)
@@ -72,9 +71,7 @@ impl Types {
                 fresh.extend_from_slice(&framed(bytes));
             }
         }
-        self.pool.decode_file_descriptor_set(&*fresh).map_err(|error| error.to_string())?;
-        self.files.append(&mut fresh);
-        Ok(())
+        self.pool.decode_file_descriptor_set(&*fresh).map_err(|error| error.to_string())
     }
 
     /// The message of this full name.
@@ -92,9 +89,9 @@ impl Types {
         self.pool.get_service_by_name(service).is_some()
     }
 
-    /// Every file as one encoded `FileDescriptorSet`, options as they were written.
-    pub(crate) fn files(&self) -> &[u8] {
-        &self.files
+    /// Everything, for reflection.
+    pub(crate) const fn pool(&self) -> &DescriptorPool {
+        &self.pool
     }
 
     /// The types a method declares for its operations.
@@ -118,10 +115,10 @@ fn files(set: &[u8]) -> impl Iterator<Item = Result<(FileDescriptorProto, &[u8])
         Ok((1, Raw::Bytes(bytes))) => Some(
             FileDescriptorProto::decode(bytes)
                 .map(|file| (file, bytes))
-                .map_err(|error| format!("not a file descriptor set: {error}")),
+                .map_err(|error| format!("not a FileDescriptorSet: {error}")),
         ),
         Ok(_) => None,
-        Err(error) => Some(Err(format!("not a file descriptor set: {}", error.0))),
+        Err(error) => Some(Err(format!("not a FileDescriptorSet: {}", error.0))),
     })
 }
 
@@ -170,13 +167,6 @@ mod tests {
     }
 
     #[test]
-    fn reflection_keeps_options() {
-        // The tag of `google.api.http` as it stands in the encoded options: 72295728, bytes.
-        let tag: &[u8] = &[0x82, 0xd3, 0xe4, 0x93, 0x02];
-        assert!(types().files().windows(tag.len()).any(|window| window == tag));
-    }
-
-    #[test]
     fn a_users_set_is_added_and_a_broken_one_is_a_problem() {
         let good = set("good.bin", "acme.v1", "acme/v1/thing.proto");
         let broken = DescriptorSet { origin: "broken.bin".to_owned(), bytes: vec![0xff] };
@@ -201,5 +191,13 @@ mod tests {
         assert!(types.message(&format!("{package}.AccessPolicy")).is_none());
         assert_eq!(types.message("google.rpc.Status").unwrap().fields().len(), 3);
         assert!(types.message("google.cloud.workflows.v1.Workflow").is_some());
+    }
+
+    #[test]
+    fn reflection_keeps_options() {
+        // The tag of `google.api.http` as it stands in the encoded options: 72295728, bytes.
+        let tag: &[u8] = &[0x82, 0xd3, 0xe4, 0x93, 0x02];
+        let mut files = types().pool().files().map(|file| file.encode_to_vec());
+        assert!(files.any(|file| file.windows(tag.len()).any(|window| window == tag)));
     }
 }

@@ -3,6 +3,7 @@
 //! Written by hand because the reply of the hot path is bytes that exist already: it is handed to
 //! the server as one chunk and shared trailers, where a general gRPC stack encodes and boxes.
 
+mod announced;
 mod compression;
 mod frame;
 mod percent;
@@ -10,9 +11,12 @@ mod reply;
 mod request;
 mod timeout;
 
+/// The largest message a stock gRPC client takes.
+pub(crate) const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
 pub(crate) use compression::Compression;
 pub(crate) use frame::{PREFIX_BYTES, frame, set_prefix};
 pub(crate) use percent::decode as percent_decode;
 pub(crate) use reply::{Reply, not_grpc, ok, refused};
-pub(crate) use request::{Call, check};
+pub(crate) use request::{Call, Unread, check, is_grpc};
 pub(crate) use timeout::Deadline;

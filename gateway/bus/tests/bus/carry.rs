@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use opgate_bus::core::{Code, Epoch, ErrorKind, Failure, Outcome, Parent, Report, State, Version};
-use opgate_bus::{Snapshot, Start, Until, Watch};
+use opgate_bus::{Backoff, Snapshot, Start, Until, Watch};
 use opgate_store::{Clock, FEED_CAPACITY};
 use tempfile::tempdir;
 use tokio::runtime::Runtime;
@@ -87,15 +87,21 @@ async fn a_backend_carries_out_as_many_at_a_time_as_configured() {
 }
 
 #[tokio::test]
-async fn what_was_accepted_while_the_feed_ran_ahead_is_carried_out_too() {
+async fn what_was_accepted_or_canceled_while_the_feed_ran_ahead_is_heard_of() {
     let dir = tempdir().unwrap();
-    let bench = Setup::at(&dir).open();
+    let mut setup = Setup::at(&dir);
+    let hour = Duration::from_hours(1);
+    setup.options.backoff = Backoff { first: hour, longest: hour, attempts: 3 };
+    let bench = setup.open();
+    let resting = bench.start("flaky 9").await;
+    bench.until(resting, |now| !now.log.is_empty()).await;
     let (bus, caller) = (bench.bus.clone(), bench.caller.clone());
     // This thread's runtime, and with it the dispatcher, stands still until the other is done.
     let starting = std::thread::spawn(move || {
         let runtime = Runtime::new().unwrap();
         runtime.block_on(async {
             let id = bus.start(&caller, start("quick")).await.unwrap().snapshot.id;
+            bus.cancel(&caller, resting, "enough").await.unwrap();
             let mut starts = JoinSet::new();
             for _ in 0..=FEED_CAPACITY {
                 let (bus, caller) = (bus.clone(), caller.clone());
@@ -108,6 +114,53 @@ async fn what_was_accepted_while_the_feed_ran_ahead_is_carried_out_too() {
     let id = starting.join().unwrap();
     assert_eq!(bench.script.tries(id), 0);
     assert_eq!(bench.ended(id).await.outcome, Some(succeeded("quick")));
+    assert_eq!(bench.ended(resting).await.state, State::Canceled);
+}
+
+#[tokio::test]
+async fn a_rest_is_bounded_whatever_the_backend_asks_for() {
+    let dir = tempdir().unwrap();
+    let bench = Setup::at(&dir).open();
+    let id = bench.start("later").await;
+    let resting = bench.until(id, |now| !now.log.is_empty()).await;
+    assert_eq!(&*resting.log[0].message, "attempt 1 of 3: not now; next in 86400.0 s");
+    // It rests, and neither it nor another is lost.
+    bench.bus.cancel(&bench.caller, id, "enough").await.unwrap();
+    assert_eq!(bench.ended(id).await.state, State::Canceled);
+    let next = bench.start("quick").await;
+    assert_eq!(bench.ended(next).await.state, State::Succeeded);
+}
+
+#[tokio::test]
+async fn without_the_journal_nothing_is_leased_and_nothing_is_lost() {
+    let dir = tempdir().unwrap();
+    let clock = stopped_clock();
+    let mut setup =
+        Setup { concurrency: 1, clock: Clock::Manual(clock.clone()), ..Setup::at(&dir) };
+    setup.store.max_bytes = Some(4 * 1024 * 1024);
+    let bench = setup.open();
+    let large = format!("quick {}", "x".repeat(3 * 1024 * 1024));
+    let filler = bench.start(&large).await;
+    bench.ended(filler).await;
+    let running = bench.start("hold").await;
+    bench.script.running(1).await;
+    let queued = bench.start("quick").await;
+    // There is no room for a second large one. What is small is still taken, so that the first one
+    // can end, and leave its place.
+    assert_eq!(kind(bench.bus.start(&bench.caller, start(&large)).await), ErrorKind::Unavailable);
+    bench.script.open_gate();
+    bench.ended(running).await;
+    // A change would end this at once: only without one does it last.
+    let until = Until::Newer(Version(1));
+    let patience = Duration::from_millis(200);
+    let waited = bench.bus.wait(&bench.caller, queued, until, patience).await.unwrap();
+    assert_eq!(waited.state, State::Accepted);
+    // The filler expires, and leaves.
+    clock.advance(RETENTION);
+    bench.store.tidy();
+    // Told of it, the dispatcher does not wait for its own half-minute look.
+    let ended = bench.bus.wait(&bench.caller, queued, Until::Done, LONG / 3).await.unwrap();
+    assert_eq!(ended.state, State::Succeeded);
 }
 
 #[tokio::test]

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use opgate_bus::core::{
-    CancelDelivery, Error, ErrorKind, Face, Kind, OperationId, Outcome, Payload, Report, State,
-    Tenant, Timestamp, Version,
+    CancelDelivery, Error, ErrorKind, Face, Kind, OperationId, Outcome, Payload, Report, Retry,
+    State, Tenant, Timestamp, Version,
 };
 use opgate_bus::{
     Admission, Backend, Backoff, Bus, Caller, Durability, Lease, Offer, Options, Route, Router,
@@ -28,7 +28,7 @@ pub(crate) const RETENTION: Duration = Duration::from_hours(1);
 /// opens or is canceled, `stubborn` refuses to be canceled, `flaky N` fails N times first, `never`
 /// fails for good, `panic` panics, `huge` has an outcome that cannot be kept, `leak` hands its
 /// lease to the test and fails once, `large` holds and has a large outcome, `tell` holds and tells
-/// what a report told it, `contrary` fails when it is canceled and cancels when it is tried again.
+/// what a report told it, `later` asks for an endless rest, `contrary` fails when it is canceled and cancels when it is tried again.
 #[derive(Debug)]
 pub(crate) struct Script {
     gate: watch::Sender<bool>,
@@ -127,8 +127,11 @@ impl Script {
                 Err(unavailable())
             }
             ("flaky", times) if tried > times.parse().unwrap() => Ok(succeeded("flaky")),
-            ("flaky", _) if lease.operation().is_canceling() => Ok(Outcome::Canceled(None)),
+            ("flaky" | "later", _) if lease.operation().is_canceling() => {
+                Ok(Outcome::Canceled(None))
+            }
             ("flaky", _) => Err(unavailable()),
+            ("later", _) => Err(unavailable().with_retry(Retry::After(Duration::MAX))),
             ("never", _) => Err(Error::new(ErrorKind::PermissionDenied, "not for you")),
             ("panic", _) => panic!("as told"),
             ("huge", _) => {

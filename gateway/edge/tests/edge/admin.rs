@@ -10,7 +10,7 @@ use opgate_edge::{Admin, Drain, DrainTrigger, Exporter, Readiness};
 use opgate_telemetry::{CATALOGUE, Code, Method as Verb, Protocol};
 use tokio::task::JoinHandle;
 
-use crate::fixture::{FOREVER, assert_line, http1};
+use crate::fixture::{FOREVER, assert_line, http1, http2};
 
 struct Console {
     address: SocketAddr,
@@ -98,7 +98,31 @@ async fn other_paths_and_methods_are_refused() {
     assert_eq!(call(&console, Method::POST, "/nothing").await.status(), 404);
     let refused = call(&console, Method::POST, "/metrics").await;
     assert_eq!(refused.status(), 405);
-    assert_eq!(refused.headers()["allow"], "GET");
+    assert_eq!(refused.headers()["allow"], "GET, HEAD");
+    assert_eq!(call(&console, Method::OPTIONS, "/readyz").await.status(), 405);
+}
+
+#[tokio::test]
+async fn head_is_answered_like_get_without_the_content() {
+    let console = console().await;
+    console.readiness.condition("journal", "replaying").fails("replaying");
+    let (mut first, _) = http1(console.address).await;
+    let (mut second, _) = http2(console.address).await;
+    for path in ["/livez", "/readyz", "/metrics", "/nothing"] {
+        let got = get(&console, path).await;
+        for client in [&mut first, &mut second] {
+            client.ready().await.unwrap();
+            let response = client.send(Request::head(path)).await.unwrap();
+            assert_eq!(response.status(), got.status(), "{path}");
+            assert_eq!(response.headers()["content-type"], got.headers()["content-type"]);
+            let length: usize =
+                response.headers()["content-length"].to_str().unwrap().parse().unwrap();
+            // What the metrics show changes from one moment to the next.
+            assert!(length == got.body().len() || path == "/metrics", "{path}: {length}");
+            assert!(length > 0, "{path}");
+            assert!(response.into_body().collect().await.unwrap().to_bytes().is_empty(), "{path}");
+        }
+    }
 }
 
 #[tokio::test]

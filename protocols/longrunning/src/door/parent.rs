@@ -59,7 +59,10 @@ impl ParentRule {
             parts.push(Part::Text(rest.to_owned()));
         }
         if let [Part::Text(text)] = &*parts {
-            map::check_parent(text).map_err(|error| error.message.into_owned())?;
+            map::check_parent(text).map_err(|error| match error.field {
+                Some(violation) => violation.description,
+                None => error.message.into_owned(),
+            })?;
         }
         Ok(Self::Template(parts))
     }

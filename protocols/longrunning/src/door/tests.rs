@@ -5,6 +5,7 @@ use super::*;
 use crate::sample::{POLICY, WORKFLOW_METADATA, types};
 
 const CREATE_WORKFLOW: &str = "google.cloud.workflows.v1.Workflows/CreateWorkflow";
+const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 const CREATE_POLICY: &str =
     "google.identity.accesscontextmanager.v1.AccessContextManager/CreateAccessPolicy";
 
@@ -39,7 +40,7 @@ fn read(
 fn start(settings: DoorSettings, headers: &[(&'static str, &str)], request: &[u8]) -> Start {
     match read(settings, headers, request).unwrap() {
         Asked::Start(start) => *start,
-        Asked::Validate => panic!("a start was expected"),
+        Asked::Validate { .. } => panic!("a start was expected"),
     }
 }
 
@@ -146,6 +147,49 @@ fn a_key_comes_from_the_field_or_the_header() {
 }
 
 #[test]
+fn two_keys_are_refused_by_name() {
+    let door =
+        DoorSettings { request_id: Some("workflow_id".to_owned()), ..settings(CREATE_WORKFLOW) };
+    let twice = [("idempotency-key", "a"), ("idempotency-key", "b")];
+    for request in [Vec::new(), create_workflow("p")] {
+        let error = read(door.clone(), &twice, &request).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::InvalidArgument);
+        assert_eq!(error.field.unwrap().field, "idempotency-key");
+    }
+    assert_eq!(start(door, &[("idempotency-key", "")], b"").dedupe, None);
+}
+
+#[test]
+fn only_a_valid_trace_is_kept() {
+    let upper = TRACE.to_uppercase();
+    let later = format!("{}-what-comes", TRACE.replacen("00", "cc", 1));
+    let zero_trace = TRACE.replace("0af7651916cd43dd8448eb211c80319c", &"0".repeat(32));
+    let zero_parent = TRACE.replace("b7ad6b7169203331", &"0".repeat(16));
+    let longer = format!("{TRACE}-00");
+    let forbidden = TRACE.replacen("00", "ff", 1);
+    for (sent, kept) in [
+        (TRACE, true),
+        (&later, true),
+        (&upper, false),
+        (&zero_trace, false),
+        (&zero_parent, false),
+        (&longer, false),
+        (&forbidden, false),
+        (TRACE.trim_end_matches('1'), false),
+        (&TRACE.replace('-', "_"), false),
+        ("00-1-2-01", false),
+        ("nonsense", false),
+        ("", false),
+    ] {
+        let headers = [("traceparent", sent), ("tracestate", "a=b")];
+        let trace = start(settings("acme.Things/Make"), &headers, b"").trace;
+        assert_eq!(trace.map(|trace| trace.parent.to_string()), kept.then(|| sent.to_owned()));
+    }
+    let twice = [("traceparent", TRACE), ("traceparent", TRACE)];
+    assert_eq!(start(settings("acme.Things/Make"), &twice, b"").trace, None);
+}
+
+#[test]
 fn headers_are_kept_but_for_credentials_and_the_hops_own() {
     let sent = [
         ("authorization", "Bearer secret"),
@@ -155,7 +199,7 @@ fn headers_are_kept_but_for_credentials_and_the_hops_own() {
         ("te", "trailers"),
         ("grpc-timeout", "1S"),
         ("grpc-trace-bin", "AAAA"),
-        ("traceparent", "00-1-2-01"),
+        ("traceparent", TRACE),
         ("tracestate", "a=b"),
         ("user-agent", "me"),
         ("opgate-showcase", "{}"),
@@ -168,7 +212,7 @@ fn headers_are_kept_but_for_credentials_and_the_hops_own() {
     let expected = [("opgate-showcase", "{}"), ("user-agent", "me"), ("x-odd-bin", "AAAA")];
     assert_eq!(kept, expected.map(|(name, value)| (name, Bytes::from(value))));
     let trace = start.trace.unwrap();
-    assert_eq!((&*trace.parent, &*trace.state), ("00-1-2-01", "a=b"));
+    assert_eq!((&*trace.parent, &*trace.state), (TRACE, "a=b"));
 }
 
 #[test]
@@ -247,11 +291,7 @@ fn each_problem_alone() {
             |door| door.request_id = Some("id".to_owned()),
             "request_id: a field can be used only where",
         ),
-        (
-            "acme.Things/Make",
-            |door| door.parent = Some("a/".to_owned()),
-            "parent: parent: has an empty",
-        ),
+        ("acme.Things/Make", |door| door.parent = Some("a/".to_owned()), "parent: has an empty"),
         ("acme.Things/Make", |door| door.parent = Some("a}".to_owned()), "parent: `}` without `{`"),
         (
             CREATE_WORKFLOW,
@@ -322,14 +362,18 @@ fn a_request_may_ask_to_be_validated_only() {
     let (types, problems) = crate::types::Types::new(&[set]);
     assert!(problems.is_empty(), "{problems:?}");
     let request_type = Some("acme.MakeRequest".to_owned());
-    let door = DoorSettings { request_type, ..settings("acme.Things/Make") };
+    let response_type = Some(POLICY.to_owned());
+    let door = DoorSettings { request_type, response_type, ..settings("acme.Things/Make") };
     let (doors, problems) = Doors::new(&types, &[door], |_| true);
     assert!(problems.is_empty(), "{problems:?}");
     let door = doors.get("acme.Things/Make").unwrap();
     let read = |request: &'static [u8]| {
         door.read("acme.Things/Make", &HeaderMap::new(), &Bytes::from_static(request)).unwrap()
     };
-    assert!(matches!(read(b"\x28\x01"), Asked::Validate));
+    let Asked::Validate { response_type } = read(b"\x28\x01") else {
+        panic!("it asks for no start")
+    };
+    assert_eq!(response_type.as_deref(), Some(POLICY));
     assert!(matches!(read(b"\x28\x00"), Asked::Start(_)));
     assert!(matches!(read(b""), Asked::Start(_)));
 }

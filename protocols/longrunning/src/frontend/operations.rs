@@ -7,19 +7,18 @@ use bytes::Bytes;
 use http::request::Parts;
 use opgate_bus::{Durability, List, PAGE_SIZE, Rendered, Snapshot, Until};
 use opgate_core::{Error, ErrorKind};
+use opgate_telemetry::Protocol;
 use prost::Message;
 
 use super::{Inner, Refusal, Verb, endpoint};
 use crate::door::{Asked, Door};
 use crate::map::{self, Name};
 use crate::proto::{self, ListRequest, NameRequest, WaitRequest};
-use crate::wire::{self, Call, Deadline, PREFIX_BYTES, Reply};
+use crate::wire::{self, Call, Deadline, PREFIX_BYTES, Reply, Unread};
 
 const PAGE_SIZE_DEFAULT: usize = 50;
-/// The largest message a stock gRPC client takes.
-const REPLY_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Room for the page token and the fields around the operations of a page.
-const PAGE_BYTES_MAX: usize = REPLY_BYTES_MAX - 8 * 1024;
+/// Leaves room for the page token, and takes any one operation.
+const PAGE_BYTES_MAX: usize = wire::MESSAGE_BYTES_MAX - 4 * 1024;
 
 /// Decodes a request message of one of the methods here.
 fn decode<M: Message + Default>(message: Bytes) -> Result<M, Error> {
@@ -44,7 +43,7 @@ impl Inner {
                 Box::pin(deadline.bound(self.change(verb, &name))).await.map(Reply::done)
             }
         };
-        answer.map_err(|error| Refusal { error, name: Some(name) })
+        answer.map_err(|error| Refusal::of(error, name))
     }
 
     async fn change(&self, verb: Verb, name: &str) -> Result<Durability, Error> {
@@ -60,14 +59,16 @@ impl Inner {
     /// over is no error.
     pub(super) async fn wait(&self, call: Call) -> Result<Reply, Refusal> {
         let deadline = call.deadline();
-        let WaitRequest { name, timeout } = decode(self.read(call).await?)?;
+        // Boxed, for it is over long before the wait is.
+        let message = Box::pin(self.read(call)).await?;
+        let WaitRequest { name, timeout } = decode(message)?;
         let waited = match self.wait_limit(timeout, deadline) {
             Ok(limit) => self.wait_for(&name, limit).await,
             Err(error) => Err(error),
         };
         match waited {
             Ok(snapshot) => Ok(Reply::read(self.rendered(&snapshot))),
-            Err(error) => Err(Refusal { error, name: Some(name) }),
+            Err(error) => Err(Refusal::of(error, name)),
         }
     }
 
@@ -79,6 +80,7 @@ impl Inner {
         let id = snapshot.id;
         // A waiter must not hold a version that nobody else needs any more.
         drop(snapshot);
+        let _counted = self.metrics.bus.watchers.of(Protocol::Grpc).hold();
         self.bus.wait(&self.caller, id, Until::Done, limit).await
     }
 
@@ -93,14 +95,15 @@ impl Inner {
     }
 
     /// Lists a page.
-    pub(super) async fn list(&self, call: Call) -> Result<Reply, Error> {
+    pub(super) async fn list(&self, call: Call) -> Result<Reply, Refusal> {
         let deadline = call.deadline();
         let request: ListRequest = decode(self.read(call).await?)?;
         if !request.filter.is_empty() {
-            return Err(unsupported("filter: lists cannot be filtered"));
+            return Err(unsupported("filter: lists cannot be filtered").into());
         }
         if request.return_partial_success {
-            return Err(unsupported("return_partial_success: lists are complete or refused"));
+            let text = "return_partial_success: lists are complete or refused";
+            return Err(unsupported(text).into());
         }
         let list = List {
             scope: map::scope(&request.name)?,
@@ -108,7 +111,7 @@ impl Inner {
             page_token: request.page_token,
             filter: None,
         };
-        deadline.bound(self.page(list)).await
+        Ok(deadline.bound(self.page(list)).await?)
     }
 
     async fn page(&self, mut list: List) -> Result<Reply, Error> {
@@ -132,12 +135,14 @@ impl Inner {
         door: &Door,
         parts: &Parts,
         call: Call,
-    ) -> Result<Reply, Error> {
+    ) -> Result<Reply, Refusal> {
         let deadline = call.deadline();
         let message = self.read(call).await?;
         let endpoint = endpoint(parts.uri.path());
         match door.read(endpoint, &parts.headers, &message)? {
-            Asked::Validate => Ok(Reply::read(wire::frame(&map::validated()))),
+            Asked::Validate { response_type } => {
+                Ok(Reply::read(wire::frame(&map::validated(response_type.as_deref()))))
+            }
             Asked::Start(start) => {
                 let receipt = deadline.bound(self.bus.start(&self.caller, *start)).await?;
                 let framed = self.rendered(&receipt.snapshot);
@@ -146,7 +151,7 @@ impl Inner {
         }
     }
 
-    async fn read(&self, call: Call) -> Result<Bytes, Error> {
+    async fn read(&self, call: Call) -> Result<Bytes, Unread> {
         call.read(self.request_bytes, self.request_timeout).await
     }
 
@@ -197,7 +202,7 @@ impl Page {
     }
 
     /// Adds a framed operation, field 1. False if it makes the page too large and is not alone: a
-    /// page of one is sent whatever its size.
+    /// page of one always fits, and is sent in any case.
     fn add(&mut self, framed: &[u8]) -> bool {
         let first = self.0.len() == PREFIX_BYTES;
         let operation = framed.get(PREFIX_BYTES..).unwrap_or_default();

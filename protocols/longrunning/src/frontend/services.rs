@@ -7,12 +7,15 @@ use std::pin::Pin;
 use http::{Request, Response};
 use opgate_edge::{Drain, Readiness};
 use opgate_telemetry::Code;
+use prost_reflect::DescriptorError;
 use tonic::body::Body as TonicBody;
 use tonic::codec::CompressionEncoding::Gzip;
 use tonic_health::pb::health_server::HealthServer;
+use tonic_reflection::pb::{v1, v1alpha};
 use tower_service::Service;
 
 use super::health::Health;
+use super::reflection::Reflection;
 use crate::types::Types;
 
 const HEALTH: &str = "grpc.health.v1.Health";
@@ -39,25 +42,23 @@ impl Services {
         services: Vec<String>,
         readiness: Readiness,
         drain: Drain,
-    ) -> Result<Self, tonic_reflection::server::Error> {
-        let builder = || {
-            let described = services.iter().filter(|service| types.has_service(service));
-            let own = [HEALTH, REFLECTION, REFLECTION_ALPHA].map(str::to_owned);
-            described.cloned().chain(own).fold(
-                tonic_reflection::server::Builder::configure()
-                    .register_encoded_file_descriptor_set(types.files())
-                    .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-                    .register_encoded_file_descriptor_set(
-                        tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
-                    )
-                    .register_encoded_file_descriptor_set(
-                        tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
-                    ),
-                tonic_reflection::server::Builder::with_service_name,
-            )
-        };
-        let reflection = builder().build_v1()?.accept_compressed(Gzip).send_compressed(Gzip);
-        let alpha = builder().build_v1alpha()?.accept_compressed(Gzip).send_compressed(Gzip);
+    ) -> Result<Self, DescriptorError> {
+        let mut pool = types.pool().clone();
+        for set in [
+            tonic_health::pb::FILE_DESCRIPTOR_SET,
+            v1::FILE_DESCRIPTOR_SET,
+            v1alpha::FILE_DESCRIPTOR_SET,
+        ] {
+            pool.decode_file_descriptor_set(set)?;
+        }
+        let described = services.iter().filter(|service| types.has_service(service)).cloned();
+        let own = [HEALTH, REFLECTION, REFLECTION_ALPHA].map(str::to_owned);
+        let reflection = Reflection::new(pool, described.chain(own).collect());
+        let alpha =
+            v1alpha::server_reflection_server::ServerReflectionServer::new(reflection.clone());
+        let alpha = alpha.accept_compressed(Gzip).send_compressed(Gzip);
+        let reflection = v1::server_reflection_server::ServerReflectionServer::new(reflection);
+        let reflection = reflection.accept_compressed(Gzip).send_compressed(Gzip);
         let health = HealthServer::new(Health::new(services, readiness, drain));
         let health = health.accept_compressed(Gzip).send_compressed(Gzip);
         Ok(Self([

@@ -2,15 +2,17 @@
 //!
 //! | payload | declared type | Any of |
 //! |---|---|---|
-//! | none | any | `google.protobuf.Empty` |
+//! | none | none | `google.protobuf.Empty` |
+//! | none | one | the declared type, without a field set: clients unpack nothing else |
 //! | protobuf of a named type | any | that type, bytes verbatim |
 //! | protobuf of no named type | known, and the bytes fit | the declared type |
-//! | JSON `null` | other than HttpBody and Value | `google.protobuf.Empty` |
+//! | JSON `null` | other than HttpBody and Value | as none |
 //! | JSON | known, and the JSON fits it | the declared type, transcoded |
+//! | anything that would be too large so | any | `google.api.HttpBody`, as below |
 //! | anything else | any | `google.api.HttpBody`: media type and bytes verbatim |
 
 use bytes::Bytes;
-use opgate_core::Payload;
+use opgate_core::{Payload, limits};
 use prost::Message as _;
 use prost_reflect::{DeserializeOptions, DynamicMessage, MessageDescriptor};
 use serde_json::{Map, Value};
@@ -21,10 +23,35 @@ use crate::scan;
 use crate::types::Types;
 
 const VALUE: &str = "google.protobuf.Value";
+/// The media type of bytes of which no more is said.
+const OCTETS: &str = "application/octet-stream";
+
+/// The payload as an Any of at most `room` bytes: JSON can grow fivefold as a message, the bytes
+/// themselves cannot.
+pub(super) fn within(
+    room: usize,
+    types: &Types,
+    payload: Option<&Payload>,
+    declared: Option<&str>,
+) -> Any {
+    let any = packed(types, payload, declared);
+    match payload {
+        Some(payload) if any.encoded_len() > room => {
+            Some(wrapped(payload)).filter(|any| any.encoded_len() <= room).unwrap_or_else(|| {
+                let mut bare = Payload::new(OCTETS, payload.bytes.clone());
+                if payload.encoding.is_none() && payload.media_type.len() <= limits::NAME_BYTES {
+                    bare.media_type = payload.media_type.clone();
+                }
+                wrapped(&bare)
+            })
+        }
+        Some(_) | None => any,
+    }
+}
 
 /// The payload as an Any whose type tells the truth.
-pub(super) fn packed(types: &Types, payload: Option<&Payload>, declared: Option<&str>) -> Any {
-    let Some(payload) = payload else { return Any::new(EMPTY, Bytes::new()) };
+fn packed(types: &Types, payload: Option<&Payload>, declared: Option<&str>) -> Any {
+    let Some(payload) = payload else { return nothing(declared) };
     // A content encoding is part of the payload: only the holder of the payload resolves it.
     let plain = payload.encoding.is_none();
     match payload.message_type() {
@@ -33,6 +60,11 @@ pub(super) fn packed(types: &Types, payload: Option<&Payload>, declared: Option<
         None if plain && payload.is_json() => json(types, payload, declared),
         Some(_) | None => wrapped(payload),
     }
+}
+
+/// A success without a result.
+pub(super) fn nothing(declared: Option<&str>) -> Any {
+    Any::new(declared.unwrap_or(EMPTY), Bytes::new())
 }
 
 fn unnamed(types: &Types, payload: &Payload, declared: Option<&str>) -> Any {
@@ -55,7 +87,7 @@ fn json(types: &Types, payload: &Payload, declared: Option<&str>) -> Any {
     match transcoded {
         Some(value) => Any::new(declared, value),
         None if declared != HTTP_BODY && payload.bytes.trim_ascii() == b"null" => {
-            Any::new(EMPTY, Bytes::new())
+            nothing(Some(declared))
         }
         None => wrapped(payload),
     }
@@ -110,9 +142,10 @@ mod tests {
     const POLICY: &str = "google.identity.accesscontextmanager.v1.AccessPolicy";
 
     #[test]
-    fn no_content_is_empty() {
-        for declared in [None, Some(POLICY), Some(EMPTY), Some("unknown.Type")] {
-            assert_eq!(packed(types(), None, declared), Any::new(EMPTY, ""));
+    fn no_content_is_the_declared_type_without_a_field_set() {
+        assert_eq!(packed(types(), None, None), Any::new(EMPTY, ""));
+        for declared in [POLICY, EMPTY, "unknown.Type"] {
+            assert_eq!(packed(types(), None, Some(declared)), Any::new(declared, ""));
         }
     }
 
@@ -175,7 +208,7 @@ mod tests {
     fn json_null_is_no_content_except_where_null_is_a_value() {
         let null = Payload::json(" null\n");
         for declared in [POLICY, STRUCT, EMPTY, "unknown.Type"] {
-            assert!(packed(types(), Some(&null), Some(declared)).is(EMPTY), "{declared}");
+            assert_eq!(packed(types(), Some(&null), Some(declared)), Any::new(declared, ""));
         }
         assert!(packed(types(), Some(&null), Some(VALUE)).is(VALUE));
         assert!(packed(types(), Some(&Payload::json("{}")), Some(EMPTY)).is(EMPTY));

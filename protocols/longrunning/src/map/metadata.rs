@@ -25,9 +25,19 @@ use crate::types::Types;
 
 /// The metadata of an operation; none where no type was declared, or none that is known.
 pub(super) fn metadata(types: &Types, operation: &Operation) -> Option<Any> {
+    shown(types, operation, report::LOG_LINES_MAX)
+}
+
+/// The metadata without the log.
+pub(super) fn without_log(types: &Types, operation: &Operation) -> Option<Any> {
+    shown(types, operation, 0)
+}
+
+fn shown(types: &Types, operation: &Operation, log_lines_max: usize) -> Option<Any> {
     let declared = operation.expects.metadata_type.as_deref()?;
     if declared == STRUCT {
-        return Some(Any::new(STRUCT, structure::encode(&report::report(operation))));
+        let report = report::report(operation, log_lines_max);
+        return Some(Any::new(STRUCT, structure::encode(&report)));
     }
     let message = filled(&types.message(declared)?, operation);
     Some(Any::new(declared, message.encode_to_vec()))

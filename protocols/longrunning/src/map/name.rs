@@ -6,7 +6,7 @@ const COLLECTION: &str = "operations";
 /// `/operations/` and the text of an id.
 const SUFFIX_BYTES: usize = 12 + 26;
 /// The longest name there can be; a longer one is refused before anything of it is echoed.
-const NAME_BYTES_MAX: usize = limits::NAME_BYTES + SUFFIX_BYTES;
+pub(super) const NAME_BYTES_MAX: usize = limits::NAME_BYTES + SUFFIX_BYTES;
 
 /// A name taken apart. Its parent must be the operation's own, exactly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

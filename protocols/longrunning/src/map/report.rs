@@ -20,12 +20,12 @@ use opgate_core::{LogEntry, Operation, Progress, Resource, Timestamp};
 use serde_json::{Map, Value, json};
 
 /// Metadata comes with every read and shares the 4 MiB a client takes with the result.
-const LOG_LINES_MAX: usize = 32;
+pub(super) const LOG_LINES_MAX: usize = 32;
 const LOG_BYTES_MAX: usize = 16 * 1024;
 const RESOURCES_MAX: usize = 32;
 
-/// The operation as an object.
-pub(super) fn report(operation: &Operation) -> Map<String, Value> {
+/// The operation as an object, with so many lines of its log at most.
+pub(super) fn report(operation: &Operation, log_lines_max: usize) -> Map<String, Value> {
     let mut object = Map::new();
     let mut put = |key: &str, value: Option<Value>| {
         if let Some(value) = value {
@@ -58,7 +58,7 @@ pub(super) fn report(operation: &Operation) -> Map<String, Value> {
             })
         }),
     );
-    let lines = newest(&operation.log);
+    let lines = newest(&operation.log, log_lines_max);
     let omitted = operation.log.len() - lines.len() + operation.log_dropped as usize;
     put("log", list(lines, line));
     put("logOmitted", (omitted > 0).then(|| omitted.into()));
@@ -78,7 +78,7 @@ fn progress(progress: &Progress) -> Value {
 }
 
 /// The newest lines, as many as fit.
-fn newest(log: &[LogEntry]) -> &[LogEntry] {
+fn newest(log: &[LogEntry], lines_max: usize) -> &[LogEntry] {
     let sizes = log.iter().rev().map(|line| line.message.len() + line.code.len());
     let fitting = sizes
         .scan(0, |total, size| {
@@ -86,7 +86,7 @@ fn newest(log: &[LogEntry]) -> &[LogEntry] {
             Some(*total)
         })
         .take_while(|total| *total <= LOG_BYTES_MAX)
-        .take(LOG_LINES_MAX)
+        .take(lines_max)
         .count();
     log.get(log.len() - fitting..).unwrap_or_default()
 }

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use opgate_core::{Code, Error, ErrorKind, Failure, Retry, limits};
 
+use prost::Message as _;
+
 use crate::proto::{
-    self, Any, BadRequest, DebugInfo, ErrorInfo, FieldViolation, HTTP_BODY, HttpBody, RetryInfo,
-    Status,
+    Any, BadRequest, DebugInfo, ErrorInfo, FieldViolation, HTTP_BODY, HttpBody, RetryInfo, Status,
 };
 
 const DOMAIN: &str = "opgate";
+const RETRYABLE: &str = "retryable";
 /// Longest reason `google.rpc.ErrorInfo` allows.
 const REASON_BYTES_MAX: usize = 63;
 /// Longest text of one part of a request's status. A status travels in the trailers, in up to three
@@ -17,8 +19,9 @@ const REASON_BYTES_MAX: usize = 63;
 const TEXT_BYTES_MAX: usize = 512;
 
 /// The status of an operation that failed. Details are verbatim; what else is known of the failure
-/// travels in details of the standard types, unless those are there already.
-pub(super) fn of_failure(failure: &Failure) -> Status {
+/// travels in details of the standard types, unless those are there already. Details that would make
+/// it larger than `room` are omitted, which is said then.
+pub(super) fn of_failure(failure: &Failure, room: usize) -> Status {
     let mut details: Vec<Any> = failure
         .details
         .iter()
@@ -43,7 +46,15 @@ pub(super) fn of_failure(failure: &Failure) -> Status {
         let body = HttpBody { content_type, data: native.bytes.clone(), extensions: Vec::new() };
         Any::pack(HTTP_BODY, &body)
     }));
-    Status { code: failure.code.number(), message: failure.message.clone(), details }
+    let mut status =
+        Status { code: failure.code.number(), message: failure.message.clone(), details };
+    if status.encoded_len() > room {
+        let mut info = carrier(failure);
+        info.metadata.retain(|key, _| key == RETRYABLE);
+        info.metadata.insert("detailsOmitted".to_owned(), status.details.len().to_string());
+        status.details = vec![Any::pack(ErrorInfo::NAME, &info)];
+    }
+    status
 }
 
 fn carrier(failure: &Failure) -> ErrorInfo {
@@ -53,7 +64,7 @@ fn carrier(failure: &Failure) -> ErrorInfo {
             metadata.insert(key.to_owned(), value);
         }
     };
-    put("retryable", failure.retryable.map(|retryable| retryable.to_string()));
+    put(RETRYABLE, failure.retryable.map(|retryable| retryable.to_string()));
     if let Some(native) = &failure.native {
         put("face", Some(native.protocol.clone()));
         put("code", Some(native.code.clone()));
@@ -85,9 +96,9 @@ fn causes(failure: &Failure) -> Option<Any> {
 }
 
 /// The status of an operation that was canceled: always code 1, whatever code the backend gave.
-pub(super) fn of_cancellation(failure: Option<&Failure>, reason: &str) -> Status {
+pub(super) fn of_cancellation(failure: Option<&Failure>, reason: &str, room: usize) -> Status {
     let plain = Failure::new(Code::Cancelled, "");
-    let mut status = of_failure(failure.unwrap_or(&plain));
+    let mut status = of_failure(failure.unwrap_or(&plain), room);
     status.code = Code::Cancelled.number();
     if status.message.is_empty() {
         status.message = match reason {
@@ -125,7 +136,7 @@ pub(crate) const fn code(kind: ErrorKind) -> Code {
 /// Whatever the texts, it fits the trailers a client takes.
 pub(crate) fn of_error(error: &Error, name: Option<&str>) -> Status {
     let mut metadata = BTreeMap::from([(
-        "retryable".to_owned(),
+        RETRYABLE.to_owned(),
         match error.retry {
             Retry::Never => "false",
             Retry::SameRequest | Retry::After(_) => "true",
@@ -164,11 +175,18 @@ pub(crate) fn of_error(error: &Error, name: Option<&str>) -> Status {
     Status { code: code(error.kind).number(), message, details }
 }
 
-/// The operation a start answers with when it was only to be validated: done, and without a name,
-/// as nothing was started.
-pub(crate) fn validated() -> proto::Operation {
-    let response = proto::Outcome::Response(Any::new(proto::EMPTY, ""));
-    proto::Operation { name: String::new(), metadata: None, done: true, outcome: Some(response) }
+/// The status of a request whose sender went away before it was whole.
+pub(crate) fn withdrawn() -> Status {
+    let info = ErrorInfo {
+        reason: Code::Cancelled.name().to_owned(),
+        domain: DOMAIN.to_owned(),
+        metadata: BTreeMap::from([(RETRYABLE.to_owned(), "true".to_owned())]),
+    };
+    Status {
+        code: Code::Cancelled.number(),
+        message: "the request broke off".to_owned(),
+        details: vec![Any::pack(ErrorInfo::NAME, &info)],
+    }
 }
 
 fn clip(text: &str, bytes_max: usize) -> &str {
@@ -183,6 +201,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    const ROOM: usize = 1000;
 
     fn detail<M: prost::Message + Default>(status: &Status, name: &str) -> Option<M> {
         let mut found = status.details.iter().filter(|detail| detail.is(name));
@@ -292,7 +312,7 @@ mod tests {
             bytes: "{}".into(),
         }));
         failure.cause = Some(Box::new(Failure::new(Code::Internal, "bus")));
-        let status = of_failure(&failure);
+        let status = of_failure(&failure, ROOM);
         assert_eq!((status.code, &*status.message), (5, "no such disk"));
         assert_eq!(status.details[0].type_url, "example.com/acme.Odd");
         assert_eq!(status.details[0].value, "\u{1}");
@@ -321,19 +341,19 @@ mod tests {
         let any = Any::pack(ErrorInfo::NAME, &own);
         let mut failure = Failure::new(Code::Internal, "");
         failure.details = vec![Detail { type_url: any.type_url, value: any.value }];
-        let carrier: ErrorInfo = detail(&of_failure(&failure), ErrorInfo::NAME).unwrap();
+        let carrier: ErrorInfo = detail(&of_failure(&failure, ROOM), ErrorInfo::NAME).unwrap();
         assert_eq!(carrier, own);
     }
 
     #[test]
     fn a_cancellation_is_code_1_whatever_the_backend_said() {
-        let plain = of_cancellation(None, "");
+        let plain = of_cancellation(None, "", ROOM);
         assert_eq!((plain.code, &*plain.message), (1, "the operation was canceled"));
         let carrier: ErrorInfo = detail(&plain, ErrorInfo::NAME).unwrap();
         assert_eq!(carrier.reason, "CANCELLED");
-        assert!(of_cancellation(None, "late").message.ends_with(": late"));
+        assert!(of_cancellation(None, "late", ROOM).message.ends_with(": late"));
         let failure = Failure::new(Code::Aborted, "stopped");
-        let status = of_cancellation(Some(&failure), "late");
+        let status = of_cancellation(Some(&failure), "late", ROOM);
         assert_eq!((status.code, &*status.message), (1, "stopped"));
         let carrier: ErrorInfo = detail(&status, ErrorInfo::NAME).unwrap();
         assert_eq!(carrier.reason, "ABORTED");

@@ -8,6 +8,7 @@ use hyper::body::Incoming;
 use opgate_core::{Error, ErrorKind, Retry};
 use opgate_edge::{BodyError, collect_limited};
 
+use super::announced::{Announced, TooLarge};
 use super::compression::Compression;
 use super::frame::{PREFIX_BYTES, message, too_large};
 use super::timeout::Deadline;
@@ -16,12 +17,25 @@ use super::timeout::Deadline;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NotGrpc(pub(crate) StatusCode);
 
+const GRPC: &[u8] = b"application/grpc";
+
+/// What follows `application/grpc` in the content type; none if it begins otherwise. Media types
+/// are the same in any case of letters.
+fn after_grpc(headers: &HeaderMap) -> Option<&[u8]> {
+    let content_type = bytes_of(headers, &header::CONTENT_TYPE)?;
+    let (grpc, after) = content_type.split_at_checked(GRPC.len())?;
+    grpc.eq_ignore_ascii_case(GRPC).then_some(after)
+}
+
+/// Whether the content type is gRPC's or that of one of its kin.
+pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
+    after_grpc(headers).is_some()
+}
+
 /// Whether a request is a gRPC call at all.
 pub(crate) fn check(request: &Request<Incoming>) -> Result<(), NotGrpc> {
-    let content_type = bytes_of(request.headers(), &header::CONTENT_TYPE).unwrap_or_default();
     // gRPC-Web is another protocol: its trailers travel in the body.
-    let after = content_type.strip_prefix(b"application/grpc");
-    if !matches!(after, Some([] | [b'+' | b';' | b' ', ..])) {
+    if !matches!(after_grpc(request.headers()), Some([] | [b'+' | b';' | b' ', ..])) {
         Err(NotGrpc(StatusCode::UNSUPPORTED_MEDIA_TYPE))
     } else if request.version() != Version::HTTP_2 {
         Err(NotGrpc(StatusCode::HTTP_VERSION_NOT_SUPPORTED))
@@ -29,6 +43,21 @@ pub(crate) fn check(request: &Request<Incoming>) -> Result<(), NotGrpc> {
         Err(NotGrpc(StatusCode::METHOD_NOT_ALLOWED))
     } else {
         Ok(())
+    }
+}
+
+/// Why there is no message.
+#[derive(Debug)]
+pub(crate) enum Unread {
+    /// It is not one that is taken.
+    Refused(Error),
+    /// Its sender went away, or sent another length than it said.
+    Withdrawn,
+}
+
+impl From<Error> for Unread {
+    fn from(error: Error) -> Self {
+        Self::Refused(error)
     }
 }
 
@@ -44,9 +73,9 @@ pub(crate) struct Call {
 impl Call {
     /// Reads what the head says about the call itself.
     pub(crate) fn new(headers: &HeaderMap, body: Incoming) -> Result<Self, Error> {
-        let content_type = bytes_of(headers, &header::CONTENT_TYPE).unwrap_or_default();
-        let essence = content_type.split(|byte| *byte == b';').next().unwrap_or_default();
-        if !matches!(essence.trim_ascii(), b"application/grpc" | b"application/grpc+proto") {
+        let after = after_grpc(headers).unwrap_or_default();
+        let format = after.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+        if !(format.is_empty() || format.eq_ignore_ascii_case(b"+proto")) {
             return Err(Error::new(
                 ErrorKind::Unsupported,
                 "this message encoding is not offered: use application/grpc+proto",
@@ -75,18 +104,21 @@ impl Call {
 
     /// Reads the message, at most `bytes_max` long, which must arrive `within` that time and before
     /// the deadline.
-    pub(crate) async fn read(self, bytes_max: usize, within: Duration) -> Result<Bytes, Error> {
+    pub(crate) async fn read(self, bytes_max: usize, within: Duration) -> Result<Bytes, Unread> {
         let within = self.deadline.left()?.map_or(within, |left| left.min(within));
-        let body = collect_limited(self.body, PREFIX_BYTES + bytes_max, within).await;
+        let body = Announced::new(self.body, bytes_max);
+        let body = collect_limited(body, PREFIX_BYTES + bytes_max, within).await;
         let body = body.map_err(|error| match error {
-            BodyError::TooLarge { .. } => too_large(bytes_max),
+            BodyError::TooLarge { .. } => too_large(bytes_max).into(),
+            BodyError::Broken(error) if error.is::<TooLarge>() => too_large(bytes_max).into(),
             BodyError::Timeout { .. } => {
                 Error::new(ErrorKind::DeadlineExceeded, "the request did not arrive in time")
                     .with_retry(Retry::SameRequest)
+                    .into()
             }
-            BodyError::Broken(_) => Error::new(ErrorKind::Unavailable, "the request broke off"),
+            BodyError::Broken(_) => Unread::Withdrawn,
         })?;
-        message(body, self.compression, bytes_max)
+        Ok(message(body, self.compression, bytes_max)?)
     }
 }
 

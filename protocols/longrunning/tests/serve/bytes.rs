@@ -1,21 +1,26 @@
 //! What is on the wire: frames, compression, limits, and what is not gRPC at all.
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use http::{Request, StatusCode, Version, header};
-use http_body_util::Full;
+use http::{HeaderMap, Request, StatusCode, Version, header};
 use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Frame;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use opgate_longrunning::Longrunning;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 use prost::Message as _;
 use tokio::net::TcpStream;
+use tokio_stream::StreamExt as _;
 use tonic::Code;
 
 use super::client::{Client, List, Listed, Operation, Policy, list, named, scripted};
 use super::gateway::{CREATE_POLICY, CREATE_WORKFLOW, ECHO, Gateway, MAKE};
-use super::raw::{Raw, framed, request, status};
+use super::raw::{Raw, framed, request, status, streamed};
 
 const GET: &str = "google.longrunning.Operations/GetOperation";
 
@@ -146,7 +151,7 @@ async fn text_that_is_no_text_is_invalid() {
 async fn what_is_not_grpc_is_answered_in_https_terms() {
     let gateway = Gateway::start().await;
     let mut raw = Raw::connect(&gateway).await;
-    let empty = || UnsyncBoxBody::new(Full::new(Bytes::new()));
+    let empty = || UnsyncBoxBody::new(Full::new(Bytes::new()).map_err(|never| match never {}));
     let get = Request::get("http://gateway/x").version(Version::HTTP_2);
     let get = get.header(header::CONTENT_TYPE, "application/grpc").body(empty()).unwrap();
     let answer = raw.send(get).await;
@@ -163,6 +168,16 @@ async fn what_is_not_grpc_is_answered_in_https_terms() {
     let mut proto = request(GET, &[], &[framed(0, b"")]);
     proto.headers_mut().insert(header::CONTENT_TYPE, "application/grpc+proto".parse().unwrap());
     assert_eq!(status(raw.send(proto).await).await.0, "3");
+
+    for content_type in
+        ["Application/GRPC", "application/grpc+Proto; a=b", "APPLICATION/GRPC+PROTO"]
+    {
+        let mut proto = request(GET, &[], &[framed(0, b"")]);
+        proto.headers_mut().insert(header::CONTENT_TYPE, content_type.parse().unwrap());
+        assert!(Longrunning::takes(proto.headers()), "{content_type}");
+        assert_eq!(status(raw.send(proto).await).await.0, "3", "{content_type}");
+    }
+    assert!(!Longrunning::takes(&HeaderMap::new()));
 
     let stream = TcpStream::connect(gateway.address).await.unwrap();
     let (mut old, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
@@ -183,5 +198,50 @@ async fn an_empty_list_is_an_empty_message() {
     let list = "google.longrunning.Operations/ListOperations";
     let (status, body) = status(raw.send(request(list, &[], &[sent])).await).await;
     assert_eq!((&*status, &*body), ("0", &[0; 5][..]));
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_length_over_the_limit_is_refused_before_the_message_is_sent() {
+    let gateway = Gateway::start().await;
+    let mut raw = Raw::connect(&gateway).await;
+    for prefix in [&[0, 0, 1, 0, 1][..], &[0, 0xff], &[1, 0xff, 0xff, 0xff, 0xff]] {
+        let sent = prefix.iter().map(|byte| Ok(Frame::data(Bytes::copy_from_slice(&[*byte]))));
+        // The rest never comes, nor an end.
+        let sent = tokio_stream::iter(sent.collect::<Vec<_>>()).chain(tokio_stream::pending());
+        let answer = raw.send(streamed(MAKE, &[("grpc-timeout", "60S")], sent)).await;
+        assert_eq!(status(answer).await.0, "8", "{prefix:?}");
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_that_breaks_off_is_no_fault_of_the_server() {
+    let gateway = Gateway::start().await;
+    let mut raw = Raw::connect(&gateway).await;
+    let whole = framed(0, &named("operations/x").encode_to_vec());
+    let broken = [Ok(Frame::data(whole.slice(..7))), Err(std::io::Error::other("gone"))];
+    let broken = streamed(GET, &[], tokio_stream::iter(broken));
+    let wrong_length = request(GET, &[("content-length", "9")], &[whole]);
+    for sent in [broken, wrong_length] {
+        // The stream was reset, by either side: there may be an answer or none.
+        if let Ok(answer) = raw.try_send(sent).await {
+            assert_eq!(answer.headers()["grpc-status"], "1");
+        }
+    }
+    let line = |code: &str, count: u32| {
+        format!(
+            "opgate_requests_total{{protocol=\"grpc\",method=\"get\",code=\"{code}\"}} {count}\n"
+        )
+    };
+    let counted = async {
+        while !gateway.exporter.render().unwrap().contains(&line("CANCELLED", 2)) {
+            tokio::task::yield_now().await;
+        }
+    };
+    let counted = tokio::time::timeout(Duration::from_secs(10), counted).await;
+    let text = gateway.exporter.render().unwrap();
+    assert!(counted.is_ok(), "{text}");
+    assert!(text.contains(&line("UNAVAILABLE", 0)), "{text}");
     gateway.stop().await;
 }

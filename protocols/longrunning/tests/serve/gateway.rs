@@ -39,6 +39,10 @@ impl Backend for Scripted {
                 let zeros = vec![0; length.parse().unwrap()];
                 Outcome::Succeeded(Some(Payload::new("application/octet-stream", zeros)))
             }
+            ("growing", length) => {
+                let values = "0,".repeat((length.parse::<usize>().unwrap() - 9) / 2);
+                Outcome::Succeeded(Some(Payload::json(format!("{{\"x\":[{values}0]}}"))))
+            }
             ("nothing", _) => Outcome::Succeeded(None),
             ("fail", text) => Outcome::Failed(Failure::new(Code::NotFound, text)),
             ("echo", _) => Outcome::Succeeded(Some(offer.start.input.clone())),
@@ -147,16 +151,26 @@ async fn every_problem_of_the_settings_is_reported() {
     let options = opgate_store::Options::new(dir.path());
     let (store, _) = Store::open(&options, Clock::System, &exporter.metrics()).unwrap();
     let bus = bus(&store, &exporter);
-    let broken = opgate_longrunning::DescriptorSet { origin: "x.bin".to_owned(), bytes: vec![7] };
+    let broken = opgate_longrunning::DescriptorSet { origin: "x.bin".to_owned(), bytes: vec![15] };
+    let odd = DoorSettings { parent: Some("a//b".to_owned()), ..door("acme.Other/Make") };
     let nowhere = DoorSettings { route: "nowhere".to_owned(), ..door(MAKE) };
     let settings = Settings {
-        doors: vec![nowhere, door("nonsense")],
+        doors: vec![nowhere, door("non\nsense"), odd],
         descriptor_sets: vec![broken],
         ..Settings::default()
     };
     let (_trigger, drain) = Drain::new();
+    let has_route = |route: &str| bus.route(route).is_some();
+    let checked = Longrunning::check(&settings, has_route).unwrap_err();
     let problems =
         Longrunning::new(&settings, bus, Readiness::new(), drain, exporter.metrics()).unwrap_err();
-    assert_eq!(problems.len(), 3, "{problems:?}");
+    assert_eq!(problems, checked);
+    let expected = [
+        "descriptor set x.bin: not a FileDescriptorSet: a field has an unknown wire type",
+        "grpc method acme.Things/Make: there is no route `nowhere`",
+        "grpc method non sense: `package.Service/Method` or `package.Service/*` is expected",
+        "grpc method acme.Other/Make: parent: has an empty segment",
+    ];
+    assert_eq!(problems, expected);
     store.close().await;
 }

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use opgate_core::limits::{NAME_BYTES, PAYLOAD_BYTES};
 use tonic::Code;
 
-use super::client::{Client, List, Listed, list, refused};
-use super::gateway::Gateway;
+use super::client::{Client, List, Listed, Operation, list, refused, scripted};
+use super::gateway::{ECHO, Gateway};
 
 /// Every page from the first on.
 async fn walk(client: &Client, mut request: List) -> Vec<Listed> {
@@ -87,5 +88,29 @@ async fn a_page_is_no_larger_than_a_client_takes() {
     let names: BTreeSet<_> =
         pages.iter().flat_map(|page| &page.operations).map(|one| &one.name).collect();
     assert_eq!(names.len(), 5);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn whatever_was_started_can_be_read_by_a_client_that_takes_4_mib() {
+    let gateway = Gateway::start().await;
+    let client = Client::connect(gateway.address).await;
+    let parent = "p".repeat(NAME_BYTES);
+    let mut names = BTreeSet::new();
+    for script in ["growing 700000", "growing 800000", "growing 4128768", "zeros 4128768"] {
+        assert_eq!(PAYLOAD_BYTES, 4_128_768, "the largest there is");
+        // Through a door with a declared type, and through one without.
+        let request = scripted(prost_types::Struct::default(), &parent, script);
+        let echoed = client.call::<_, Operation>(ECHO, request).await.unwrap().into_inner();
+        let made = client.make(&parent, script).await;
+        for started in [echoed, made] {
+            assert_eq!(client.get(&started.name).await.unwrap(), started);
+            names.insert(started.name);
+        }
+    }
+    let pages = walk(&client, list(&parent)).await;
+    let walked: BTreeSet<_> =
+        pages.iter().flat_map(|page| &page.operations).map(|one| one.name.clone()).collect();
+    assert_eq!(walked, names);
     gateway.stop().await;
 }

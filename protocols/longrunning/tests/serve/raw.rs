@@ -8,10 +8,11 @@ use hyper::body::{Frame, Incoming};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
+use tokio_stream::Stream;
 
 use super::gateway::Gateway;
 
-pub(crate) type Body = UnsyncBoxBody<Bytes, std::convert::Infallible>;
+pub(crate) type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 
 /// A connection that sends what it is told to.
 pub(crate) struct Raw(http2::SendRequest<Body>);
@@ -27,13 +28,29 @@ impl Raw {
     }
 
     pub(crate) async fn send(&mut self, request: Request<Body>) -> Response<Incoming> {
+        self.try_send(request).await.unwrap()
+    }
+
+    /// As [`Raw::send`], where the request may not be whole.
+    pub(crate) async fn try_send(
+        &mut self,
+        request: Request<Body>,
+    ) -> Result<Response<Incoming>, hyper::Error> {
         self.0.ready().await.unwrap();
-        self.0.send_request(request).await.unwrap()
+        self.0.send_request(request).await
     }
 }
 
 pub(crate) fn request(method: &str, headers: &[(&str, &str)], chunks: &[Bytes]) -> Request<Body> {
     let frames: Vec<_> = chunks.iter().cloned().map(Frame::data).map(Ok).collect();
+    streamed(method, headers, tokio_stream::iter(frames))
+}
+
+pub(crate) fn streamed(
+    method: &str,
+    headers: &[(&str, &str)],
+    frames: impl Stream<Item = Result<Frame<Bytes>, std::io::Error>> + Send + 'static,
+) -> Request<Body> {
     let mut request = Request::builder()
         .method(Method::POST)
         .uri(format!("http://gateway/{method}"))
@@ -43,7 +60,7 @@ pub(crate) fn request(method: &str, headers: &[(&str, &str)], chunks: &[Bytes]) 
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    request.body(UnsyncBoxBody::new(StreamBody::new(tokio_stream::iter(frames)))).unwrap()
+    request.body(UnsyncBoxBody::new(StreamBody::new(frames))).unwrap()
 }
 
 pub(crate) fn framed(flag: u8, message: &[u8]) -> Bytes {

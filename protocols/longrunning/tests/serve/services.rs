@@ -103,8 +103,22 @@ macro_rules! reflection {
             let pool = DescriptorPool::from_file_descriptor_set(set).unwrap();
             let service = pool.get_service_by_name("opgate.showcase.v1.Showcase").unwrap();
             assert_eq!(service.methods().len(), 7);
-            for service in names {
-                answer(MessageRequest::FileContainingSymbol(service.to_owned())).await;
+            for symbol in names.into_iter().chain([
+                "opgate.showcase.v1.Showcase.Run",
+                "google.longrunning.Operation.done",
+                "google.longrunning.operation_info",
+            ]) {
+                let symbol = MessageRequest::FileContainingSymbol(symbol.to_owned());
+                let file = answer(symbol).await;
+                assert!(matches!(file, MessageResponse::FileDescriptorResponse(_)));
+            }
+            // What is not known is an answer within the stream.
+            for unknown in ["no.such.Thing", "opgate.showcase.v1.Showcase.Walk", ""] {
+                let symbol = MessageRequest::FileContainingSymbol(unknown.to_owned());
+                let MessageResponse::ErrorResponse(error) = answer(symbol).await else {
+                    panic!("{unknown} is known")
+                };
+                assert_eq!(error.error_code, i32::from(tonic::Code::NotFound));
             }
             gateway.stop().await;
         }

@@ -5,88 +5,132 @@ use std::time::Duration;
 use opgate_bus::core::Error;
 use serde_json::{Map, Value};
 
-/// The fields of one JSON object, none of them unknown.
+/// Problems told of one instruction; of more it is said how many there are.
+const TOLD: usize = 16;
+
+/// The fields of one JSON object. A getter that finds a wrong value notes that and returns a
+/// placeholder, so that one refusal tells all; [`Fields::finish`] refuses.
 #[derive(Debug)]
 pub(super) struct Fields {
-    fields: Map<String, Value>,
+    given: Map<String, Value>,
     /// Where the object stands in the instruction, for example `refuse`; empty at the top.
     within: &'static str,
+    /// The paths of wrong fields, and what is wrong with each. At most [`TOLD`].
+    problems: Vec<(String, String)>,
+    /// Problems beyond those.
+    untold: usize,
 }
 
 impl Fields {
-    /// The fields of `object`; one that is not among `allowed` is refused.
+    /// The fields of `object`; one that is not among `allowed` is wrong.
     pub(super) fn of(
-        object: Map<String, Value>,
+        mut object: Map<String, Value>,
         within: &'static str,
         allowed: &[&str],
-    ) -> Result<Self, Error> {
-        let fields = Self { fields: object, within };
-        match fields.fields.keys().find(|key| !allowed.contains(&key.as_str())) {
-            Some(unknown) => {
-                let allowed = allowed.join(", ");
-                Err(fields.wrong(unknown, &format!("is not known; allowed are: {allowed}")))
-            }
-            None => Ok(fields),
+    ) -> Self {
+        let known = allowed.iter().filter_map(|name| object.remove_entry(*name)).collect();
+        let mut fields = Self { given: known, within, problems: Vec::new(), untold: 0 };
+        for unknown in object.keys() {
+            let allowed = allowed.join(", ");
+            fields.wrong(unknown, format!("is not known; allowed are: {allowed}"));
         }
+        fields
     }
 
-    /// `name` is wrong: a `problem` that says what is allowed.
-    pub(super) fn wrong(&self, name: &str, problem: &str) -> Error {
-        let path = if self.within.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{}.{name}", self.within)
-        };
-        Error::invalid(path, problem)
+    /// Notes that `name` is wrong: a `problem` that says what is allowed.
+    pub(super) fn wrong(&mut self, name: &str, problem: impl Into<String>) {
+        if self.problems.len() == TOLD {
+            self.untold += 1;
+            return;
+        }
+        let dot = if self.within.is_empty() { "" } else { "." };
+        self.problems.push((format!("{}{dot}{name}", self.within), problem.into()));
+    }
+
+    /// Refuses what was wrong: the first as the field of the error, all in its text.
+    pub(super) fn finish(self) -> Result<(), Error> {
+        let mut problems = self.problems.into_iter();
+        let Some((field, mut text)) = problems.next() else { return Ok(()) };
+        for (field, problem) in problems {
+            text.extend(["; ", &field, ": ", &problem]);
+        }
+        if self.untold > 0 {
+            text.extend(["; and ", &self.untold.to_string(), " more"]);
+        }
+        Err(Error::invalid(field, text))
     }
 
     /// The value of `name`. Absent and `null` are the same.
     pub(super) fn take(&mut self, name: &str) -> Option<Value> {
-        self.fields.remove(name).filter(|value| !value.is_null())
+        self.given.remove(name).filter(|value| !value.is_null())
+    }
+
+    /// An object within the one at the top, with fields of its own, whose problems are told with
+    /// these.
+    pub(super) fn within<T>(
+        &mut self,
+        name: &'static str,
+        allowed: &[&str],
+        read: impl FnOnce(&mut Self) -> T,
+    ) -> Option<T> {
+        let Value::Object(object) = self.take(name)? else {
+            self.wrong(name, "is not a JSON object");
+            return None;
+        };
+        let mut inner = Self::of(object, name, allowed);
+        let read = read(&mut inner);
+        let room = TOLD - self.problems.len();
+        self.untold += inner.untold + inner.problems.len().saturating_sub(room);
+        self.problems.extend(inner.problems.into_iter().take(room));
+        Some(read)
     }
 
     /// A text.
-    pub(super) fn text(&mut self, name: &str) -> Result<Option<String>, Error> {
-        match self.take(name) {
-            None => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text)),
-            Some(_) => Err(self.wrong(name, "is not a string")),
-        }
+    pub(super) fn text(&mut self, name: &str) -> Option<String> {
+        let Value::String(text) = self.take(name)? else {
+            self.wrong(name, "is not a string");
+            return None;
+        };
+        Some(text)
     }
 
     /// `true` or `false`.
-    pub(super) fn flag(&mut self, name: &str, default: bool) -> Result<bool, Error> {
+    pub(super) fn flag(&mut self, name: &str, default: bool) -> bool {
         match self.take(name) {
-            None => Ok(default),
-            Some(Value::Bool(flag)) => Ok(flag),
-            Some(_) => Err(self.wrong(name, "is not true or false")),
+            None => default,
+            Some(Value::Bool(flag)) => flag,
+            Some(_) => {
+                self.wrong(name, "is not true or false");
+                default
+            }
         }
     }
 
     /// A whole number from 0 to `limit`. `3.0` counts: protobuf's Struct knows no other numbers.
-    pub(super) fn count(&mut self, name: &str, limit: u32) -> Result<u32, Error> {
-        let Some(value) = self.take(name) else { return Ok(0) };
+    pub(super) fn count(&mut self, name: &str, limit: u32) -> u32 {
+        let Some(value) = self.take(name) else { return 0 };
         let count = whole(&value).and_then(|count| u32::try_from(count).ok());
-        count
-            .filter(|count| *count <= limit)
-            .ok_or_else(|| self.wrong(name, &format!("is not a whole number from 0 to {limit}")))
+        count.filter(|count| *count <= limit).unwrap_or_else(|| {
+            self.wrong(name, format!("is not a whole number from 0 to {limit}"));
+            0
+        })
     }
 
     /// A length of time from zero to `limit`, such as `"250ms"`.
-    pub(super) fn duration(
-        &mut self,
-        name: &str,
-        limit: Duration,
-    ) -> Result<Option<Duration>, Error> {
-        let Some(value) = self.take(name) else { return Ok(None) };
+    pub(super) fn duration(&mut self, name: &str, limit: Duration) -> Option<Duration> {
+        let value = self.take(name)?;
         let parsed = value.as_str().and_then(duration).filter(|duration| *duration <= limit);
-        parsed.map(Some).ok_or_else(|| {
+        if parsed.is_none() {
             let hours = limit.as_secs() / 3600;
-            let allowed = format!(
-                "is not a duration: a number with ms, s, m or h in a string, from \"0s\" to \"{hours}h\""
+            self.wrong(
+                name,
+                format!(
+                    "is not a duration: a number with ms, s, m or h in a string, from \"0s\" to \
+                     \"{hours}h\""
+                ),
             );
-            self.wrong(name, &allowed)
-        })
+        }
+        parsed
     }
 }
 

@@ -35,7 +35,8 @@
 //! operation's JSON input, `${}` the whole input, `${id}` the operation's id and `${uuid}` the same
 //! as a UUID; `$${` is a plain `${`. `{"$merge": [a, b]}` is one object with the fields of all.
 //!
-//! A wrong instruction refuses the start and names the field and what is allowed.
+//! A wrong instruction refuses the start and names every wrong field, those without effect included,
+//! and what is allowed.
 
 mod ending;
 mod fields;

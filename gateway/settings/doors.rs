@@ -1,0 +1,51 @@
+//! What only the descriptors tell: whether types and fields that routes name are there.
+
+use std::collections::BTreeMap;
+
+use opgate_longrunning::{DoorSettings, Longrunning};
+
+use super::Settings;
+use super::section::Section;
+
+/// Keys of a door whose problem may be about them.
+const KEYS: [&str; 6] =
+    ["request_type", "response_type", "metadata_type", "parent", "request_id", "input"];
+/// Those that are about the request, and wrong for sure where its type is.
+const OF_THE_REQUEST: [&str; 3] = ["parent", "request_id", "input"];
+
+/// Notes every problem of the doors and the descriptors, each with the key it is about.
+pub(super) fn check(
+    settings: &Settings,
+    root: &Section<'_>,
+    routes: &BTreeMap<String, Section<'_>>,
+) {
+    let mut grpc = settings.grpc();
+    let section = |door: &DoorSettings| Some(routes.get(&door.route)?.section("grpc"));
+    // A method that is none, or is another door's, is noted already.
+    grpc.doors.retain(|door| section(door).is_some_and(|door| !door.is_refused("method")));
+    let has_route = |name: &str| settings.routes.contains_key(name);
+    let Err(problems) = Longrunning::check(&grpc, has_route) else { return };
+    let mut blamed = Vec::new();
+    for problem in &problems {
+        let door = grpc.doors.iter().find_map(|door| {
+            let problem = problem.strip_prefix("grpc method ")?.strip_prefix(&*door.method)?;
+            Some((section(door)?, problem.strip_prefix(": ")?))
+        });
+        let Some((door, problem)) = door else {
+            let problem = problem.strip_prefix("descriptor set ").unwrap_or(problem);
+            root.section("descriptors").refuse("files", problem);
+            continue;
+        };
+        let named = problem.split_once(": ").filter(|(key, _)| KEYS.contains(key));
+        let (key, problem) = named.unwrap_or(("method", problem));
+        // A value that cannot even be read is noted already.
+        if !door.is_refused(key) {
+            blamed.push((door, key, problem));
+        }
+    }
+    for (door, key, problem) in blamed {
+        if !(OF_THE_REQUEST.contains(&key) && door.is_refused("request_type")) {
+            door.refuse(key, problem);
+        }
+    }
+}
