@@ -54,10 +54,12 @@ where
     let requests = Requests(session);
     match version {
         Version::Http1 => {
-            drive(&server, server.http1.serve_connection(io, requests), drainer).await;
+            let connection = Box::pin(server.http1.serve_connection(io, requests));
+            drive(&server, connection, drainer).await;
         }
         Version::Http2 => {
-            drive(&server, server.http2.serve_connection(io, requests), drainer).await;
+            let connection = Box::pin(server.http2.serve_connection(io, requests));
+            drive(&server, connection, drainer).await;
         }
     }
 }
@@ -86,7 +88,10 @@ where
 }
 
 /// Polls the connection, and asks it once to finish: when the drain begins, or when it has come of age.
-async fn drive<C, S>(server: &Server, connection: C, drainer: Drainer<S>)
+///
+/// The connection comes in a box of its own: inside this future and its caller's it would take its room
+/// several times over, for as long as it idles.
+async fn drive<C, S>(server: &Server, connection: Pin<Box<C>>, drainer: Drainer<S>)
 where
     C: Graceful,
     S: AsyncRead + AsyncWrite + Unpin,
@@ -110,7 +115,7 @@ where
             let aged = age.as_mut().as_pin_mut().is_some_and(|age| age.poll(cx).is_ready());
             finishing = draining || aged;
             if finishing && let Some(connection) = corked.as_mut().connection() {
-                connection.finish();
+                connection.get_mut().as_mut().finish();
             }
         }
         corked.as_mut().poll(cx)
