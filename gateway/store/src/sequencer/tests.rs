@@ -212,3 +212,68 @@ fn a_full_disk_refuses_its_batch_and_later_ones_go_on() {
 fn after_a_failed_sync_nothing_is_acknowledged_any_more() {
     shuttle::check_random(|| clients_and_failures(&[(2, io)]), 1000);
 }
+
+async fn submit(store: &crate::Store, target: OperationId, command: Command) {
+    let tenant = Tenant::anonymous();
+    // Only that it was decided matters here.
+    drop(store.submit(Submission { tenant, target, expect: None, command }).await);
+}
+
+fn finish() -> Command {
+    let outcome = Outcome::Succeeded(None);
+    Command::Finish(Box::new(opgate_core::Finish { epoch: None, outcome }))
+}
+
+#[tokio::test]
+async fn lists_shrink_with_what_is_forgotten() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = crate::ManualClock::at(Timestamp::from_nanos(1_800_000_000_000_000_000));
+    let store = crate::Store::open(
+        &crate::Options::new(dir.path()),
+        Clock::Manual(clock.clone()),
+        &Metrics::register(&[]),
+    );
+    let store = store.unwrap().0;
+    for round in 0..12_u128 {
+        let begun: Vec<_> = (0..1000)
+            .map(|n| {
+                let store = store.clone();
+                tokio::spawn(async move {
+                    let id = OperationId::from_bits(round * 1000 + n);
+                    submit(&store, id, accept()).await;
+                    submit(&store, id, finish()).await;
+                })
+            })
+            .collect();
+        for one in begun {
+            one.await.unwrap();
+        }
+        clock.advance(std::time::Duration::from_secs(61));
+        store.tidy();
+        for _ in 0..4 {
+            submit(&store, OperationId::from_bits(u128::MAX), finish()).await;
+        }
+    }
+    let view = &store.shared().view;
+    assert_eq!(view.len(), 0);
+    let listed = view.below(scopes::ALL, Seq(u64::MAX)).count();
+    assert!(listed < 2 * BATCH, "{listed} entries for nothing");
+}
+
+#[tokio::test]
+async fn a_start_reads_what_has_not_ended_within_the_budget_of_bodies() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = crate::Options { body_bytes: 20_000, ..crate::Options::new(dir.path()) };
+    let open = || crate::Store::open(&options, Clock::System, &Metrics::register(&[])).unwrap();
+    let store = open().0;
+    for n in 0..200 {
+        submit(&store, OperationId::from_bits(n), accept()).await;
+    }
+    store.close().await;
+    let (store, recovery) = open();
+    assert_eq!((recovery.live, store.live().len()), (200, 200));
+    let with_bodies = (0..200)
+        .filter(|n| matches!(store.peek(OperationId::from_bits(*n)), crate::Peek::Resident(_)))
+        .count();
+    assert!((1..50).contains(&with_bodies), "{with_bodies} bodies in memory");
+}
