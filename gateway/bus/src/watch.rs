@@ -8,13 +8,14 @@ use opgate_store::{Changed, Feed, Snapshot};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::bus::Bus;
+use crate::list::Filter;
 use crate::start::Caller;
 
 /// Operations read at a time while catching up; the only ones a watch holds.
 const CATCH_UP: usize = 256;
 
 /// What to follow.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Watch {
     /// One operation, from its first version later than `after`.
     Operation {
@@ -29,6 +30,8 @@ pub enum Watch {
         scope: Parent,
         /// The `changed` of the last operation seen; 0 for all there are.
         after: Seq,
+        /// Which of them; `None` for all. Its text plays no part here.
+        filter: Option<Filter>,
     },
 }
 
@@ -55,6 +58,7 @@ enum Follow {
 #[derive(Debug)]
 struct Scope {
     parent: Parent,
+    filter: Option<Filter>,
     feed: Feed,
     /// Everything up to here was seen.
     seen: Seq,
@@ -77,8 +81,9 @@ impl Bus {
             .map_err(|_| Error::new(ErrorKind::TooManyRequests, "too many watches"))?;
         let follow = match watch {
             Watch::Operation { id, after } => Follow::One { id, after },
-            Watch::Scope { scope, after } => Follow::Many(Scope {
+            Watch::Scope { scope, after, filter } => Follow::Many(Scope {
                 parent: scope,
+                filter,
                 // Followed before catching up, so that nothing falls between the two.
                 feed: self.door().store.feed(),
                 seen: after,
@@ -139,15 +144,18 @@ impl Watching {
 }
 
 impl Scope {
+    fn belongs(&self, caller: &Caller, snapshot: &Snapshot) -> bool {
+        snapshot.tenant == caller.tenant
+            && self.parent.contains(snapshot.parent.as_str())
+            && self.filter.as_ref().is_none_or(|filter| (filter.passes)(snapshot))
+    }
+
     async fn advance(
         &mut self,
         bus: &Bus,
         caller: &Caller,
     ) -> Result<Option<Arc<Snapshot>>, Error> {
         let store = &bus.door().store;
-        let belongs = |snapshot: &Snapshot, parent: &Parent| {
-            snapshot.tenant == caller.tenant && parent.contains(snapshot.parent.as_str())
-        };
         loop {
             if let Some(snapshot) = self.ready.pop_front() {
                 return Ok(Some(snapshot));
@@ -159,10 +167,10 @@ impl Scope {
                 self.seen = found.last().map_or(self.seen, |last| last.changed);
                 let now = store.clock().now();
                 let shown = |snapshot: &Arc<Snapshot>| {
-                    belongs(snapshot, &self.parent)
+                    self.belongs(caller, snapshot)
                         && (snapshot.removed.is_some() || snapshot.is_visible(now))
                 };
-                self.ready.extend(found.into_iter().filter(shown));
+                self.ready = found.into_iter().filter(shown).collect();
                 continue;
             }
             if let Some(told) = self.told {
@@ -172,7 +180,7 @@ impl Scope {
                 // One that has changed again comes with that change.
                 if let Some(snapshot) = found
                     && snapshot.changed == told.seq
-                    && belongs(&snapshot, &self.parent)
+                    && self.belongs(caller, &snapshot)
                 {
                     return Ok(Some(snapshot));
                 }

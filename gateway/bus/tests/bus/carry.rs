@@ -223,7 +223,7 @@ async fn a_removal_hides_an_operation_whose_work_goes_on_and_sees_it() {
     bench.script.running(1).await;
     let removed = bench.bus.remove(&bench.caller, id).await.unwrap().snapshot;
     assert_eq!(kind(bench.bus.get(&bench.caller, id).await), ErrorKind::NotFound);
-    let watch = Watch::Scope { scope: Parent::root(), after: removed.changed };
+    let watch = Watch::Scope { scope: Parent::root(), after: removed.changed, filter: None };
     let mut watching = bench.bus.watch(&bench.caller, watch).unwrap();
     bench.script.open_gate();
     let mut last = removed;

@@ -1,9 +1,10 @@
 //! Watching.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use opgate_bus::core::{ErrorKind, Parent, Seq, State, Version};
-use opgate_bus::{Start, Watch, Watching};
+use opgate_bus::{Filter, Start, Watch, Watching};
 use opgate_store::FEED_CAPACITY;
 use tempfile::tempdir;
 use tokio::task::JoinSet;
@@ -11,10 +12,10 @@ use tokio::task::JoinSet;
 use crate::support::{LONG, Setup, start, stranger};
 
 fn scope(parent: &str, after: Seq) -> Watch {
-    Watch::Scope { scope: Parent::new(parent).unwrap(), after }
+    Watch::Scope { scope: Parent::new(parent).unwrap(), after, filter: None }
 }
 
-async fn next(watching: &mut Watching) -> Option<std::sync::Arc<opgate_bus::Snapshot>> {
+async fn next(watching: &mut Watching) -> Option<Arc<opgate_bus::Snapshot>> {
     let next = tokio::time::timeout(LONG, watching.next()).await.expect("a change or the end");
     next.map(Result::unwrap)
 }
@@ -40,6 +41,26 @@ async fn one_operation_is_followed_to_its_end() {
     let mut foreign = bench.bus.watch(&stranger(), watch).unwrap();
     assert_eq!(foreign.next().await.unwrap().unwrap_err().kind, ErrorKind::NotFound);
     assert!(foreign.next().await.is_none());
+}
+
+#[tokio::test]
+async fn a_filter_lets_its_own_through_from_the_past_and_the_present() {
+    let dir = tempdir().unwrap();
+    let bench = Setup::at(&dir).open();
+    let begin = async |instruction| {
+        let receipt = bench.bus.start(&bench.caller, start(instruction)).await.unwrap();
+        receipt.snapshot.id
+    };
+    let ended = Filter {
+        text: String::new(),
+        passes: Arc::new(|operation| operation.state == State::Succeeded),
+    };
+    let (past, _) = (begin("done").await, begin("hold").await);
+    let watch = Watch::Scope { scope: Parent::root(), after: Seq(0), filter: Some(ended) };
+    let mut watching = bench.bus.watch(&bench.caller, watch).unwrap();
+    assert_eq!(next(&mut watching).await.unwrap().id, past);
+    let (_, present) = (begin("hold").await, begin("done").await);
+    assert_eq!(next(&mut watching).await.unwrap().id, present);
 }
 
 #[tokio::test]
