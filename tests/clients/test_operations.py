@@ -75,8 +75,13 @@ def test_cancel_of_what_has_ended_changes_nothing(client, showcase):
 
 
 def test_a_backend_that_does_not_cancel_goes_on_to_its_own_end(client, showcase):
-    fields = {"duration": "700ms", "honor_cancel": False, "result": {"n": 1}}
+    fields = {"duration": "2s", "honor_cancel": False, "result": {"n": 1}}
     started = showcase.start("Run", fields)
+    # Before a backend has it, a cancel ends it there and then.
+    until(
+        lambda: unpack(client.get_operation(started.name).metadata)["state"],
+        lambda state: state == "RUNNING",
+    )
     client.cancel_operation(started.name)
     assert not client.get_operation(started.name).done
     ended = until(lambda: client.get_operation(started.name), lambda operation: operation.done)
