@@ -35,11 +35,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
     for (name, files, with_imports) in [("base.bin", BASE, true), ("surfaces.bin", SURFACES, false)]
     {
-        let mut compiler = protox::Compiler::new(["proto"])?;
+        let mut compiler = protox::Compiler::new(["proto", "../../gateway/rpc/proto"])?;
         compiler.include_imports(with_imports).include_source_info(false).open_files(files)?;
         fs::write(out.join(name), compiler.encode_file_descriptor_set())?;
     }
     // The directory stands for every file in it.
     println!("cargo::rerun-if-changed=proto");
+    println!("cargo::rerun-if-changed=../../gateway/rpc/proto");
     Ok(())
 }

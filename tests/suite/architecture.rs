@@ -8,13 +8,14 @@ use serde_json::Value;
 
 /// What each crate may depend on, of ours. A protocol may add nothing: neither the store nor
 /// another protocol is in reach.
-const ALLOWED: [(&str, &[&str]); 6] = [
+const ALLOWED: [(&str, &[&str]); 7] = [
     ("opgate-core", &[]),
     ("opgate-telemetry", &[]),
     ("opgate-store", &["opgate-core", "opgate-telemetry"]),
     ("opgate-bus", &["opgate-core", "opgate-telemetry", "opgate-store"]),
     ("opgate-edge", &["opgate-core", "opgate-telemetry"]),
-    ("a protocol", &["opgate-core", "opgate-telemetry", "opgate-bus", "opgate-edge"]),
+    ("opgate-rpc", &["opgate-core", "opgate-telemetry", "opgate-bus", "opgate-edge"]),
+    ("a protocol", &["opgate-core", "opgate-telemetry", "opgate-bus", "opgate-edge", "opgate-rpc"]),
 ];
 
 /// Crates that make time, chance or input and output: the core has none.

@@ -1,6 +1,5 @@
 //! The server side: which call is which, and what each is answered with.
 
-mod failures;
 mod health;
 mod operations;
 mod reflection;
@@ -17,12 +16,12 @@ use opgate_edge::{Body, Drain, Frontend, Peer, Readiness, ResponseFuture};
 use opgate_telemetry::{Code, InFlight, Method, Metrics, Protocol};
 use tonic::body::Body as TonicBody;
 
-use self::failures::Failures;
 use self::services::Services;
 use crate::door::{Door, DoorSettings, Doors};
 use crate::map;
 use crate::types::{DescriptorSet, Types};
-use crate::wire::{self, Call, Compression, Reply, Unread};
+use opgate_rpc::Failures;
+use opgate_rpc::wire::{self, Call, Compression, Reply, Unread};
 
 const OPERATIONS: &str = "google.longrunning.Operations";
 
@@ -106,7 +105,7 @@ impl Longrunning {
             request_timeout: settings.request_timeout,
             wait_limit: settings.wait_limit,
             metrics,
-            failures: Failures::new(),
+            failures: Failures::default(),
         })))
     }
 
@@ -270,7 +269,7 @@ impl Inner {
                 return wire::ok(reply, compression);
             }
             Err(Refusal::Error { error, name }) => {
-                self.failures.note(method, &error);
+                self.failures.note(Protocol::Grpc, method, &error);
                 map::of_error(&error, name.as_deref())
             }
             Err(Refusal::Withdrawn) => map::withdrawn(),

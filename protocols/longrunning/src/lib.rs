@@ -13,7 +13,6 @@ mod proto;
 mod sample;
 mod scan;
 mod types;
-mod wire;
 
 pub use door::{DoorSettings, InputForm};
 pub use frontend::{Longrunning, Settings};

@@ -5,7 +5,6 @@ mod content;
 mod metadata;
 mod name;
 mod report;
-mod status;
 mod structure;
 
 use bytes::Bytes;
@@ -14,10 +13,11 @@ use prost::Message as _;
 
 use crate::proto;
 use crate::types::Types;
-use crate::wire;
+use opgate_rpc::wire;
 
 pub(crate) use name::{Name, check_parent, scope};
-pub(crate) use status::{of_error, withdrawn};
+use opgate_rpc::status;
+pub(crate) use opgate_rpc::status::{of_error, withdrawn};
 pub(crate) use structure::{NoJson, to_json};
 
 /// Largest operation: one alone still makes a page that a client takes.
@@ -254,7 +254,7 @@ mod tests {
             let cut = status(&grown);
             assert_eq!((cut.code, &cut.message), (if canceled { 1 } else { 5 }, &failure.message));
             let [detail] = &*cut.details else { panic!("{:?}", cut.details.len()) };
-            let info = proto::ErrorInfo::decode(&*detail.value).unwrap();
+            let info = opgate_rpc::proto::ErrorInfo::decode(&*detail.value).unwrap();
             assert_eq!((&*info.reason, &*info.domain), ("DISK_MISSING", "opgate"));
             assert_eq!(info.metadata["detailsOmitted"], "2");
             assert_eq!(info.metadata["retryable"], "true");

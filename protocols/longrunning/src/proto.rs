@@ -1,40 +1,11 @@
 //! The messages this crate itself reads and writes, shaped after `proto/`; a test compares the two.
 
-use bytes::Bytes;
+pub(crate) use opgate_rpc::proto::{Any, Duration, HTTP_BODY, HttpBody, Status};
 
 /// Full name of the message a result without content is packed in.
 pub(crate) const EMPTY: &str = "google.protobuf.Empty";
 /// Full name of the message that holds a JSON object.
 pub(crate) const STRUCT: &str = "google.protobuf.Struct";
-/// Full name of the message that holds content of any media type.
-pub(crate) const HTTP_BODY: &str = "google.api.HttpBody";
-
-/// `google.protobuf.Any`, its value shared rather than copied.
-#[derive(Clone, PartialEq, prost::Message)]
-pub(crate) struct Any {
-    #[prost(string, tag = "1")]
-    pub type_url: String,
-    #[prost(bytes = "bytes", tag = "2")]
-    pub value: Bytes,
-}
-
-impl Any {
-    /// A message of the named type, encoded.
-    pub(crate) fn new(full_name: &str, value: impl Into<Bytes>) -> Self {
-        Self { type_url: format!("type.googleapis.com/{full_name}"), value: value.into() }
-    }
-
-    /// A message of the named type.
-    pub(crate) fn pack(full_name: &str, message: &impl prost::Message) -> Self {
-        Self::new(full_name, message.encode_to_vec())
-    }
-
-    /// Whether the message is of the named type, whatever the host in its URL.
-    pub(crate) fn is(&self, full_name: &str) -> bool {
-        self.type_url.rsplit('/').next() == Some(full_name)
-    }
-}
-
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Operation {
     #[prost(string, tag = "1")]
@@ -85,103 +56,12 @@ pub(crate) struct ListRequest {
     pub return_partial_success: bool,
 }
 
-/// `google.protobuf.Duration`.
-#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
-pub(crate) struct Duration {
-    #[prost(int64, tag = "1")]
-    pub seconds: i64,
-    #[prost(int32, tag = "2")]
-    pub nanos: i32,
-}
-
-impl From<std::time::Duration> for Duration {
-    fn from(duration: std::time::Duration) -> Self {
-        // The longest a protobuf Duration may say: 10,000 years.
-        const SECONDS_MAX: i64 = 315_576_000_000;
-        let seconds = i64::try_from(duration.as_secs())
-            .map_or(SECONDS_MAX, |seconds| seconds.min(SECONDS_MAX));
-        Self { seconds, nanos: i32::try_from(duration.subsec_nanos()).unwrap_or(0) }
-    }
-}
-
-/// `google.rpc.Status`.
-#[derive(Clone, PartialEq, prost::Message)]
-pub(crate) struct Status {
-    #[prost(int32, tag = "1")]
-    pub code: i32,
-    #[prost(string, tag = "2")]
-    pub message: String,
-    #[prost(message, repeated, tag = "3")]
-    pub details: Vec<Any>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-pub(crate) struct ErrorInfo {
-    #[prost(string, tag = "1")]
-    pub reason: String,
-    #[prost(string, tag = "2")]
-    pub domain: String,
-    #[prost(btree_map = "string, string", tag = "3")]
-    pub metadata: std::collections::BTreeMap<String, String>,
-}
-
-impl ErrorInfo {
-    pub(crate) const NAME: &str = "google.rpc.ErrorInfo";
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
-pub(crate) struct RetryInfo {
-    #[prost(message, optional, tag = "1")]
-    pub retry_delay: Option<Duration>,
-}
-
-impl RetryInfo {
-    pub(crate) const NAME: &str = "google.rpc.RetryInfo";
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-pub(crate) struct DebugInfo {
-    #[prost(string, repeated, tag = "1")]
-    pub stack_entries: Vec<String>,
-}
-
-impl DebugInfo {
-    pub(crate) const NAME: &str = "google.rpc.DebugInfo";
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-pub(crate) struct BadRequest {
-    #[prost(message, repeated, tag = "1")]
-    pub field_violations: Vec<FieldViolation>,
-}
-
-impl BadRequest {
-    pub(crate) const NAME: &str = "google.rpc.BadRequest";
-}
-
-/// `google.rpc.BadRequest.FieldViolation`.
-#[derive(Clone, PartialEq, prost::Message)]
-pub(crate) struct FieldViolation {
-    #[prost(string, tag = "1")]
-    pub field: String,
-    #[prost(string, tag = "2")]
-    pub description: String,
-}
-
-/// `google.api.HttpBody`.
-#[derive(Clone, PartialEq, prost::Message)]
-pub(crate) struct HttpBody {
-    #[prost(string, tag = "1")]
-    pub content_type: String,
-    #[prost(bytes = "bytes", tag = "2")]
-    pub data: Bytes,
-    #[prost(message, repeated, tag = "3")]
-    pub extensions: Vec<Any>,
-}
-
 #[cfg(test)]
 mod tests {
     use prost_reflect::DynamicMessage;
+
+    use bytes::Bytes;
+    use opgate_rpc::proto::{BadRequest, DebugInfo, ErrorInfo, FieldViolation, RetryInfo};
 
     use super::*;
     use crate::sample::types;

@@ -6,7 +6,7 @@ use prost_reflect::{Kind, MessageDescriptor};
 
 use crate::map;
 use crate::scan::{self, Raw};
-use crate::wire;
+use opgate_rpc::wire;
 
 const REQUEST_PARAMS: &str = "x-goog-request-params";
 

@@ -14,7 +14,7 @@ use super::{Inner, Refusal, Verb, endpoint};
 use crate::door::{Asked, Door};
 use crate::map::{self, Name};
 use crate::proto::{self, ListRequest, NameRequest, WaitRequest};
-use crate::wire::{self, Call, Deadline, PREFIX_BYTES, Reply, Unread};
+use opgate_rpc::wire::{self, Call, Deadline, PREFIX_BYTES, Reply, Unread};
 
 const PAGE_SIZE_DEFAULT: usize = 50;
 /// Leaves room for the page token, and takes any one operation.

@@ -4,32 +4,35 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use opgate_core::{Error, ErrorKind};
-use opgate_telemetry::Method;
+use opgate_telemetry::{Label as _, Method, Protocol};
 
 /// At most one line in this time: callers can repeat what fails.
 const INTERVAL: Duration = Duration::from_secs(10);
 
 /// Writes the failures of calls to the log, folded: a line says how many there were since the last.
 #[derive(Debug)]
-pub(super) struct Failures {
+pub struct Failures {
     began: Instant,
     /// From when on the next line may be written, in milliseconds since it began.
     next: AtomicU64,
     folded: AtomicU64,
 }
 
-impl Failures {
-    pub(super) fn new() -> Self {
+impl Default for Failures {
+    fn default() -> Self {
         Self { began: Instant::now(), next: AtomicU64::new(0), folded: AtomicU64::new(0) }
     }
+}
 
+impl Failures {
     /// Refusals are counted by the metrics; only what an operator must see is logged.
-    pub(super) fn note(&self, method: Method, error: &Error) {
+    pub fn note(&self, protocol: Protocol, method: Method, error: &Error) {
         if is_own(method, error)
             && let Some(folded) = self.admit(self.began.elapsed())
         {
             let source = error.source.as_deref().map(tracing::field::display);
-            tracing::error!(%error, source, folded, "a gRPC call failed");
+            let protocol = protocol.text();
+            tracing::error!(%error, source, folded, protocol, "a request failed");
         }
     }
 
@@ -76,7 +79,7 @@ mod tests {
 
     #[test]
     fn lines_are_folded_and_counted() {
-        let failures = Failures::new();
+        let failures = Failures::default();
         let at = |millis| failures.admit(Duration::from_millis(millis));
         assert_eq!(at(0), Some(0));
         assert_eq!((at(0), at(1), at(9_999)), (None, None, None));
@@ -88,7 +91,7 @@ mod tests {
 
     #[test]
     fn of_many_at_once_one_is_written() {
-        let failures = Failures::new();
+        let failures = Failures::default();
         let written = std::thread::scope(|scope| {
             let each = || (0..1000).filter(|_| failures.admit(INTERVAL).is_some()).count();
             let threads: Vec<_> = (0..4).map(|_| scope.spawn(each)).collect();

@@ -6,10 +6,10 @@ use opgate_core::{Error, ErrorKind};
 use super::compression::Compression;
 
 /// The compressed flag and the length before each message.
-pub(crate) const PREFIX_BYTES: usize = 5;
+pub const PREFIX_BYTES: usize = 5;
 
 /// The one message of a unary call's body, at most `bytes_max` long, before and after compression.
-pub(crate) fn message(
+pub(super) fn message(
     mut body: Bytes,
     compression: Compression,
     bytes_max: usize,
@@ -39,7 +39,7 @@ pub(crate) fn message(
 }
 
 /// A message with its prefix.
-pub(crate) fn frame(message: &impl prost::Message) -> Bytes {
+pub fn frame(message: &impl prost::Message) -> Bytes {
     let length = message.encoded_len();
     let mut framed = Vec::with_capacity(PREFIX_BYTES + length);
     framed.extend(prefix(0, length));
@@ -48,19 +48,19 @@ pub(crate) fn frame(message: &impl prost::Message) -> Bytes {
 }
 
 /// Completes a frame whose first bytes were left for its prefix.
-pub(crate) fn set_prefix(framed: &mut [u8]) {
+pub fn set_prefix(framed: &mut [u8]) {
     if let Some((first, message)) = framed.split_first_chunk_mut::<PREFIX_BYTES>() {
         *first = prefix(0, message.len());
     }
 }
 
 /// The prefix of a message of this length; replies are far smaller than 4 GiB.
-pub(crate) fn prefix(flag: u8, length: usize) -> [u8; PREFIX_BYTES] {
+pub(super) fn prefix(flag: u8, length: usize) -> [u8; PREFIX_BYTES] {
     let [a, b, c, d] = u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes();
     [flag, a, b, c, d]
 }
 
-pub(crate) fn too_large(bytes_max: usize) -> Error {
+pub(super) fn too_large(bytes_max: usize) -> Error {
     let text = format!("the message is too large: at most {bytes_max} bytes are allowed");
     Error::new(ErrorKind::PayloadTooLarge, text)
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 const HEX: &[u8; 16] = b"0123456789ABCDEF";
 
 /// Text as the value of `grpc-message`: visible ASCII and spaces as they are, all else encoded.
-pub(crate) fn encode(text: &str) -> Vec<u8> {
+pub(super) fn encode(text: &str) -> Vec<u8> {
     let mut encoded = Vec::with_capacity(text.len());
     for &byte in text.as_bytes() {
         if matches!(byte, b' '..=b'~') && byte != b'%' {
@@ -19,7 +19,7 @@ pub(crate) fn encode(text: &str) -> Vec<u8> {
 
 /// The text with its escapes resolved; what is not an escape stays. `None` if the result is not
 /// UTF-8.
-pub(crate) fn decode(text: &str) -> Option<Cow<'_, str>> {
+pub fn decode(text: &str) -> Option<Cow<'_, str>> {
     if !text.contains('%') {
         return Some(Cow::Borrowed(text));
     }

@@ -21,7 +21,7 @@ const TEXT_BYTES_MAX: usize = 512;
 /// The status of an operation that failed. Details are verbatim; what else is known of the failure
 /// travels in details of the standard types, unless those are there already. Details that would make
 /// it larger than `room` are omitted, which is said then.
-pub(super) fn of_failure(failure: &Failure, room: usize) -> Status {
+pub fn of_failure(failure: &Failure, room: usize) -> Status {
     let mut details: Vec<Any> = failure
         .details
         .iter()
@@ -96,7 +96,7 @@ fn causes(failure: &Failure) -> Option<Any> {
 }
 
 /// The status of an operation that was canceled: always code 1, whatever code the backend gave.
-pub(super) fn of_cancellation(failure: Option<&Failure>, reason: &str, room: usize) -> Status {
+pub fn of_cancellation(failure: Option<&Failure>, reason: &str, room: usize) -> Status {
     let plain = Failure::new(Code::Cancelled, "");
     let mut status = of_failure(failure.unwrap_or(&plain), room);
     status.code = Code::Cancelled.number();
@@ -110,7 +110,7 @@ pub(super) fn of_cancellation(failure: Option<&Failure>, reason: &str, room: usi
 }
 
 /// The code of a refusal.
-pub(crate) const fn code(kind: ErrorKind) -> Code {
+pub const fn code(kind: ErrorKind) -> Code {
     match kind {
         ErrorKind::InvalidArgument => Code::InvalidArgument,
         ErrorKind::OutOfRange => Code::OutOfRange,
@@ -134,7 +134,7 @@ pub(crate) const fn code(kind: ErrorKind) -> Code {
 /// The status of a request that could not be served; `name` is the operation it was about.
 ///
 /// Whatever the texts, it fits the trailers a client takes.
-pub(crate) fn of_error(error: &Error, name: Option<&str>) -> Status {
+pub fn of_error(error: &Error, name: Option<&str>) -> Status {
     let mut metadata = BTreeMap::from([(
         RETRYABLE.to_owned(),
         match error.retry {
@@ -176,7 +176,7 @@ pub(crate) fn of_error(error: &Error, name: Option<&str>) -> Status {
 }
 
 /// The status of a request whose sender went away before it was whole.
-pub(crate) fn withdrawn() -> Status {
+pub fn withdrawn() -> Status {
     let info = ErrorInfo {
         reason: Code::Cancelled.name().to_owned(),
         domain: DOMAIN.to_owned(),

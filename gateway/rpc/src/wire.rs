@@ -12,11 +12,11 @@ mod request;
 mod timeout;
 
 /// The largest message a stock gRPC client takes.
-pub(crate) const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-pub(crate) use compression::Compression;
-pub(crate) use frame::{PREFIX_BYTES, frame, set_prefix};
-pub(crate) use percent::decode as percent_decode;
-pub(crate) use reply::{Reply, not_grpc, ok, refused};
-pub(crate) use request::{Call, Unread, check, is_grpc};
-pub(crate) use timeout::Deadline;
+pub use compression::Compression;
+pub use frame::{PREFIX_BYTES, frame, set_prefix};
+pub use percent::decode as percent_decode;
+pub use reply::{Reply, not_grpc, ok, refused};
+pub use request::{Call, NotGrpc, Unread, check, is_grpc};
+pub use timeout::Deadline;

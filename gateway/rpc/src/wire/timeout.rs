@@ -14,7 +14,7 @@ const DIGITS_MAX: usize = 8;
 
 /// When the caller stops waiting; never, where it did not say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Deadline {
+pub struct Deadline {
     /// From the arrival of the request.
     timeout: Option<Duration>,
     at: Option<Instant>,
@@ -22,7 +22,7 @@ pub(crate) struct Deadline {
 
 impl Deadline {
     /// From the value of the header, if it was sent.
-    pub(crate) fn parse(header: Option<&[u8]>) -> Result<Self, Error> {
+    pub fn parse(header: Option<&[u8]>) -> Result<Self, Error> {
         let Some(header) = header else { return Ok(Self { timeout: None, at: None }) };
         let timeout = parse(header).ok_or_else(|| {
             Error::invalid(
@@ -35,10 +35,7 @@ impl Deadline {
 
     /// Runs to its end what is ready before the deadline. What is not is dropped: it may have taken
     /// effect or not.
-    pub(crate) async fn bound<T>(
-        self,
-        work: impl Future<Output = Result<T, Error>>,
-    ) -> Result<T, Error> {
+    pub async fn bound<T>(self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         // Before the work is begun: nothing has happened then.
         self.left()?;
         match self.at {
@@ -48,7 +45,7 @@ impl Deadline {
     }
 
     /// The time left; none where there is no end. Refused when the deadline has passed.
-    pub(crate) fn left(self) -> Result<Option<Duration>, Error> {
+    pub fn left(self) -> Result<Option<Duration>, Error> {
         let Some(at) = self.at else { return Ok(None) };
         match at.checked_duration_since(Instant::now()) {
             Some(left) if !left.is_zero() => Ok(Some(left)),
@@ -57,7 +54,7 @@ impl Deadline {
     }
 
     /// How long a wait may take so that its answer still arrives.
-    pub(crate) fn wait_limit(self) -> Option<Duration> {
+    pub fn wait_limit(self) -> Option<Duration> {
         let timeout = self.timeout?;
         let margin = (timeout / 10).clamp(MARGIN_MIN, MARGIN_MAX);
         Some(timeout.saturating_sub(margin))

@@ -15,7 +15,7 @@ use super::timeout::Deadline;
 
 /// The request is not gRPC, and is answered in HTTP's own terms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct NotGrpc(pub(crate) StatusCode);
+pub struct NotGrpc(pub StatusCode);
 
 const GRPC: &[u8] = b"application/grpc";
 
@@ -28,12 +28,12 @@ fn after_grpc(headers: &HeaderMap) -> Option<&[u8]> {
 }
 
 /// Whether the content type is gRPC's or that of one of its kin.
-pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
+pub fn is_grpc(headers: &HeaderMap) -> bool {
     after_grpc(headers).is_some()
 }
 
 /// Whether a request is a gRPC call at all.
-pub(crate) fn check(request: &Request<Incoming>) -> Result<(), NotGrpc> {
+pub fn check(request: &Request<Incoming>) -> Result<(), NotGrpc> {
     // gRPC-Web is another protocol: its trailers travel in the body.
     if !matches!(after_grpc(request.headers()), Some([] | [b'+' | b';' | b' ', ..])) {
         Err(NotGrpc(StatusCode::UNSUPPORTED_MEDIA_TYPE))
@@ -48,7 +48,7 @@ pub(crate) fn check(request: &Request<Incoming>) -> Result<(), NotGrpc> {
 
 /// Why there is no message.
 #[derive(Debug)]
-pub(crate) enum Unread {
+pub enum Unread {
     /// It is not one that is taken.
     Refused(Error),
     /// Its sender went away, or sent another length than it said.
@@ -63,7 +63,7 @@ impl From<Error> for Unread {
 
 /// A unary call whose message is still to be read.
 #[derive(Debug)]
-pub(crate) struct Call {
+pub struct Call {
     body: Incoming,
     compression: Compression,
     takes_gzip: bool,
@@ -72,7 +72,7 @@ pub(crate) struct Call {
 
 impl Call {
     /// Reads what the head says about the call itself.
-    pub(crate) fn new(headers: &HeaderMap, body: Incoming) -> Result<Self, Error> {
+    pub fn new(headers: &HeaderMap, body: Incoming) -> Result<Self, Error> {
         let after = after_grpc(headers).unwrap_or_default();
         let format = after.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
         if !(format.is_empty() || format.eq_ignore_ascii_case(b"+proto")) {
@@ -93,18 +93,18 @@ impl Call {
     }
 
     /// How the reply is compressed: as the request was, if the caller takes that back.
-    pub(crate) const fn reply(&self) -> Compression {
+    pub const fn reply(&self) -> Compression {
         if self.takes_gzip { self.compression } else { Compression::Identity }
     }
 
     /// When the caller stops waiting.
-    pub(crate) const fn deadline(&self) -> Deadline {
+    pub const fn deadline(&self) -> Deadline {
         self.deadline
     }
 
     /// Reads the message, at most `bytes_max` long, which must arrive `within` that time and before
     /// the deadline.
-    pub(crate) async fn read(self, bytes_max: usize, within: Duration) -> Result<Bytes, Unread> {
+    pub async fn read(self, bytes_max: usize, within: Duration) -> Result<Bytes, Unread> {
         let within = self.deadline.left()?.map_or(within, |left| left.min(within));
         let body = Announced::new(self.body, bytes_max);
         let body = collect_limited(body, PREFIX_BYTES + bytes_max, within).await;

@@ -29,27 +29,27 @@ static TRAILERS: LazyLock<HeaderMap> =
 
 /// A reply with status OK.
 #[derive(Clone, Debug)]
-pub(crate) struct Reply {
+pub struct Reply {
     /// The message with its prefix, not compressed.
-    pub(crate) framed: Bytes,
+    pub framed: Bytes,
     /// How durable the change is that it acknowledges; none for a read.
-    pub(crate) durability: Option<Durability>,
+    pub durability: Option<Durability>,
 }
 
 impl Reply {
     /// The answer to a read.
-    pub(crate) const fn read(framed: Bytes) -> Self {
+    pub const fn read(framed: Bytes) -> Self {
         Self { framed, durability: None }
     }
 
     /// An empty message, acknowledging a change.
-    pub(crate) const fn done(durability: Durability) -> Self {
+    pub const fn done(durability: Durability) -> Self {
         Self { framed: Bytes::from_static(&[0; PREFIX_BYTES]), durability: Some(durability) }
     }
 }
 
 /// The response of a call that succeeded.
-pub(crate) fn ok(reply: Reply, compression: Compression) -> Response<Body> {
+pub fn ok(reply: Reply, compression: Compression) -> Response<Body> {
     // Room for `date`, which the server adds.
     let mut headers = HeaderMap::with_capacity(4);
     headers.insert(header::CONTENT_TYPE, CONTENT_TYPE);
@@ -71,7 +71,7 @@ pub(crate) fn ok(reply: Reply, compression: Compression) -> Response<Body> {
 }
 
 /// The response of a call that was refused: the status stands in the head, there is no body.
-pub(crate) fn refused(status: &Status) -> Response<Body> {
+pub fn refused(status: &Status) -> Response<Body> {
     let mut headers = HeaderMap::with_capacity(6);
     headers.insert(header::CONTENT_TYPE, CONTENT_TYPE);
     headers.insert(GRPC_STATUS, HeaderValue::from(status.code));
@@ -91,7 +91,7 @@ pub(crate) fn refused(status: &Status) -> Response<Body> {
 }
 
 /// The response to a request that is not gRPC.
-pub(crate) fn not_grpc(NotGrpc(status): NotGrpc) -> Response<Body> {
+pub fn not_grpc(NotGrpc(status): NotGrpc) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
     if status == StatusCode::METHOD_NOT_ALLOWED {

@@ -11,17 +11,19 @@ use super::frame::too_large;
 
 /// How the messages of one call are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Compression {
+pub enum Compression {
+    /// As they are.
     Identity,
+    /// gzip, as HTTP has it.
     Gzip,
 }
 
 impl Compression {
     /// What we understand, as `grpc-accept-encoding` says it.
-    pub(crate) const ACCEPTED: &str = "identity,gzip";
+    pub const ACCEPTED: &str = "identity,gzip";
 
     /// From the value of `grpc-encoding`, if it was sent.
-    pub(crate) fn parse(header: Option<&[u8]>) -> Result<Self, Error> {
+    pub fn parse(header: Option<&[u8]>) -> Result<Self, Error> {
         match header {
             None | Some(b"identity") => Ok(Self::Identity),
             Some(b"gzip") => Ok(Self::Gzip),
@@ -33,7 +35,7 @@ impl Compression {
     }
 
     /// The message of a frame whose compressed flag is set, at most `bytes_max` long.
-    pub(crate) fn decompress(self, compressed: &[u8], bytes_max: usize) -> Result<Bytes, Error> {
+    pub fn decompress(self, compressed: &[u8], bytes_max: usize) -> Result<Bytes, Error> {
         if self == Self::Identity {
             return Err(Error::new(
                 ErrorKind::InvalidArgument,
@@ -50,7 +52,7 @@ impl Compression {
     }
 
     /// A message compressed with gzip.
-    pub(crate) fn gzip(message: &[u8]) -> Vec<u8> {
+    pub fn gzip(message: &[u8]) -> Vec<u8> {
         let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
         // Writing to memory does not fail.
         encoder.write_all(message).and_then(|()| encoder.finish()).unwrap_or_default()
