@@ -14,6 +14,7 @@ mod command;
 mod dedupe;
 mod error;
 mod failure;
+pub mod filter;
 mod id;
 pub mod limits;
 pub mod machine;
