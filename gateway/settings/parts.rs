@@ -29,7 +29,12 @@ impl Settings {
         let retry = self.retry;
         let backoff =
             Backoff { first: retry.first, longest: retry.longest, attempts: retry.attempts };
-        BusOptions { waits: self.wait.open, watches: self.watches, backoff }
+        BusOptions {
+            waits: self.wait.open,
+            watches: self.watches,
+            backoff,
+            ..BusOptions::default()
+        }
     }
 
     /// The routes, with their backends made.

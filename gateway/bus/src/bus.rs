@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use opgate_core::{
     Accept, Command, Dedupe, DedupeKey, Error, ErrorKind, Fingerprint, Finish, KeySpace,
-    OperationId, Origin, Outcome, Routed, Submission, Timestamp,
+    OperationId, Origin, Outcome, Routed, Submission, Timestamp, Version,
 };
 use opgate_store::{Health, Peek, Receipt, Snapshot, Store};
 use opgate_telemetry::Metrics;
@@ -18,9 +18,11 @@ use crate::backend::{Admission, Offer};
 use crate::backoff::Backoff;
 use crate::carry::Carrier;
 use crate::dispatch::dispatch;
-use crate::router::{Route, Router};
+use crate::reach::Reach;
+use crate::router::{Carrying, Route, Router};
 use crate::start::{Caller, DEDUPE_KEY_BYTES, Start};
 use crate::token::Sealer;
+use crate::work::Work;
 
 /// How long a dedupe key is honoured at the least, whatever the retention: what OCI promises.
 const DEDUPE_HOURS: u64 = 24;
@@ -35,13 +37,37 @@ pub struct Options {
     pub waits: usize,
     /// Watches at a time; one beyond is refused.
     pub watches: usize,
+    /// Workers that wait for an operation at a time; one beyond is refused. One costs about a
+    /// kilobyte.
+    pub askers: usize,
     /// When to repeat what a backend could not do.
     pub backoff: Backoff,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { waits: 100_000, watches: 1_000, backoff: Backoff::default() }
+        Self { waits: 100_000, watches: 1_000, askers: 100_000, backoff: Backoff::default() }
+    }
+}
+
+/// An operation, and the version it is to have where that matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subject {
+    /// The operation.
+    pub id: OperationId,
+    /// Refuse unless it has exactly this version.
+    pub expect: Option<Version>,
+}
+
+impl From<OperationId> for Subject {
+    fn from(id: OperationId) -> Self {
+        Self { id, expect: None }
+    }
+}
+
+impl From<(OperationId, Version)> for Subject {
+    fn from((id, version): (OperationId, Version)) -> Self {
+        Self { id, expect: Some(version) }
     }
 }
 
@@ -54,11 +80,22 @@ pub(crate) struct Door {
     pub(crate) sealer: Sealer,
     pub(crate) waits: Semaphore,
     pub(crate) watches: Arc<Semaphore>,
+    pub(crate) askers: Semaphore,
     pub(crate) drain: CancellationToken,
     carrier: Arc<Carrier>,
     metrics: Arc<Metrics>,
     dispatcher: TaskTracker,
     _drained_when_dropped: DropGuard,
+}
+
+impl Door {
+    pub(crate) fn router(&self) -> &Router {
+        &self.carrier.router
+    }
+
+    pub(crate) fn work(&self) -> &Work {
+        &self.carrier.work
+    }
 }
 
 impl std::fmt::Debug for Door {
@@ -73,6 +110,8 @@ impl Bus {
     pub fn open(store: Store, router: Router, options: Options, metrics: Arc<Metrics>) -> Self {
         let drain = CancellationToken::new();
         let carrier = Arc::new(Carrier {
+            work: Work::new(&router, &store, &metrics),
+            reach: Reach::new(&router),
             store: store.clone(),
             router,
             backoff: options.backoff,
@@ -87,6 +126,7 @@ impl Bus {
             store,
             waits: Semaphore::new(options.waits.min(Semaphore::MAX_PERMITS)),
             watches: Arc::new(Semaphore::new(options.watches.min(Semaphore::MAX_PERMITS))),
+            askers: Semaphore::new(options.askers.min(Semaphore::MAX_PERMITS)),
             _drained_when_dropped: drain.clone().drop_guard(),
             drain,
             carrier,
@@ -109,6 +149,13 @@ impl Bus {
         self.0.store.health()
     }
 
+    /// The backends that cannot be asked now: those that live operations name and that are not
+    /// configured any more, and those whose last attempt found nobody (`Unavailable`,
+    /// `DeadlineExceeded`). A backend of workers is never among the latter.
+    pub fn unreachable(&self) -> Vec<Arc<str>> {
+        self.0.carrier.reach.unreachable(&self.0.carrier.router)
+    }
+
     /// Starts an operation, or finds the one that the same dedupe key has started. On return it is
     /// durable, and it is even if the future is dropped after it was first polled.
     ///
@@ -116,18 +163,31 @@ impl Bus {
     /// What the backend refuses the start with; `Unsupported` without such a route;
     /// `AlreadyExists` when the dedupe key was used for another request; `InvalidArgument`,
     /// `PayloadTooLarge` when a part exceeds its limit; `TooManyRequests` when too many operations
-    /// are live or commands queued; `Unavailable` when the journal takes no writes.
+    /// are live or commands queued, or when the queue for workers is full (what a known dedupe key
+    /// has started is found all the same); `Unavailable` when the journal takes no writes.
     pub async fn start(&self, caller: &Caller, start: Start) -> Result<Receipt, Error> {
         let router = &self.0.carrier.router;
         let target = router
             .target(&start.route)
             .ok_or_else(|| Error::new(ErrorKind::Unsupported, "no such route"))?;
         let route = &target.route;
-        let backend = &router.placed(target.backend).backend;
-        let outcome = match backend.admit(&Offer { caller, route, start: &start })? {
-            Admission::Accept => None,
-            Admission::Done(outcome) => Some(outcome),
+        let outcome = match &router.placed(target.backend).carrying {
+            Carrying::Pull(_) => None,
+            Carrying::Push(backend) => {
+                match backend.admit(&Offer { caller, route, start: &start })? {
+                    Admission::Accept => None,
+                    Admission::Done(outcome) => Some(outcome),
+                }
+            }
         };
+        let place =
+            target.queue.and_then(|queue| Some(self.0.work().desk(target.backend)?.place(queue)));
+        // For a full queue there are only repeats.
+        let full = place.as_ref().is_some_and(Option::is_none);
+        let refused = || Error::new(ErrorKind::TooManyRequests, "the queue is full");
+        if full && start.dedupe.is_none() {
+            return Err(refused());
+        }
         let now = self.0.store.clock().now();
         let limit = [start.deadline, route.timeout].into_iter().flatten().min();
         let dedupe = match &start.dedupe {
@@ -159,44 +219,57 @@ impl Bus {
             dedupe,
             outcome,
         };
-        self.submit(caller, fresh_id(now)?, Command::Accept(Box::new(accept))).await
+        let expect = full.then_some(Version(0));
+        let command = Command::Accept(Box::new(accept));
+        let subject = Subject { id: fresh_id(now)?, expect };
+        match self.submit(caller, subject, command).await {
+            Err(error) if full && error.kind == ErrorKind::Conflict => Err(refused()),
+            result => result,
+        }
     }
 
     /// Asks for the cancellation of an operation. One that no backend has taken up is canceled by
     /// it; one that has ended or was asked before stays as it is, and that is no error.
     ///
     /// # Errors
-    /// `NotFound`, `TooManyRequests` and `Unavailable` as for [`Bus::start`].
+    /// `NotFound`, `TooManyRequests` and `Unavailable` as for [`Bus::start`]; `Conflict`, with the
+    /// version it has, when the operation has not the version that was expected.
     pub async fn cancel(
         &self,
         caller: &Caller,
-        id: OperationId,
+        subject: impl Into<Subject>,
         reason: &str,
     ) -> Result<Receipt, Error> {
         let command = Command::Cancel { by: (*caller.principal).into(), reason: reason.into() };
-        self.change(caller, id, command).await
+        self.change(caller, subject.into(), command).await
     }
 
     /// Hides an operation for good. Its work goes on.
     ///
     /// # Errors
     /// As [`Bus::cancel`].
-    pub async fn remove(&self, caller: &Caller, id: OperationId) -> Result<Receipt, Error> {
-        self.change(caller, id, Command::Remove { keep: TOMBSTONE }).await
+    pub async fn remove(
+        &self,
+        caller: &Caller,
+        subject: impl Into<Subject>,
+    ) -> Result<Receipt, Error> {
+        self.change(caller, subject.into(), Command::Remove { keep: TOMBSTONE }).await
     }
 
-    /// Ends an operation by hand, whoever carries it out: that lease is over with it.
+    /// Ends an operation by hand, whoever carries it out: that lease is over with it. The operation's
+    /// log tells who did it. The same end once more is acknowledged.
     ///
     /// # Errors
     /// As [`Bus::cancel`]; `Conflict` when it has ended otherwise.
     pub async fn finish(
         &self,
         caller: &Caller,
-        id: OperationId,
+        subject: impl Into<Subject>,
         outcome: Outcome,
     ) -> Result<Receipt, Error> {
-        let finish = Finish { epoch: None, outcome };
-        self.change(caller, id, Command::Finish(Box::new(finish))).await
+        let by = Some((*caller.principal).into());
+        let finish = Finish { epoch: None, by, outcome };
+        self.change(caller, subject.into(), Command::Finish(Box::new(finish))).await
     }
 
     /// Reads an operation where no disk is needed for it; `None` where it is: then [`Bus::get`].
@@ -237,23 +310,23 @@ impl Bus {
     async fn change(
         &self,
         caller: &Caller,
-        id: OperationId,
+        subject: Subject,
         command: Command,
     ) -> Result<Receipt, Error> {
         // The journal knows tenants and removals; what has expired is hidden here.
-        drop(self.get(caller, id).await?);
-        self.submit(caller, id, command).await
+        drop(self.get(caller, subject.id).await?);
+        self.submit(caller, subject, command).await
     }
 
     async fn submit(
         &self,
         caller: &Caller,
-        target: OperationId,
+        Subject { id: target, expect }: Subject,
         command: Command,
     ) -> Result<Receipt, Error> {
         let began = Instant::now();
         let tenant = caller.tenant.clone();
-        let submission = Submission { tenant, target, expect: None, command };
+        let submission = Submission { tenant, target, expect, command };
         let receipt = self.0.store.submit(submission).await;
         self.0.metrics.bus.submit_duration.record(began.elapsed());
         receipt

@@ -18,7 +18,9 @@ use tokio_util::sync::CancellationToken;
 use crate::backoff::{Backoff, LONGEST};
 use crate::blame;
 use crate::lease::{Lease, settled};
-use crate::router::{BackendIndex, Router};
+use crate::reach::Reach;
+use crate::router::{BackendIndex, Carrying, Router};
+use crate::work::Work;
 
 /// What became of a lease.
 #[derive(Debug, PartialEq, Eq)]
@@ -41,6 +43,8 @@ pub(crate) enum Verdict {
 pub(crate) struct Carrier {
     pub(crate) store: Store,
     pub(crate) router: Router,
+    pub(crate) work: Work,
+    pub(crate) reach: Reach,
     pub(crate) backoff: Backoff,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) drain: CancellationToken,
@@ -65,6 +69,8 @@ impl Carrier {
             return Verdict::Over;
         }
         let Some(target) = self.router.target(&current.routed.route) else { return Verdict::Over };
+        let placed = self.router.placed(target.backend);
+        let Carrying::Push(backend) = &placed.carrying else { return Verdict::Over };
         let epoch = Epoch(current.epoch.0.saturating_add(1));
         let snapshot = match self.submit(&current, None, Command::Start { epoch }).await {
             Ok(snapshot) => snapshot,
@@ -73,7 +79,6 @@ impl Carrier {
             // The backend has not seen it: this is no attempt of its.
             Err(_) => return again(attempts),
         };
-        let placed = self.router.placed(target.backend);
         let metrics = self.metrics.dispatch.backend(&placed.name);
         let _held = metrics.map(|metrics| metrics.leases.hold());
         let began = Instant::now();
@@ -81,7 +86,7 @@ impl Carrier {
             Lease::new(self.store.clone(), Arc::clone(&target.route), Arc::clone(&snapshot));
         let result = tokio::select! {
             biased;
-            result = contained(async { placed.backend.run(lease).await }) => result,
+            result = contained(async { backend.run(lease).await }) => result,
             () = settled(&self.store, id, |now| now.is_done() || now.epoch != epoch) => {
                 self.lost(target.backend);
                 return Verdict::Over;
@@ -98,6 +103,7 @@ impl Carrier {
             metrics.requests.of(code).increment(1);
             metrics.request_duration.record(began.elapsed());
         }
+        self.reach.heard(target.backend, &result);
         match result {
             Ok(outcome) => self.end(target.backend, &snapshot, outcome).await,
             Err(error) => self.failed(target.backend, &snapshot, attempts, &error).await,
@@ -160,7 +166,7 @@ impl Carrier {
         let epoch = leased.epoch;
         let (mut tries, mut replaced) = (0, false);
         loop {
-            let finish = Finish { epoch: Some(epoch), outcome: outcome.clone() };
+            let finish = Finish { epoch: Some(epoch), by: None, outcome: outcome.clone() };
             let Err(error) = self.submit(leased, None, Command::Finish(Box::new(finish))).await
             else {
                 return Verdict::Over;
@@ -197,11 +203,16 @@ impl Carrier {
 
     /// Ends an operation whose deadline has passed, whoever has it.
     pub(crate) async fn expire(&self, id: OperationId) {
+        self.conclude(id, Outcome::Failed(overdue())).await;
+    }
+
+    /// Ends an operation without a lease. Goes on trying until it has ended or the gateway drains.
+    pub(crate) async fn conclude(&self, id: OperationId, outcome: Outcome) {
         let mut tries = 0;
         loop {
             match self.store.get(id).await {
                 Ok(Some(current)) if !current.is_done() => {
-                    let finish = Finish { epoch: None, outcome: Outcome::Failed(overdue()) };
+                    let finish = Finish { epoch: None, by: None, outcome: outcome.clone() };
                     let command = Command::Finish(Box::new(finish));
                     // Bound to the version that was seen to be open: an end that comes first stands
                     // without a contradiction on record.
@@ -243,6 +254,15 @@ impl Carrier {
 fn overdue() -> Failure {
     let mut failure = Failure::new(Code::DeadlineExceeded, "the operation's deadline has passed");
     failure.reason = Some("deadline".to_owned());
+    failure
+}
+
+/// The failure of an operation whose workers were not heard of again.
+pub(crate) fn abandoned(leases: u32) -> Failure {
+    let text = format!("{leases} leases ran out before their workers were heard of again");
+    let mut failure = Failure::new(Code::DeadlineExceeded, text);
+    failure.reason = Some("lease_expired".to_owned());
+    failure.retryable = Some(true);
     failure
 }
 
@@ -316,9 +336,12 @@ mod tests {
         let metrics = Metrics::register(&[]);
         let clock = Clock::Manual(ManualClock::at(now));
         let (store, _) = Store::open(&options, clock, &metrics).unwrap();
+        let router = Router::builder().build().unwrap();
         let carrier = Carrier {
             store: store.clone(),
-            router: Router::builder().build().unwrap(),
+            work: Work::new(&router, &store, &metrics),
+            reach: Reach::new(&router),
+            router,
             backoff: Backoff::default(),
             metrics,
             drain: CancellationToken::new(),

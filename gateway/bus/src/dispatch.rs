@@ -10,15 +10,17 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use opgate_core::{OperationId, State, Tenant, Timestamp};
+use opgate_core::{OperationId, Outcome, State, Tenant, Timestamp};
 use opgate_store::{Changed, Snapshot};
 use tokio::task::JoinSet;
 use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::carry::{Carrier, Verdict, contained};
+use crate::carry::{Carrier, Verdict, abandoned, contained};
 use crate::ready::{Ready, Ticket};
-use crate::router::BackendIndex;
+use crate::router::{BackendIndex, QueueIndex, Target};
+use crate::work::books::{Arrival, End};
+use crate::work::desk::Desk;
 
 /// The longest sleep towards a deadline: deadlines are times of day, and the clock may be set.
 const STRIDE: Duration = Duration::from_secs(30);
@@ -30,6 +32,8 @@ enum Phase {
     Queued(Ticket),
     /// With its backend.
     Leased,
+    /// On the desk of its backend, where workers lease it.
+    Pulled,
     /// Between two attempts.
     Resting(Instant),
     /// Being ended by its deadline, or without a route: not to be leased.
@@ -41,6 +45,8 @@ struct Known {
     tenant: Tenant,
     /// None where its route is not configured any more.
     backend: Option<BackendIndex>,
+    /// Its backend's name, where that is not configured any more.
+    missing: Option<Arc<str>>,
     /// None once it has passed.
     deadline: Option<Timestamp>,
     overdue: bool,
@@ -56,18 +62,20 @@ impl Known {
     /// Whether a cancel request that was not heard of would make a difference: what is queued has
     /// no rest to sit out.
     const fn may_miss_a_cancel(&self) -> bool {
-        !self.canceling && matches!(self.phase, Phase::Leased | Phase::Resting(_))
+        !self.canceling && matches!(self.phase, Phase::Leased | Phase::Pulled | Phase::Resting(_))
     }
 }
 
-/// The next deadline and the next end of a rest.
-type Due = (Option<Timestamp>, Option<Instant>);
+/// The next deadline, the next end of a rest, and when a desk has something due.
+type Due = (Option<Timestamp>, Option<Instant>, Option<Instant>);
 
 /// One backend's queue and room.
 #[derive(Debug)]
 struct Lane {
     ready: Ready,
     room: usize,
+    /// How many the metrics say are queued.
+    told: usize,
 }
 
 /// How a spawned future ended.
@@ -97,6 +105,10 @@ struct Dispatcher {
     deadlines: BTreeSet<(Timestamp, OperationId)>,
     resting: BTreeSet<(Instant, OperationId)>,
     spawned: JoinSet<Ended>,
+    /// When a desk has something due.
+    looks: Option<Instant>,
+    /// Whether one may have something due already.
+    nudged: bool,
     /// What the timer is set for; none when it has fired.
     armed: Option<Due>,
 }
@@ -104,15 +116,23 @@ struct Dispatcher {
 impl Dispatcher {
     fn new(carrier: Arc<Carrier>) -> Self {
         let lanes = carrier.router.backends().iter();
+        carrier.reach.forget_missing();
+        carrier.work.desks().for_each(|desk| desk.retell());
         Self {
             lanes: lanes
-                .map(|placed| Lane { ready: Ready::default(), room: placed.concurrency })
+                .map(|placed| Lane {
+                    ready: Ready::default(),
+                    room: placed.concurrency,
+                    told: usize::MAX,
+                })
                 .collect(),
             carrier,
             known: HashMap::new(),
             deadlines: BTreeSet::new(),
             resting: BTreeSet::new(),
             spawned: JoinSet::new(),
+            looks: None,
+            nudged: true,
             armed: None,
         }
     }
@@ -124,15 +144,23 @@ impl Dispatcher {
         let mut feed = carrier.store.feed();
         let mut health = carrier.store.health();
         self.scan().await;
+        // Another dispatcher may have been here before.
+        let _known = carrier.work.taken_up.set(());
         let mut timer = Box::pin(sleep(STRIDE));
+        let mut was_writable = None;
         while !carrier.drain.is_cancelled() {
             // What is overdue is not to be leased any more.
             self.due();
             // Without the journal no lease can begin: none is tried until it is back.
             let writable = health.borrow_and_update().unwritable.is_none();
+            if was_writable.replace(writable) != Some(writable) {
+                carrier.work.desks().for_each(|desk| desk.set_open(writable));
+            }
             if writable {
                 self.lease();
             }
+            self.count();
+            self.look();
             self.arm(timer.as_mut());
             tokio::select! {
                 () = carrier.drain.cancelled() => break,
@@ -147,7 +175,8 @@ impl Dispatcher {
                     None => break,
                 },
                 Ok(()) = health.changed() => {}
-                () = timer.as_mut() => self.armed = None,
+                () = carrier.work.nudge.notified() => self.nudged = true,
+                () = timer.as_mut() => (self.armed, self.nudged) = (None, true),
             }
         }
         carrier.drain.cancel();
@@ -158,8 +187,11 @@ impl Dispatcher {
     /// hears of cancel requests. What changes meanwhile is in the feed.
     async fn scan(&mut self) {
         let live = self.carrier.store.live();
-        if !self.known.is_empty() {
+        let pulls = self.carrier.work.desks().next().is_some();
+        if pulls || !self.known.is_empty() {
             let open: HashSet<OperationId> = live.iter().copied().collect();
+            // A dispatcher before this one may have missed an end.
+            self.carrier.work.keep(&open);
             let ended: Vec<OperationId> =
                 self.known.keys().filter(|id| !open.contains(id)).copied().collect();
             for id in ended {
@@ -204,15 +236,30 @@ impl Dispatcher {
 
     fn take(&mut self, snapshot: &Arc<Snapshot>) {
         let id = snapshot.id;
-        let backend =
-            self.carrier.router.target(&snapshot.routed.route).map(|target| target.backend);
-        let phase = if let Some(backend) = backend {
-            Phase::Queued(self.lanes[backend.0].ready.push(&snapshot.tenant, id))
-        } else {
-            // Somebody may bring the route back, or end the operation by hand.
-            let route = &*snapshot.routed.route;
-            tracing::warn!(operation = %id, route, "an operation's route is not configured");
-            Phase::Withheld
+        let carrier = Arc::clone(&self.carrier);
+        let target = carrier.router.target(&snapshot.routed.route);
+        let backend = target.map(|target| target.backend);
+        let mut missing = None;
+        let phase = match target {
+            Some(Target { backend, queue: Some(queue), .. }) => {
+                if let Some(desk) = carrier.work.desk(*backend) {
+                    desk.arrive(arrival(snapshot, *queue, desk.pull.lease));
+                }
+                Phase::Pulled
+            }
+            Some(Target { backend, queue: None, .. }) => {
+                Phase::Queued(self.lanes[backend.0].ready.push(&snapshot.tenant, id))
+            }
+            None => {
+                // Somebody may bring the route back, or end the operation by hand.
+                let route = &*snapshot.routed.route;
+                tracing::warn!(operation = %id, route, "an operation's route is not configured");
+                if !carrier.router.backend_names().any(|name| *name == *snapshot.routed.backend) {
+                    carrier.reach.misses(&snapshot.routed.backend);
+                    missing = Some(Arc::clone(&snapshot.routed.backend));
+                }
+                Phase::Withheld
+            }
         };
         if let Some(deadline) = snapshot.deadline {
             self.deadlines.insert((deadline, id));
@@ -220,6 +267,7 @@ impl Dispatcher {
         let known = Known {
             tenant: snapshot.tenant.clone(),
             backend,
+            missing,
             deadline: snapshot.deadline,
             overdue: false,
             canceling: snapshot.is_canceling(),
@@ -235,7 +283,18 @@ impl Dispatcher {
         if let Some(deadline) = known.deadline {
             self.deadlines.remove(&(deadline, id));
         }
+        if let Some(missing) = &known.missing {
+            self.carrier.reach.misses_no_more(missing);
+        }
+        if let Some(desk) = self.desk(&known) {
+            desk.forget(id);
+        }
         self.leave(id, &known);
+    }
+
+    /// The desk an operation is on.
+    fn desk(&self, known: &Known) -> Option<&Arc<Desk>> {
+        self.carrier.work.desk(known.backend.filter(|_| known.phase == Phase::Pulled)?)
     }
 
     /// Takes an operation out of where its phase has it.
@@ -247,7 +306,7 @@ impl Dispatcher {
             (Phase::Resting(until), _) => {
                 self.resting.remove(&(until, id));
             }
-            (Phase::Queued(_) | Phase::Leased | Phase::Withheld, _) => {}
+            (Phase::Queued(_) | Phase::Leased | Phase::Pulled | Phase::Withheld, _) => {}
         }
     }
 
@@ -257,6 +316,10 @@ impl Dispatcher {
         if !known.canceling {
             known.canceling = true;
             known.hurried = known.phase == Phase::Leased;
+            let on_desk = known.backend.filter(|_| known.phase == Phase::Pulled);
+            if let Some(desk) = on_desk.and_then(|backend| self.carrier.work.desk(backend)) {
+                desk.cancel(id);
+            }
             self.rouse(id);
         }
     }
@@ -273,7 +336,7 @@ impl Dispatcher {
     fn lease(&mut self) {
         for (index, lane) in self.lanes.iter_mut().enumerate() {
             while lane.room > 0 {
-                let Some(id) = lane.ready.pop() else { break };
+                let Some((_, id)) = lane.ready.pop() else { break };
                 let Some(known) = self.known.get_mut(&id) else { continue };
                 known.phase = Phase::Leased;
                 lane.room -= 1;
@@ -287,6 +350,19 @@ impl Dispatcher {
                         });
                     Ended::Lease(id, BackendIndex(index), verdict)
                 });
+            }
+        }
+    }
+
+    /// Tells how many operations wait for each backend to have room.
+    fn count(&mut self) {
+        let carrier = &self.carrier;
+        for (lane, placed) in self.lanes.iter_mut().zip(carrier.router.backends()) {
+            let queued = lane.ready.len();
+            if std::mem::replace(&mut lane.told, queued) != queued
+                && let Some(metrics) = carrier.metrics.dispatch.backend(&placed.name)
+            {
+                metrics.queued.set(queued as u64);
             }
         }
     }
@@ -312,11 +388,44 @@ impl Dispatcher {
         }
     }
 
+    /// Does what is due on the desks.
+    fn look(&mut self) {
+        if !std::mem::take(&mut self.nudged) {
+            return;
+        }
+        let (carrier, now) = (Arc::clone(&self.carrier), Instant::now());
+        self.looks = None;
+        for desk in carrier.work.desks() {
+            let (ends, looks) = desk.look(now);
+            self.looks = [self.looks, looks].into_iter().flatten().min();
+            for (id, end) in ends {
+                let outcome = match end {
+                    End::Canceled => Outcome::Canceled(None),
+                    End::Expired(leases) => Outcome::Failed(abandoned(leases)),
+                };
+                let carrier = Arc::clone(&carrier);
+                self.conclude(id, async move { carrier.conclude(id, outcome).await });
+            }
+        }
+    }
+
+    /// Has an operation ended beside the loop.
+    fn conclude(&mut self, id: OperationId, end: impl Future<Output = ()> + Send + 'static) {
+        self.spawned.spawn(async move {
+            // Its own defect must not take the loop along; the next start tries again.
+            if contained(end).await.is_err() {
+                tracing::error!(operation = %id, "ending an operation panicked");
+            }
+            Ended::Expiry
+        });
+    }
+
     /// Sets the timer for what is due next.
     fn arm(&mut self, timer: Pin<&mut Sleep>) {
         let next = (
             self.deadlines.first().map(|(deadline, _)| *deadline),
             self.resting.first().map(|(until, _)| *until),
+            self.looks,
         );
         if self.armed == Some(next) {
             return;
@@ -326,7 +435,7 @@ impl Dispatcher {
         let deadline = next
             .0
             .map(|deadline| now + deadline.since(self.carrier.store.clock().now()).min(STRIDE));
-        let at = [deadline, next.1].into_iter().flatten().min();
+        let at = [deadline, next.1, next.2].into_iter().flatten().min();
         timer.reset(at.unwrap_or(now + STRIDE));
     }
 
@@ -343,19 +452,34 @@ impl Dispatcher {
             self.deadlines.remove(&(deadline, id));
             let Some(mut known) = self.known.remove(&id) else { continue };
             (known.deadline, known.overdue) = (None, true);
-            if known.phase != Phase::Leased {
-                self.leave(id, &known);
-                known.phase = Phase::Withheld;
+            match known.phase {
+                Phase::Leased => {}
+                Phase::Pulled => {
+                    if let Some(desk) = self.desk(&known) {
+                        desk.overdue(id);
+                    }
+                }
+                Phase::Queued(_) | Phase::Resting(_) | Phase::Withheld => {
+                    self.leave(id, &known);
+                    known.phase = Phase::Withheld;
+                }
             }
             self.known.insert(id, known);
             let carrier = Arc::clone(&self.carrier);
-            self.spawned.spawn(async move {
-                // Its own defect must not take the loop along; the next start tries again.
-                if contained(carrier.expire(id)).await.is_err() {
-                    tracing::error!(operation = %id, "ending an overdue operation panicked");
-                }
-                Ended::Expiry
-            });
+            self.conclude(id, async move { carrier.expire(id).await });
         }
+    }
+}
+
+/// How an operation comes to its desk. One that was under a lease when the gateway stopped is
+/// presumed to be: its worker may go on, for as long as a lease usually lasts.
+fn arrival(snapshot: &Snapshot, queue: QueueIndex, lease: Duration) -> Arrival {
+    let running = snapshot.state == State::Running;
+    Arrival {
+        id: snapshot.id,
+        tenant: snapshot.tenant.clone(),
+        queue,
+        canceling: snapshot.is_canceling(),
+        held: running.then(|| (snapshot.epoch, Instant::now() + lease)),
     }
 }

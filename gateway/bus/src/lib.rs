@@ -1,8 +1,10 @@
 //! The one door: whatever the protocol, an operation is started, read, listed, waited for, watched,
-//! canceled and removed here, and here it is given to the backend that carries it out.
+//! canceled and removed here, and here it is given to the backend that carries it out, or leased to
+//! the worker that comes for it.
 //!
 //! This crate must never know a protocol, a socket or a configuration file: frontends and backends
-//! know it. The one entry point is [`Bus`]; what carries operations out is a [`Backend`].
+//! know it. The one entry point is [`Bus`]; what carries operations out is a [`Backend`], or a
+//! worker of a [`Pull`] backend.
 
 mod backend;
 mod backoff;
@@ -12,21 +14,26 @@ mod carry;
 mod dispatch;
 mod lease;
 mod list;
+mod pull;
+mod reach;
 mod ready;
 mod router;
 mod start;
 mod token;
 mod wait;
 mod watch;
+mod work;
 
 pub use backend::{Admission, Backend, Offer};
 pub use backoff::Backoff;
-pub use bus::{Bus, Options};
+pub use bus::{Bus, Options, Subject};
 pub use lease::Lease;
 pub use list::{Filter, List, Listing, PAGE_SIZE};
 pub use opgate_core as core;
 pub use opgate_store::{Durability, Health, Receipt, Rendered, Snapshot};
-pub use router::{CONCURRENCY, Problem, Route, Router, RouterBuilder};
+pub use pull::{LEASE, Pull};
+pub use router::{CONCURRENCY, Problem, QUEUE, Route, Router, RouterBuilder};
 pub use start::{Caller, DEDUPE_KEY_BYTES, Start};
 pub use wait::Until;
 pub use watch::{Watch, Watching};
+pub use work::{Ask, Held, LEASES, Leased, REST, WORKER_BYTES};

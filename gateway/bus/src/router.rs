@@ -8,6 +8,7 @@ use std::time::Duration;
 use opgate_core::Kind;
 
 use crate::backend::Backend;
+use crate::pull::Pull;
 
 /// Operations one backend carries out at a time, unless configured otherwise. A lease costs one
 /// task of a few kilobytes, so this bounds the load on the upstream, not on the gateway.
@@ -26,9 +27,13 @@ pub struct Route {
     pub retention: Duration,
     /// How long an operation may take; none is no limit.
     pub timeout: Option<Duration>,
-    /// What the backend is told of the route, by the backend's own keys.
+    /// What the backend is told of the route, by the backend's own keys. On a route to workers,
+    /// `queue` names the queue its operations wait in; without it that is the backend's name.
     pub options: BTreeMap<String, String>,
 }
+
+/// The option of a route to workers that names its queue.
+pub const QUEUE: &str = "queue";
 
 /// Something wrong with the routes or backends.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -52,14 +57,48 @@ pub enum Problem {
     /// A backend may carry out nothing.
     #[error("backend {0} has a concurrency of 0, at least 1 is needed")]
     NoConcurrency(Arc<str>),
+    /// What is configured for a backend of workers cannot be.
+    #[error("backend {backend} has {problem}")]
+    Pull {
+        /// The backend.
+        backend: Arc<str>,
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// Two backends have a queue of one name, and nobody could tell which a worker asks for.
+    #[error("queue {queue} belongs to backend {first}, and route {route} gives it to {second}")]
+    SharedQueue {
+        /// The queue.
+        queue: Arc<str>,
+        /// The backend that has it.
+        first: Arc<str>,
+        /// The backend that is given it too.
+        second: Arc<str>,
+        /// By which route.
+        route: Arc<str>,
+    },
+}
+
+/// How a backend's operations get to where they are carried out.
+pub(crate) enum Carrying {
+    /// They are given to it.
+    Push(Arc<dyn Backend>),
+    /// Workers come for them.
+    Pull(Pull),
 }
 
 /// A backend and what is configured for it.
 pub(crate) struct Placed {
     pub(crate) name: Arc<str>,
-    pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) carrying: Carrying,
     pub(crate) concurrency: usize,
+    /// The names of its queues; none where it is given its operations.
+    pub(crate) queues: Vec<Arc<str>>,
 }
+
+/// A queue by its place among its backend's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct QueueIndex(pub(crate) usize);
 
 /// A backend by its place in the order of declaration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +109,8 @@ pub(crate) struct BackendIndex(pub(crate) usize);
 pub(crate) struct Target {
     pub(crate) route: Arc<Route>,
     pub(crate) backend: BackendIndex,
+    /// None where operations are given to the backend.
+    pub(crate) queue: Option<QueueIndex>,
 }
 
 /// All routes and backends, checked.
@@ -77,6 +118,7 @@ pub(crate) struct Target {
 pub struct Router {
     routes: HashMap<Arc<str>, Target>,
     backends: Box<[Placed]>,
+    queues: HashMap<Arc<str>, (BackendIndex, QueueIndex)>,
 }
 
 impl Router {
@@ -103,6 +145,16 @@ impl Router {
     /// Every backend, in the order they were declared.
     pub(crate) fn backends(&self) -> &[Placed] {
         &self.backends
+    }
+
+    /// The queue of this name.
+    pub(crate) fn queue(&self, name: &str) -> Option<(BackendIndex, QueueIndex)> {
+        self.queues.get(name).copied()
+    }
+
+    /// The names of the queues that routes lead to, in no order.
+    pub fn queues(&self) -> impl Iterator<Item = &str> {
+        self.queues.keys().map(|name| &**name)
     }
 
     /// Every route, in no order.
@@ -133,7 +185,21 @@ impl RouterBuilder {
         backend: Arc<dyn Backend>,
         concurrency: usize,
     ) -> Self {
-        self.backends.push(Placed { name: name.into(), backend, concurrency });
+        let carrying = Carrying::Push(backend);
+        self.backends.push(Placed { name: name.into(), carrying, concurrency, queues: Vec::new() });
+        self
+    }
+
+    /// Adds a backend of workers: the operations of its routes wait in queues until a worker leases
+    /// them.
+    #[must_use]
+    pub fn worker(mut self, name: impl Into<Arc<str>>, pull: Pull) -> Self {
+        self.backends.push(Placed {
+            name: name.into(),
+            concurrency: pull.concurrency,
+            carrying: Carrying::Pull(pull),
+            queues: Vec::new(),
+        });
         self
     }
 
@@ -148,18 +214,24 @@ impl RouterBuilder {
     ///
     /// # Errors
     /// Every problem there is, in the order of declaration.
-    pub fn build(self) -> Result<Router, Vec<Problem>> {
+    pub fn build(mut self) -> Result<Router, Vec<Problem>> {
         let mut problems = Vec::new();
         let mut by_name = HashMap::new();
         for (index, placed) in self.backends.iter().enumerate() {
             if placed.concurrency == 0 {
                 problems.push(Problem::NoConcurrency(Arc::clone(&placed.name)));
             }
+            if let Carrying::Pull(pull) = &placed.carrying
+                && let Some(problem) = pull.problem()
+            {
+                problems.push(Problem::Pull { backend: Arc::clone(&placed.name), problem });
+            }
             if by_name.insert(Arc::clone(&placed.name), BackendIndex(index)).is_some() {
                 problems.push(Problem::DuplicateBackend(Arc::clone(&placed.name)));
             }
         }
         let mut routes = HashMap::with_capacity(self.routes.len());
+        let mut queues = HashMap::new();
         for route in self.routes {
             let Some(backend) = by_name.get(&route.backend).copied() else {
                 let known: Vec<&str> = self.backends.iter().map(|placed| &*placed.name).collect();
@@ -171,15 +243,52 @@ impl RouterBuilder {
                 continue;
             };
             let name = Arc::clone(&route.name);
-            let target = Target { route: Arc::new(route), backend };
+            let queue = match queue(&mut self.backends, &mut queues, backend, &route) {
+                Ok(queue) => queue,
+                Err(problem) => {
+                    problems.push(problem);
+                    continue;
+                }
+            };
+            let target = Target { route: Arc::new(route), backend, queue };
             if routes.insert(Arc::clone(&name), target).is_some() {
                 problems.push(Problem::DuplicateRoute(name));
             }
         }
         if problems.is_empty() {
-            Ok(Router { routes, backends: self.backends.into() })
+            Ok(Router { routes, backends: self.backends.into(), queues })
         } else {
             Err(problems)
+        }
+    }
+}
+
+/// The queue a route's operations wait in, made where it is not there yet.
+fn queue(
+    backends: &mut [Placed],
+    queues: &mut HashMap<Arc<str>, (BackendIndex, QueueIndex)>,
+    backend: BackendIndex,
+    route: &Route,
+) -> Result<Option<QueueIndex>, Problem> {
+    let placed = &mut backends[backend.0];
+    if let Carrying::Push(_) = placed.carrying {
+        return Ok(None);
+    }
+    let named = route.options.get(QUEUE).map(|name| Arc::from(name.as_str()));
+    let name = named.unwrap_or_else(|| Arc::clone(&placed.name));
+    match queues.get(&name) {
+        Some((of, queue)) if *of == backend => Ok(Some(*queue)),
+        Some((of, _)) => Err(Problem::SharedQueue {
+            first: Arc::clone(&backends[of.0].name),
+            second: Arc::clone(&backends[backend.0].name),
+            queue: name,
+            route: Arc::clone(&route.name),
+        }),
+        None => {
+            let queue = QueueIndex(placed.queues.len());
+            placed.queues.push(Arc::clone(&name));
+            queues.insert(name, (backend, queue));
+            Ok(Some(queue))
         }
     }
 }

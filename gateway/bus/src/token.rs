@@ -1,18 +1,25 @@
-//! Page tokens: where a page ended, sealed so that it cannot be read, altered or used elsewhere.
+//! What is handed to clients and comes back: sealed so that it cannot be read, altered or used
+//! elsewhere. A page token says where a page ended, a lease token which lease its bearer holds.
+
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
-use opgate_core::{Error, ErrorKind, Parent, Seq, Tenant};
+use opgate_core::{Epoch, Error, ErrorKind, OperationId, Parent, Seq, Tenant};
 
 /// Long enough to be drawn at random for every token a gateway will ever make.
 const NONCE_BYTES: usize = 24;
 const TAG_BYTES: usize = 16;
-/// The token's own format, so that a later one can tell it apart.
+/// The format of either token, so that a later one can tell it apart.
 const FORMAT: u8 = 1;
-const PLAIN_BYTES: usize = 9;
-const SEALED_BYTES: usize = NONCE_BYTES + PLAIN_BYTES + TAG_BYTES;
+/// The format, and the position.
+const PAGE_BYTES: usize = 1 + 8;
+/// The format, the operation, the epoch, and the length in milliseconds.
+const LEASE_BYTES: usize = 1 + 16 + 4 + 4;
+/// What binds a lease token to its purpose. No page token has it: theirs go on.
+const LEASE: &[u8] = b"opgate lease token";
 
 /// The listing a token belongs to.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +41,22 @@ impl Bound<'_> {
     }
 }
 
+/// Which lease the bearer of a token holds, and its usual length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Grant {
+    pub(crate) id: OperationId,
+    pub(crate) epoch: Epoch,
+    pub(crate) length: Duration,
+}
+
+/// Why a text is no token.
+enum Unsealed {
+    /// It never was one.
+    Malformed,
+    /// Its seal does not hold.
+    Foreign,
+}
+
 /// Makes and opens tokens.
 pub(crate) struct Sealer(XChaCha20Poly1305);
 
@@ -44,43 +67,77 @@ impl Sealer {
 
     /// The token of a page that ended at `last`. 66 characters.
     pub(crate) fn seal(&self, bound: Bound<'_>, last: Seq) -> Result<String, Error> {
-        let unsealed = |_| Error::new(ErrorKind::Internal, "a page token could not be made");
+        let mut plain = [FORMAT; PAGE_BYTES];
+        plain[1..].copy_from_slice(&last.0.to_be_bytes());
+        self.sealed(&bound.text(), &plain)
+    }
+
+    /// Where the page that a token came with ended.
+    pub(crate) fn open(&self, bound: Bound<'_>, token: &str) -> Result<Seq, Error> {
+        let malformed = "is not a page token: it was cut short or altered";
+        let foreign = "does not belong to this listing: it was altered, or came with another parent or filter; begin again without one";
+        let plain = self.opened::<PAGE_BYTES>(&bound.text(), token).map_err(|why| {
+            Error::invalid(
+                "page_token",
+                match why {
+                    Unsealed::Malformed => malformed,
+                    Unsealed::Foreign => foreign,
+                },
+            )
+        })?;
+        let [_, seq @ ..] = plain;
+        Ok(Seq(u64::from_be_bytes(seq)))
+    }
+
+    /// The token of a lease. 87 characters.
+    pub(crate) fn seal_lease(&self, grant: Grant) -> Result<String, Error> {
+        let mut plain = [FORMAT; LEASE_BYTES];
+        plain[1..17].copy_from_slice(&grant.id.to_bits().to_be_bytes());
+        plain[17..21].copy_from_slice(&grant.epoch.0.to_be_bytes());
+        let millis = u32::try_from(grant.length.as_millis()).unwrap_or(u32::MAX);
+        plain[21..].copy_from_slice(&millis.to_be_bytes());
+        self.sealed(LEASE, &plain)
+    }
+
+    /// The lease a token was made for.
+    pub(crate) fn open_lease(&self, token: &str) -> Result<Grant, Error> {
+        let malformed =
+            || Error::invalid("lease", "is not a lease token of this gateway, or was altered");
+        let plain = self.opened::<LEASE_BYTES>(LEASE, token).map_err(|_| malformed())?;
+        let part = |range| plain.get(range).unwrap_or_default();
+        let id = part(1..17).try_into().map_err(|_| malformed())?;
+        let epoch = part(17..21).try_into().map_err(|_| malformed())?;
+        let millis = part(21..25).try_into().map_err(|_| malformed())?;
+        Ok(Grant {
+            id: OperationId::from_bits(u128::from_be_bytes(id)),
+            epoch: Epoch(u32::from_be_bytes(epoch)),
+            length: Duration::from_millis(u32::from_be_bytes(millis).into()),
+        })
+    }
+
+    fn sealed(&self, aad: &[u8], plain: &[u8]) -> Result<String, Error> {
+        let unsealed = |_| Error::new(ErrorKind::Internal, "a token could not be made");
         let mut sealed = [0; NONCE_BYTES].to_vec();
         getrandom::fill(&mut sealed)
             .map_err(|error| unsealed(chacha20poly1305::Error).with_source(error))?;
-        let mut plain = [FORMAT; PLAIN_BYTES];
-        plain[1..].copy_from_slice(&last.0.to_be_bytes());
-        let payload = Payload { msg: &plain, aad: &bound.text() };
+        let payload = Payload { msg: plain, aad };
         let nonce = nonce(&sealed).ok_or(chacha20poly1305::Error).map_err(unsealed)?;
         let body = self.0.encrypt(&nonce, payload).map_err(unsealed)?;
         sealed.extend(body);
         Ok(URL_SAFE_NO_PAD.encode(sealed))
     }
 
-    /// Where the page that a token came with ended.
-    pub(crate) fn open(&self, bound: Bound<'_>, token: &str) -> Result<Seq, Error> {
-        let malformed =
-            || Error::invalid("page_token", "is not a page token: it was cut short or altered");
-        let foreign = || {
-            Error::invalid(
-                "page_token",
-                "does not belong to this listing: it was altered, or came with another parent or filter; begin again without one",
-            )
-        };
-        let sealed = URL_SAFE_NO_PAD.decode(token).map_err(|_| malformed())?;
-        if sealed.len() != SEALED_BYTES {
-            return Err(malformed());
+    fn opened<const BYTES: usize>(&self, aad: &[u8], token: &str) -> Result<[u8; BYTES], Unsealed> {
+        let sealed = URL_SAFE_NO_PAD.decode(token).map_err(|_| Unsealed::Malformed)?;
+        if sealed.len() != NONCE_BYTES + BYTES + TAG_BYTES {
+            return Err(Unsealed::Malformed);
         }
         let (head, body) = sealed.split_at(NONCE_BYTES);
-        let payload = Payload { msg: body, aad: &bound.text() };
-        let nonce = nonce(head).ok_or_else(malformed)?;
-        let plain = self.0.decrypt(&nonce, payload).map_err(|_| foreign())?;
-        match *plain {
-            [FORMAT, ref seq @ ..] => {
-                Ok(Seq(u64::from_be_bytes(seq.try_into().map_err(|_| malformed())?)))
-            }
-            _ => Err(malformed()),
-        }
+        let nonce = nonce(head).ok_or(Unsealed::Malformed)?;
+        let payload = Payload { msg: body, aad };
+        let plain = self.0.decrypt(&nonce, payload).map_err(|_| Unsealed::Foreign)?;
+        let plain = <[u8; BYTES]>::try_from(plain).map_err(|_| Unsealed::Malformed)?;
+        if plain.first() == Some(&FORMAT) { Ok(plain) } else { Err(Unsealed::Malformed) }
     }
 }
 
@@ -139,9 +196,49 @@ mod tests {
         }
 
         #[test]
+        fn a_lease_token_says_what_it_was_made_of_to_its_maker_only(
+            secret: [u8; 32], other: [u8; 32], id: u128, epoch: u32, millis: u32,
+        ) {
+            let length = Duration::from_millis(millis.into());
+            let grant = Grant { id: OperationId::from_bits(id), epoch: Epoch(epoch), length };
+            let token = Sealer::new(secret).seal_lease(grant).unwrap();
+            prop_assert_eq!(token.len(), 87);
+            prop_assert_eq!(Sealer::new(secret).open_lease(&token).unwrap(), grant);
+            prop_assert_eq!(Sealer::new(other).open_lease(&token).is_ok(), other == secret);
+        }
+
+        #[test]
+        fn an_altered_lease_token_is_refused_by_name(at in 0..87_usize, with in "[A-Za-z0-9_-]", cut in 0..87_usize) {
+            let sealer = Sealer::new([7; 32]);
+            let length = Duration::from_secs(30);
+            let grant = Grant { id: OperationId::from_bits(5), epoch: Epoch(1), length };
+            let mut token = sealer.seal_lease(grant).unwrap();
+            let mut altered = token.clone();
+            altered.replace_range(at..=at, &with);
+            if altered != token {
+                let error = sealer.open_lease(&altered).unwrap_err();
+                prop_assert_eq!(error.kind, ErrorKind::InvalidArgument);
+                prop_assert_eq!(error.field.unwrap().field, "lease");
+            }
+            token.truncate(cut);
+            prop_assert!(sealer.open_lease(&token).is_err());
+        }
+
+        #[test]
+        fn neither_token_is_the_other(seq: u64, id: u128) {
+            let (sealer, tenant, scope) = (Sealer::new([7; 32]), Tenant::anonymous(), Parent::root());
+            let page = sealer.seal(bound(&tenant, &scope, ""), Seq(seq)).unwrap();
+            prop_assert!(sealer.open_lease(&page).is_err());
+            let grant = Grant { id: OperationId::from_bits(id), epoch: Epoch(1), length: Duration::from_secs(1) };
+            let lease = sealer.seal_lease(grant).unwrap();
+            prop_assert!(sealer.open(bound(&tenant, &scope, ""), &lease).is_err());
+        }
+
+        #[test]
         fn no_text_makes_it_panic(text in ".{0,200}") {
             let (tenant, scope) = (Tenant::anonymous(), Parent::root());
             prop_assert!(Sealer::new([7; 32]).open(bound(&tenant, &scope, ""), &text).is_err());
+            prop_assert!(Sealer::new([7; 32]).open_lease(&text).is_err());
         }
     }
 }

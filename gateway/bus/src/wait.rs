@@ -82,7 +82,7 @@ impl Bus {
 }
 
 /// Resolves at an instant; never where there is none.
-async fn at(instant: Option<Instant>) {
+pub(crate) async fn at(instant: Option<Instant>) {
     match instant {
         Some(instant) => sleep_until(instant).await,
         None => std::future::pending().await,

@@ -13,6 +13,8 @@ use crate::start::Caller;
 
 /// Operations read at a time while catching up; the only ones a watch holds.
 const CATCH_UP: usize = 256;
+/// What they may weigh in memory; one is read whatever it weighs.
+const CATCH_UP_BYTES: usize = 4 * 1024 * 1024;
 
 /// What to follow.
 #[derive(Clone, Debug)]
@@ -161,9 +163,10 @@ impl Scope {
                 return Ok(Some(snapshot));
             }
             if self.behind {
-                let found = store.changed_since(self.seen, CATCH_UP).await?;
-                // A short page reached the end; what came after it is in the feed.
-                self.behind = found.len() == CATCH_UP;
+                let found = store.changed_since(self.seen, CATCH_UP, CATCH_UP_BYTES).await?;
+                // What came after the last page is in the feed.
+                self.behind = found.more;
+                let found = found.items;
                 self.seen = found.last().map_or(self.seen, |last| last.changed);
                 let now = store.clock().now();
                 let shown = |snapshot: &Arc<Snapshot>| {

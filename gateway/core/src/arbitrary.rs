@@ -115,8 +115,11 @@ pub fn accept() -> impl Strategy<Value = Accept> {
     let origin = (proptest::sample::select(Face::ALL.to_vec()), text(), text(), option::of(text()));
     let limits = (option::of(timestamp()), 0_u64..2000);
     let lists = (vec(link(), 0..2), vec((text(), vec(header(), 0..2)), 0..2), vec(header(), 0..3));
-    let rest =
-        (option::of((text(), text())), option::of(dedupe()), option::weighted(0.1, outcome()));
+    let rest = (
+        option::of(("[0-9a-f-]{0,55}", text())),
+        option::of(dedupe()),
+        option::weighted(0.1, outcome()),
+    );
     let types = (option::of(text()), option::of(text()));
     (names, origin, limits, payload(), lists, rest, types).prop_map(
         |(names, origin, limits, input, lists, rest, types)| {
@@ -217,8 +220,9 @@ pub fn command() -> impl Strategy<Value = Command> {
         3 => (0_u32..4).prop_map(|epoch| Command::Start { epoch: Epoch(epoch) }),
         4 => report().prop_map(|report| Command::Report(Box::new(report))),
         2 => (text(), text()).prop_map(|(by, reason)| Command::Cancel { by: by.into(), reason: reason.into() }),
-        2 => (option::of(0_u32..4), outcome()).prop_map(|(epoch, outcome)| {
-            Command::Finish(Box::new(Finish { epoch: epoch.map(Epoch), outcome }))
+        2 => (option::of(0_u32..4), option::of(text()), outcome()).prop_map(|(epoch, by, outcome)| {
+            let by = by.map(Into::into);
+            Command::Finish(Box::new(Finish { epoch: epoch.map(Epoch), by, outcome }))
         }),
         1 => (0_u64..1000).prop_map(|keep| Command::Remove { keep: Duration::from_millis(keep) }),
     ]

@@ -21,7 +21,8 @@ pub struct Submission {
     pub tenant: Tenant,
     /// The operation; for [`Command::Accept`] the id it is to get.
     pub target: OperationId,
-    /// Refuse unless the operation has exactly this version.
+    /// Refuse unless the operation has exactly this version. With a [`Command::Accept`]: serve a
+    /// repeat only, for what is new has no version yet.
     pub expect: Option<Version>,
     /// What to do.
     pub command: Command,
@@ -104,6 +105,8 @@ pub struct Report {
 pub struct Finish {
     /// The finisher's lease; `None` when it is ended without one: by hand, or by its deadline.
     pub epoch: Option<Epoch>,
+    /// Who ended it by hand, for the operation's log; `None` for a lease and for a deadline.
+    pub by: Option<Box<str>>,
     /// How it ends.
     pub outcome: Outcome,
 }
@@ -135,7 +138,12 @@ pub enum Event {
         reason: Box<str>,
     },
     /// It ended.
-    Finished(Box<Outcome>),
+    Finished {
+        /// How.
+        outcome: Box<Outcome>,
+        /// Who ended it by hand.
+        by: Option<Box<str>>,
+    },
     /// Another end was claimed after it had ended.
     Contradicted {
         /// The claimed end.

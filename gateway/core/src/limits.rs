@@ -9,7 +9,8 @@ pub const PARENT_SEGMENTS: usize = 32;
 /// Longest text in bytes. Words for people (a message, a log line, why it was canceled) are cut at a
 /// character; what is worth nothing when cut (a URL, a code, an identifier) is refused.
 pub const TEXT_BYTES: usize = 4096;
-/// Log lines kept for one operation; the oldest leave first and are counted.
+/// Log lines kept for one operation; the oldest leave first and are counted. One report with more
+/// is refused.
 pub const LOG_ENTRIES: usize = 256;
 /// Resources one operation may name; more are refused.
 pub const RESOURCES: usize = 256;
@@ -17,10 +18,19 @@ pub const RESOURCES: usize = 256;
 pub const LINKS: usize = 64;
 /// Callbacks one operation may have; more are refused.
 pub const CALLBACKS: usize = 16;
-/// Headers kept with one operation; more are refused.
+/// Headers kept with one operation, or with one of its callbacks; more are refused.
 pub const HEADERS: usize = 128;
-/// Sum of the bytes of all kept headers; more is refused.
+/// Sum of the bytes of all headers kept with an operation, and of those of all its callbacks; more
+/// is refused.
 pub const HEADER_BYTES: usize = 64 * 1024;
+/// Longest `traceparent`, in bytes; longer is refused. Version 00 of W3C Trace Context has 55.
+pub const TRACE_PARENT_BYTES: usize = 64;
+/// Longest `tracestate`, in bytes; longer is refused. W3C Trace Context asks for this much at least.
+pub const TRACE_STATE_BYTES: usize = 512;
+/// Longest media type or content encoding, in bytes; longer is refused.
+pub const MEDIA_TYPE_BYTES: usize = 1024;
+/// Sections of one payload; more are refused.
+pub const SECTIONS: usize = 1024;
 /// Refused second outcomes remembered for the audit; later ones are only counted.
 pub const CONFLICTS: usize = 8;
 /// Details of one failure; more are refused.

@@ -17,8 +17,8 @@ use crate::dedupe::Dedupe;
 use crate::error::{Error, ErrorKind, Retry};
 use crate::limits;
 use crate::operation::{
-    Cancel, CancelDelivery, Conflict, Epoch, Operation, Outcome, Removed, Seq, State, Times,
-    Version,
+    Cancel, CancelDelivery, Conflict, Epoch, LogEntry, Operation, Outcome, Removed, Seq, State,
+    Times, Version,
 };
 use crate::time::Timestamp;
 
@@ -49,6 +49,9 @@ pub fn decide(current: Option<&Operation>, submission: Submission) -> Decision {
     let Submission { tenant, target, expect, command } = submission;
     let Some(operation) = current else {
         return match command {
+            Command::Accept(_) if expect.is_some() => {
+                Error::new(ErrorKind::Conflict, "this is not a repeat of an earlier start").into()
+            }
             Command::Accept(accept) => match check::accept(&accept) {
                 Ok(()) => accepted(target, tenant, accept),
                 Err(error) => error.into(),
@@ -104,7 +107,7 @@ pub fn repeat(existing: &Operation, wanted: &Dedupe, now: Timestamp) -> Option<D
 fn accepted(id: crate::OperationId, tenant: crate::Tenant, mut accept: Box<Accept>) -> Decision {
     let outcome = accept.outcome.take();
     let mut events = vec![Event::Accepted { id, tenant, accept }];
-    events.extend(outcome.map(|outcome| Event::Finished(Box::new(outcome))));
+    events.extend(outcome.map(|outcome| ended_in(outcome, None)));
     Decision::Change(events)
 }
 
@@ -149,10 +152,7 @@ fn cancel(operation: &Operation, by: &str, reason: &str) -> Decision {
     let requested =
         Event::CancelRequested { by: limits::clip(by).into(), reason: limits::clip(reason).into() };
     if operation.state == State::Accepted {
-        return Decision::Change(vec![
-            requested,
-            Event::Finished(Box::new(Outcome::Canceled(None))),
-        ]);
+        return Decision::Change(vec![requested, ended_in(Outcome::Canceled(None), None)]);
     }
     Decision::Change(vec![requested])
 }
@@ -179,7 +179,11 @@ fn finish(operation: &Operation, finish: Finish) -> Decision {
     if let Some(epoch) = finish.epoch.filter(|epoch| *epoch != operation.epoch) {
         return stale(operation, epoch).into();
     }
-    Decision::Change(vec![Event::Finished(Box::new(finish.outcome))])
+    Decision::Change(vec![ended_in(finish.outcome, finish.by)])
+}
+
+fn ended_in(outcome: Outcome, by: Option<Box<str>>) -> Event {
+    Event::Finished { outcome: Box::new(outcome), by }
 }
 
 /// Applies one change. `None` only when the change speaks of an operation that never was.
@@ -203,7 +207,7 @@ fn step(current: Option<Operation>, event: &Event, seq: Seq, at: Timestamp) -> O
             Event::Started { .. }
             | Event::Reported(_)
             | Event::CancelRequested { .. }
-            | Event::Finished(_)
+            | Event::Finished { .. }
             | Event::Contradicted { .. }
             | Event::Removed { .. } => None,
         };
@@ -225,7 +229,10 @@ fn step(current: Option<Operation>, event: &Event, seq: Seq, at: Timestamp) -> O
                 attempts: 0,
             }));
         }
-        Event::Finished(outcome) => {
+        Event::Finished { outcome, by } => {
+            if let Some(by) = by {
+                log(&mut operation, &[by_hand(outcome, by, at)]);
+            }
             operation.state = outcome.state();
             operation.outcome = Some((**outcome).clone());
             operation.waiting = Box::default();
@@ -292,16 +299,7 @@ fn note(operation: &mut Operation, report: &Report) {
         progress.message = limits::clip(&progress.message).into();
         operation.progress = Some(Box::new(progress));
     }
-    for entry in &report.log {
-        let mut entry = entry.clone();
-        entry.message = limits::clip(&entry.message).into();
-        entry.code = limits::clip(&entry.code).into();
-        operation.log.push(entry);
-    }
-    let over = operation.log.len().saturating_sub(limits::LOG_ENTRIES);
-    operation.log.drain(..over);
-    operation.log_dropped =
-        operation.log_dropped.saturating_add(u32::try_from(over).unwrap_or(u32::MAX));
+    log(operation, &report.log);
     for resource in &report.resources {
         let same = operation.resources.iter_mut().find(|known| {
             known.entity_type == resource.entity_type && known.identifier == resource.identifier
@@ -331,5 +329,35 @@ fn note(operation: &mut Operation, report: &Report) {
             cancel.attempts = cancel.attempts.saturating_add(1);
         }
         cancel.delivery = delivery;
+    }
+}
+
+fn log(operation: &mut Operation, entries: &[LogEntry]) {
+    for entry in entries {
+        let mut entry = entry.clone();
+        entry.message = limits::clip(&entry.message).into();
+        entry.code = limits::clip(&entry.code).into();
+        operation.log.push(entry);
+    }
+    let over = operation.log.len().saturating_sub(limits::LOG_ENTRIES);
+    operation.log.drain(..over);
+    operation.log_dropped =
+        operation.log_dropped.saturating_add(u32::try_from(over).unwrap_or(u32::MAX));
+}
+
+/// The log line of an end that no backend told of.
+fn by_hand(outcome: &Outcome, by: &str, at: Timestamp) -> LogEntry {
+    let failure = outcome.failure();
+    let (state, by) = (outcome.state().name(), limits::clip(by));
+    let message = match failure.filter(|failure| !failure.message.is_empty()) {
+        Some(failure) => format!("completed by hand as {state} by {by}: {}", failure.message),
+        None => format!("completed by hand as {state} by {by}"),
+    };
+    let code = failure.map_or("", |failure| failure.code.name());
+    LogEntry {
+        at,
+        error: outcome.state() == State::Failed,
+        code: code.into(),
+        message: message.into(),
     }
 }

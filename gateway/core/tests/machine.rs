@@ -44,7 +44,7 @@ fn run(commands: Vec<Submission>) -> (Option<Operation>, Vec<Change>) {
 }
 
 fn ended(accept: Accept, outcome: &Outcome) -> Operation {
-    let finish = Finish { epoch: None, outcome: outcome.clone() };
+    let finish = Finish { epoch: None, by: None, outcome: outcome.clone() };
     let accept = Accept { outcome: None, ..accept };
     let (operation, _) = run(vec![
         by_default_tenant(Command::Accept(Box::new(accept))),
@@ -131,7 +131,7 @@ proptest! {
         let operation = ended(accept, &first);
         let again = |outcome: &Outcome| decide(
             Some(&operation),
-            by_default_tenant(Command::Finish(Box::new(Finish { epoch: None, outcome: outcome.clone() }))),
+            by_default_tenant(Command::Finish(Box::new(Finish { epoch: None, by: None, outcome: outcome.clone() }))),
         );
         prop_assert!(matches!(again(&first), Decision::Same));
         match again(&second) {
@@ -196,7 +196,7 @@ proptest! {
         ]);
         let operation = operation.expect("it exists");
         let stale = Epoch(1);
-        let finish = Command::Finish(Box::new(Finish { epoch: Some(stale), outcome }));
+        let finish = Command::Finish(Box::new(Finish { epoch: Some(stale), by: None, outcome }));
         let report = Command::Report(Box::new(Report { epoch: stale, ..Default::default() }));
         for command in [finish, report, start(2)] {
             match decide(Some(&operation), by_default_tenant(command)) {
@@ -321,7 +321,7 @@ fn a_text_that_is_worth_nothing_when_cut_is_refused_by_name_when_it_is_too_long(
         ("failure.native.code", natively(Native { code: long(), ..native })),
     ] {
         let outcome = Outcome::Failed(Failure { cause: Some(Box::new(cause)), ..failure() });
-        let finish = Command::Finish(Box::new(Finish { epoch: Some(Epoch(1)), outcome }));
+        let finish = Command::Finish(Box::new(Finish { epoch: Some(Epoch(1)), by: None, outcome }));
         assert_eq!(refused(Some(&running), by_default_tenant(finish)), field);
     }
 }

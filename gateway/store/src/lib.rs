@@ -38,7 +38,7 @@ use tokio::sync::{Semaphore, broadcast, mpsc, oneshot, watch};
 
 pub use crate::clock::{Clock, ManualClock};
 pub use crate::feed::{Changed, FEED_CAPACITY, Feed, Lagged};
-pub use crate::list::{Filter, Listed, Page};
+pub use crate::list::{Changes, Filter, Listed, Page};
 pub use crate::snapshot::{Rendered, Snapshot};
 pub use crate::view::Peek;
 pub use crate::wake::Waiter;
@@ -115,6 +115,18 @@ pub struct Receipt {
     pub durability: Durability,
     /// Whether the command had taken effect before, and nothing changed.
     pub repeated: bool,
+}
+
+/// A command on its way to the journal.
+#[derive(Debug)]
+pub struct Posted(oneshot::Receiver<Result<Receipt, Error>>);
+
+impl Posted {
+    /// Waits until the command is durable or refused.
+    pub async fn durable(self) -> Result<Receipt, Error> {
+        // Without an answer the batch may or may not be durable.
+        self.0.await.unwrap_or_else(|_| Err(closed().with_retry(Retry::Unknown)))
+    }
 }
 
 /// Whether the journal takes writes.
@@ -290,6 +302,15 @@ impl Store {
     /// Hands a command to the sequencer and waits until it is durable or refused. Once this was
     /// polled, the command is carried out even if the future is dropped.
     pub async fn submit(&self, submission: Submission) -> Result<Receipt, Error> {
+        self.post(submission)?.durable().await
+    }
+
+    /// Hands a command to the sequencer, without waiting. It is carried out whether or not anybody
+    /// waits for the answer, and after everything that was handed over before it.
+    ///
+    /// # Errors
+    /// `TooManyRequests` when too many commands are queued, `Unavailable` when the store is closed.
+    pub fn post(&self, submission: Submission) -> Result<Posted, Error> {
         let (reply, answer) = oneshot::channel();
         let kib = u32::try_from(sequencer::weight(&submission.command) / 1024).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.0.queue_kib).try_acquire_many_owned(kib).map_err(|_| {
@@ -306,8 +327,7 @@ impl Store {
             }
             mpsc::error::TrySendError::Closed(_) => closed(),
         })?;
-        // Without an answer the batch may or may not be durable.
-        answer.await.unwrap_or_else(|_| Err(closed().with_retry(Retry::Unknown)))
+        Ok(Posted(answer))
     }
 
     /// Looks an operation up without waiting: no lock, no disk, no copy.

@@ -71,16 +71,26 @@ impl Store {
         Ok(walk.finish())
     }
 
-    /// Operations whose last change came after `after`, in the order of those changes, at most
-    /// `limit`. Deleted ones are included, so that a follower learns of the deletion.
+    /// Operations whose last change came after `after`, in the order of those changes: at most
+    /// `limit`, and no more once they weigh `bytes` in memory, but one at least. Deleted ones are
+    /// included, so that a follower learns of the deletion.
     pub async fn changed_since(
         &self,
         after: Seq,
         limit: usize,
-    ) -> Result<Vec<Arc<Snapshot>>, Error> {
-        let found = self.readers().read(move |reader| reader.changed_since(after, limit)).await?;
-        Ok(found.into_iter().map(|(_, operation)| Arc::new(Snapshot::new(operation))).collect())
+        bytes: usize,
+    ) -> Result<Changes, Error> {
+        self.readers().read(move |reader| reader.changed_since(after, limit, bytes)).await
     }
+}
+
+/// What changed after a position.
+#[derive(Clone, Debug, Default)]
+pub struct Changes {
+    /// The operations, in the order of their last changes.
+    pub items: Vec<Arc<Snapshot>>,
+    /// Whether there may be more after them.
+    pub more: bool,
 }
 
 struct Walk<'a> {

@@ -1,6 +1,7 @@
 //! The embedded journal: SQLite in WAL mode, one transaction and one sync for each batch.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -11,8 +12,10 @@ use rusqlite::{
 
 use crate::Durability;
 use crate::journal::{Expired, Journal, JournalError, Summary, Write};
+use crate::list::Changes;
 use crate::record::{self, Damaged, Slot};
 use crate::scopes::ScopeId;
+use crate::snapshot::Snapshot;
 
 /// Marks the file as ours: "opgt".
 const APPLICATION_ID: i32 = 0x6f70_6774;
@@ -510,13 +513,23 @@ impl Reader {
         &self,
         after: Seq,
         limit: usize,
-    ) -> Result<Vec<(ScopeId, Operation)>, JournalError> {
+        bytes: usize,
+    ) -> Result<Changes, JournalError> {
         let after = i64::try_from(after.0).unwrap_or(i64::MAX);
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        self.collect(
-            "SELECT seq, body, scope FROM operations WHERE changed > ?1 ORDER BY changed LIMIT ?2",
-            params![after, limit],
-        )
+        let sql = "SELECT seq, body FROM operations WHERE changed > ?1 ORDER BY changed";
+        let mut statement = self.0.prepare_cached(sql).map_err(read_error)?;
+        let mut rows = statement.query(params![after]).map_err(read_error)?;
+        let (mut changes, mut weight) = (Changes::default(), 0);
+        while let Some(row) = rows.next().map_err(read_error)? {
+            if changes.items.len() >= limit || weight >= bytes {
+                changes.more = true;
+                break;
+            }
+            let snapshot = Snapshot::new(decode(&self.0, row)?);
+            weight += snapshot.cost();
+            changes.items.push(Arc::new(snapshot));
+        }
+        Ok(changes)
     }
 
     fn collect(

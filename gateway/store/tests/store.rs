@@ -78,6 +78,7 @@ async fn begin(store: &Store, n: u64, accept: Accept) -> Result<Receipt, Error> 
 fn succeed(output: &'static str) -> Command {
     Command::Finish(Box::new(Finish {
         epoch: None,
+        by: None,
         outcome: Outcome::Succeeded(Some(Payload::json(output))),
     }))
 }
@@ -384,7 +385,7 @@ async fn payloads_come_back_as_they_went_in_whatever_their_size() {
     for (n, size) in (0..).zip(sizes) {
         begin(&store, n, accept("", body(size))).await.unwrap();
         let outcome = Outcome::Succeeded(Some(Payload::new("x/y", body(size))));
-        let finish = Command::Finish(Box::new(Finish { epoch: None, outcome }));
+        let finish = Command::Finish(Box::new(Finish { epoch: None, by: None, outcome }));
         send(&store, id(n), finish).await.unwrap();
     }
     store.close().await;
@@ -564,8 +565,14 @@ async fn a_follower_that_comes_late_catches_up_from_the_journal() {
     let mut feed = store.feed();
     send(&store, id(3), Command::Start { epoch: Epoch(1) }).await.unwrap();
     send(&store, id(5), Command::Remove { keep: Duration::from_mins(1) }).await.unwrap();
-    let changed: Vec<_> =
-        store.changed_since(Seq(15), 100).await.unwrap().iter().map(|s| s.id).collect();
+    let changed: Vec<_> = store
+        .changed_since(Seq(15), 100, usize::MAX)
+        .await
+        .unwrap()
+        .items
+        .iter()
+        .map(|s| s.id)
+        .collect();
     assert_eq!(changed, [15, 16, 17, 18, 19, 3, 5].map(id));
     let (first, second) =
         (feed.next().await.unwrap().unwrap(), feed.next().await.unwrap().unwrap());

@@ -157,7 +157,13 @@ catalogue! {
     LEASES: Gauge None "opgate_leases" {"backend"}
         "Operations a backend is carrying out.";
     LEASES_LOST: Counter None "opgate_leases_lost_total" {"backend"}
-        "Leases that ran out before their holder reported.";
+        "Leases that ended under their holder: by hand, by a deadline or by another lease.";
+    LEASES_EXPIRED: Counter None "opgate_leases_expired_total" {"backend"}
+        "Leases of workers that ran out before their holder was heard of again.";
+    OPERATIONS_QUEUED: Gauge None "opgate_operations_queued" {"backend"}
+        "Operations that wait for a worker, or for their backend to have room.";
+    LEASE_ASKS: Gauge None "opgate_lease_asks" {"backend"}
+        "Workers that wait for an operation.";
     BACKEND_REQUESTS: Counter None "opgate_backend_requests_total" {"backend", "code"}
         "Calls to a backend, by google.rpc code.";
     BACKEND_REQUEST_DURATION: Histogram Seconds "opgate_backend_request_duration_seconds" {"backend"} [BACKEND_SECONDS]

@@ -192,6 +192,12 @@ pub struct BackendMetrics {
     pub leases: Gauge,
     /// `opgate_leases_lost_total`.
     pub leases_lost: Counter,
+    /// `opgate_leases_expired_total`.
+    pub leases_expired: Counter,
+    /// `opgate_operations_queued`.
+    pub queued: Gauge,
+    /// `opgate_lease_asks`.
+    pub asks: Gauge,
     /// `opgate_backend_requests_total`.
     pub requests: Family<Code, Counter>,
     /// `opgate_backend_request_duration_seconds`.
@@ -203,6 +209,9 @@ impl BackendMetrics {
         Self {
             leases: gauge(&spec::LEASES, &[name]),
             leases_lost: counter(&spec::LEASES_LOST, &[name]),
+            leases_expired: counter(&spec::LEASES_EXPIRED, &[name]),
+            queued: gauge(&spec::OPERATIONS_QUEUED, &[name]),
+            asks: gauge(&spec::LEASE_ASKS, &[name]),
             requests: Family::new(|code: Code| {
                 counter(&spec::BACKEND_REQUESTS, &[name, code.text()])
             }),

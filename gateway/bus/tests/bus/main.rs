@@ -16,3 +16,4 @@ mod start;
 mod support;
 mod wait;
 mod watch;
+mod work;

@@ -45,7 +45,7 @@ async fn a_refused_start_leaves_nothing() {
     assert_eq!(kind(refused), ErrorKind::QuotaExceeded);
     let elsewhere = Start { route: "elsewhere".into(), ..start("quick") };
     assert_eq!(kind(bench.bus.start(&bench.caller, elsewhere).await), ErrorKind::Unsupported);
-    assert!(bench.store.changed_since(Seq(0), 1).await.unwrap().is_empty());
+    assert!(bench.store.changed_since(Seq(0), 1, 1).await.unwrap().items.is_empty());
 }
 
 #[tokio::test]

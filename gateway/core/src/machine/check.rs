@@ -7,23 +7,37 @@ use crate::command::{Accept, Report};
 use crate::error::{Error, ErrorKind};
 use crate::failure::Failure;
 use crate::limits;
-use crate::operation::{Link, Operation, Outcome};
+use crate::operation::{Header, Link, Operation, Outcome};
+use crate::payload::Payload;
 
 pub(super) fn accept(accept: &Accept) -> Result<(), Error> {
     at_most("links", accept.links_in.len(), limits::LINKS)?;
     at_most("callbacks", accept.callbacks.len(), limits::CALLBACKS)?;
     at_most("headers", accept.headers.len(), limits::HEADERS)?;
-    let header_bytes = accept.headers.iter().map(|header| header.name.len() + header.value.len());
-    at_most("headers", header_bytes.sum(), limits::HEADER_BYTES)?;
+    bytes("headers", header_bytes(&accept.headers), limits::HEADER_BYTES)?;
     links(&accept.links_in)?;
     for callback in &accept.callbacks {
         text("callbacks.url", &callback.url)?;
+        at_most("callbacks.headers", callback.headers.len(), limits::HEADERS)?;
     }
-    payload("input", accept.input.bytes.len())?;
+    let callbacks = accept.callbacks.iter().map(|callback| header_bytes(&callback.headers));
+    bytes("callbacks.headers", callbacks.sum(), limits::HEADER_BYTES)?;
+    if let Some(trace) = &accept.trace {
+        bytes("traceparent", trace.parent.len(), limits::TRACE_PARENT_BYTES)?;
+        bytes("tracestate", trace.state.len(), limits::TRACE_STATE_BYTES)?;
+    }
+    let origin = &accept.origin;
+    bytes("endpoint", origin.endpoint.len(), limits::NAME_BYTES)?;
+    text("principal", &origin.principal)?;
+    bytes("request_id", origin.request_id.as_deref().map_or(0, str::len), limits::NAME_BYTES)?;
+    payload(INPUT, &accept.input)?;
     accept.outcome.as_ref().map_or(Ok(()), outcome)
 }
 
 pub(super) fn report(operation: &Operation, report: &Report) -> Result<(), Error> {
+    at_most("log", report.log.len(), limits::LOG_ENTRIES)?;
+    at_most("resources", report.resources.len(), limits::RESOURCES)?;
+    at_most("links", report.links.len(), limits::LINKS)?;
     // What is there already takes no further place.
     let resources = together(&operation.resources, &report.resources, |resource| {
         (&resource.entity_type, &resource.identifier)
@@ -46,7 +60,7 @@ pub(super) fn report(operation: &Operation, report: &Report) -> Result<(), Error
 
 pub(super) fn outcome(outcome: &Outcome) -> Result<(), Error> {
     if let Outcome::Succeeded(Some(output)) = outcome {
-        payload("output", output.bytes.len())?;
+        payload(OUTPUT, output)?;
     }
     let Some(failure) = outcome.failure() else { return Ok(()) };
     if failure.depth() > limits::FAILURE_DEPTH {
@@ -63,7 +77,7 @@ pub(super) fn outcome(outcome: &Outcome) -> Result<(), Error> {
             text("failure.native.code", &native.code)?;
         }
     }
-    payload("failure", chain().map(failure_bytes).sum())
+    size("failure", chain().map(failure_bytes).sum())
 }
 
 fn failure_bytes(failure: &Failure) -> usize {
@@ -92,7 +106,10 @@ fn at_most(field: &'static str, count: usize, limit: usize) -> Result<(), Error>
 }
 
 fn text(field: &'static str, text: &str) -> Result<(), Error> {
-    let (bytes, limit) = (text.len(), limits::TEXT_BYTES);
+    bytes(field, text.len(), limits::TEXT_BYTES)
+}
+
+fn bytes(field: &'static str, bytes: usize, limit: usize) -> Result<(), Error> {
     if bytes > limit {
         let message = format!("is {bytes} bytes long, at most {limit} are allowed");
         return Err(Error::invalid(field, message));
@@ -100,7 +117,26 @@ fn text(field: &'static str, text: &str) -> Result<(), Error> {
     Ok(())
 }
 
-fn payload(what: &str, bytes: usize) -> Result<(), Error> {
+fn header_bytes(headers: &[Header]) -> usize {
+    headers.iter().map(|header| header.name.len() + header.value.len()).sum()
+}
+
+/// A payload's fields by name: itself, its media type, its encoding and its sections.
+type Fields = [&'static str; 4];
+
+const INPUT: Fields = ["input", "input.media_type", "input.encoding", "input.sections"];
+const OUTPUT: Fields = ["output", "output.media_type", "output.encoding", "output.sections"];
+
+fn payload(fields: Fields, payload: &Payload) -> Result<(), Error> {
+    let [whole, media_type, encoding, sections] = fields;
+    bytes(media_type, payload.media_type.len(), limits::MEDIA_TYPE_BYTES)?;
+    let encoded = payload.encoding.as_deref().map_or(0, str::len);
+    bytes(encoding, encoded, limits::MEDIA_TYPE_BYTES)?;
+    at_most(sections, payload.sections.len(), limits::SECTIONS)?;
+    size(whole, payload.bytes.len())
+}
+
+fn size(what: &str, bytes: usize) -> Result<(), Error> {
     let limit = limits::PAYLOAD_BYTES;
     if bytes > limit {
         let message = format!("{what} is {bytes} bytes, at most {limit} are allowed");

@@ -1,0 +1,109 @@
+//! Work that is pulled: workers lease operations from queues, report, and complete them.
+//!
+//! A lease is held by its token, not by a connection: it lasts until its time is over, and every
+//! word of its worker extends it. Each lease has the operation's next epoch, and an operation is
+//! under one lease at a time.
+
+pub(crate) mod books;
+pub(crate) mod desk;
+mod hold;
+mod lease;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use opgate_core::{OperationId, Timestamp};
+use opgate_store::{Snapshot, Store};
+use opgate_telemetry::Metrics;
+use tokio::sync::{Notify, SetOnce};
+
+use crate::router::{BackendIndex, Carrying, Router};
+use desk::Desk;
+
+/// Most operations one ask is answered with.
+pub const LEASES: usize = 100;
+/// Longest name of a worker, in bytes.
+pub const WORKER_BYTES: usize = 256;
+/// Longest rest of an operation that is released.
+pub const REST: Duration = Duration::from_hours(1);
+
+/// What a worker asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// The queue, one that a route leads to.
+    pub queue: Arc<str>,
+    /// How many operations at most, 1 to [`LEASES`].
+    pub max: usize,
+    /// How long to wait for the first.
+    pub wait: Duration,
+    /// How long the leases are to last, within [`LEASE`](crate::LEASE); as configured where none is
+    /// given. A report extends its lease by the same length.
+    pub length: Option<Duration>,
+    /// Who asks, at most [`WORKER_BYTES`] bytes. An operation's log names the worker whose lease ran
+    /// out or that gave the operation back.
+    pub worker: Box<str>,
+}
+
+/// An operation under a lease.
+#[derive(Clone, Debug)]
+pub struct Leased {
+    /// By which the worker reports, completes and releases; good for nobody else, and of use until
+    /// the lease is over, across restarts of the gateway. At most 128 characters of a URL.
+    pub token: String,
+    /// The operation as the lease began.
+    pub snapshot: Arc<Snapshot>,
+    /// When the lease runs out unless something is heard of the worker.
+    pub until: Timestamp,
+    /// By how much a report extends it.
+    pub length: Duration,
+}
+
+/// What a worker learns by a report.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// The operation after it: whether its cancellation is asked for or it was removed.
+    pub snapshot: Arc<Snapshot>,
+    /// When the lease runs out now.
+    pub until: Timestamp,
+}
+
+/// The desks of all backends of workers.
+#[derive(Debug)]
+pub(crate) struct Work {
+    /// In the order of the backends; none for those that are given their operations.
+    desks: Box<[Option<Arc<Desk>>]>,
+    /// Tells the dispatcher that something is due sooner than it looks.
+    pub(crate) nudge: Arc<Notify>,
+    /// Set once the dispatcher has taken up what was live when the gateway started.
+    pub(crate) taken_up: SetOnce<()>,
+}
+
+impl Work {
+    pub(crate) fn new(router: &Router, store: &Store, metrics: &Arc<Metrics>) -> Self {
+        let nudge = Arc::new(Notify::new());
+        let desks = router.backends().iter().map(|placed| match &placed.carrying {
+            Carrying::Push(_) => None,
+            Carrying::Pull(pull) => {
+                let queues = placed.queues.len();
+                let desk = Desk::new(&placed.name, *pull, queues, store, metrics, &nudge);
+                Some(Arc::new(desk))
+            }
+        });
+        Self { desks: desks.collect(), nudge, taken_up: SetOnce::new() }
+    }
+
+    /// The desk of a backend; none where operations are given to it.
+    pub(crate) fn desk(&self, backend: BackendIndex) -> Option<&Arc<Desk>> {
+        self.desks.get(backend.0)?.as_ref()
+    }
+
+    pub(crate) fn desks(&self) -> impl Iterator<Item = &Arc<Desk>> {
+        self.desks.iter().flatten()
+    }
+
+    /// Lets go of everything that is not live.
+    pub(crate) fn keep(&self, live: &HashSet<OperationId>) {
+        self.desks().for_each(|desk| desk.keep(live));
+    }
+}

@@ -1,0 +1,477 @@
+//! Which operation of a backend of workers is where. Pure: time comes in, nothing is awaited.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use opgate_core::{Epoch, OperationId, Tenant};
+use tokio::time::Instant;
+
+use crate::ready::{Ready, Ticket};
+use crate::router::QueueIndex;
+
+/// Where an operation is.
+#[derive(Debug)]
+enum Place {
+    /// Waits in its queue.
+    Queued(Ticket),
+    /// Given to an asker; the start of its lease may be on its way to the journal.
+    Claimed(Ticket),
+    /// With a worker.
+    Held(Hold),
+    /// Released, and not to be leased before this.
+    Resting(Instant),
+    /// Being ended by the gateway: not to be leased any more.
+    Shut,
+}
+
+/// A lease that a worker holds.
+#[derive(Debug)]
+struct Hold {
+    epoch: Epoch,
+    until: Instant,
+    worker: Box<str>,
+    /// Whether its worker has sent the outcome.
+    finishing: bool,
+}
+
+/// How a lease ended while the operation goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Its time ran out.
+    Expired,
+    /// Its worker gave the operation back.
+    Released,
+}
+
+/// Why a lease does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Over {
+    /// It ended so, and nobody has leased the operation since.
+    Ended(Ending),
+    /// The operation has ended, is under another lease, or is being ended.
+    Otherwise,
+}
+
+/// What the gateway ends an operation with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Its cancellation was asked for, and nobody holds it.
+    Canceled,
+    /// So many of its leases ran out.
+    Expired(u32),
+}
+
+#[derive(Debug)]
+struct Item {
+    tenant: Tenant,
+    queue: QueueIndex,
+    place: Place,
+    canceling: bool,
+    /// Its deadline has passed: once nobody holds it, it is shut.
+    overdue: bool,
+    /// Leases that ran out.
+    expired: u32,
+    /// The last lease, and how it ended.
+    last: Option<(Epoch, Ending)>,
+    /// What it is being ended with.
+    end: Option<End>,
+}
+
+/// A worker that waits for operations.
+#[derive(Debug)]
+struct Waiting<T> {
+    max: usize,
+    reply: T,
+}
+
+#[derive(Debug)]
+struct Queue<T> {
+    ready: Ready,
+    resting: usize,
+    asks: BTreeMap<u64, Waiting<T>>,
+}
+
+/// What an operation comes in as.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    pub(crate) id: OperationId,
+    pub(crate) tenant: Tenant,
+    pub(crate) queue: QueueIndex,
+    pub(crate) canceling: bool,
+    /// The lease it is presumed to be held under, and until when.
+    pub(crate) held: Option<(Epoch, Instant)>,
+}
+
+/// A lease that ran out.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Lapse {
+    pub(crate) id: OperationId,
+    pub(crate) tenant: Tenant,
+    pub(crate) epoch: Epoch,
+    pub(crate) worker: Box<str>,
+    /// How many leases of this operation have run out.
+    pub(crate) expired: u32,
+}
+
+/// Operations dealt to one asker.
+#[derive(Debug)]
+pub(crate) struct Deal<T> {
+    pub(crate) reply: T,
+    pub(crate) ids: Vec<OperationId>,
+}
+
+/// The books of one backend; `T` is how an asker is answered. Every operation in them is live, so
+/// they are bounded as those are; asks are bounded by the door.
+#[derive(Debug)]
+pub(crate) struct Books<T> {
+    concurrency: usize,
+    attempts: u32,
+    items: HashMap<OperationId, Item>,
+    queues: Box<[Queue<T>]>,
+    /// Ends of leases and of rests.
+    timers: BTreeSet<(Instant, OperationId)>,
+    /// Claimed and held operations.
+    out: usize,
+    /// The queue whose turn is next.
+    turn: usize,
+    next_ask: u64,
+    asks: usize,
+    waiting: usize,
+    /// What is to be ended, and was not told of yet.
+    ends: Vec<(OperationId, End)>,
+    /// Whether leases may begin: not without the journal.
+    pub(crate) open: bool,
+}
+
+impl<T> Books<T> {
+    pub(crate) fn new(concurrency: usize, attempts: u32, queues: usize) -> Self {
+        let queue = || Queue { ready: Ready::default(), resting: 0, asks: BTreeMap::new() };
+        Self {
+            concurrency,
+            attempts,
+            items: HashMap::new(),
+            queues: std::iter::repeat_with(queue).take(queues).collect(),
+            timers: BTreeSet::new(),
+            out: 0,
+            turn: 0,
+            next_ask: 0,
+            asks: 0,
+            waiting: 0,
+            ends: Vec::new(),
+            open: true,
+        }
+    }
+
+    /// Takes an operation in; one that is there already stays as it is.
+    pub(crate) fn arrive(&mut self, arrival: Arrival) {
+        let Arrival { id, tenant, queue, canceling, held } = arrival;
+        if self.items.contains_key(&id) {
+            return;
+        }
+        let place = if let Some((epoch, until)) = held {
+            self.out += 1;
+            self.timers.insert((until, id));
+            Place::Held(Hold { epoch, until, worker: Box::default(), finishing: false })
+        } else {
+            self.waiting += 1;
+            Place::Queued(self.queues[queue.0].ready.push(&tenant, id))
+        };
+        let item = Item {
+            tenant,
+            queue,
+            place,
+            canceling,
+            overdue: false,
+            expired: 0,
+            last: None,
+            end: None,
+        };
+        self.items.insert(id, item);
+    }
+
+    /// Lets go of an operation that has ended; true if that cost a worker its lease.
+    pub(crate) fn forget(&mut self, id: OperationId) -> bool {
+        let Some(item) = self.items.remove(&id) else { return false };
+        self.leave(id, &item);
+        matches!(item.place, Place::Held(Hold { finishing: false, .. }))
+    }
+
+    /// Lets go of everything that is not live.
+    pub(crate) fn keep(&mut self, live: &HashSet<OperationId>) {
+        let ended: Vec<OperationId> =
+            self.items.keys().filter(|id| !live.contains(id)).copied().collect();
+        for id in ended {
+            self.forget(id);
+        }
+    }
+
+    /// Takes an operation out of where its place has it.
+    fn leave(&mut self, id: OperationId, item: &Item) {
+        let queue = &mut self.queues[item.queue.0];
+        match &item.place {
+            Place::Queued(ticket) => {
+                self.waiting -= 1;
+                queue.ready.leave(&item.tenant, *ticket);
+            }
+            Place::Resting(until) => {
+                self.waiting -= 1;
+                queue.resting -= 1;
+                self.timers.remove(&(*until, id));
+            }
+            Place::Claimed(_) => self.out -= 1,
+            Place::Held(hold) => {
+                self.out -= 1;
+                self.timers.remove(&(hold.until, id));
+            }
+            Place::Shut => {}
+        }
+    }
+
+    /// Changes where an operation is, by what `next` says of it.
+    fn settle(&mut self, id: OperationId, next: impl FnOnce(&mut Self, &mut Item) -> Place) {
+        let Some(mut item) = self.items.remove(&id) else { return };
+        self.leave(id, &item);
+        item.place = if item.overdue {
+            Place::Shut
+        } else if item.canceling {
+            self.shut(id, &mut item, End::Canceled)
+        } else {
+            next(self, &mut item)
+        };
+        self.items.insert(id, item);
+    }
+
+    fn shut(&mut self, id: OperationId, item: &mut Item, end: End) -> Place {
+        item.end = Some(end);
+        self.ends.push((id, end));
+        Place::Shut
+    }
+
+    fn queue_up(&mut self, id: OperationId, item: &Item) -> Place {
+        self.waiting += 1;
+        Place::Queued(self.queues[item.queue.0].ready.push(&item.tenant, id))
+    }
+
+    /// Hears that a deadline has passed: what nobody holds is not to be leased any more.
+    pub(crate) fn overdue(&mut self, id: OperationId) {
+        let Some(item) = self.items.get_mut(&id) else { return };
+        item.overdue = true;
+        if matches!(item.place, Place::Queued(_) | Place::Resting(_)) {
+            self.settle(id, |_, _| Place::Shut);
+        }
+    }
+
+    /// Hears of a cancel request: what nobody holds ends by it.
+    pub(crate) fn cancel(&mut self, id: OperationId) {
+        let Some(item) = self.items.get_mut(&id) else { return };
+        item.canceling = true;
+        if matches!(item.place, Place::Queued(_) | Place::Resting(_)) {
+            self.settle(id, |_, _| Place::Shut);
+        }
+    }
+
+    /// Has an asker wait; the ticket is for [`Self::leave_ask`].
+    pub(crate) fn ask(&mut self, queue: QueueIndex, max: usize, reply: T) -> u64 {
+        let ticket = self.next_ask;
+        self.next_ask += 1;
+        self.asks += 1;
+        self.queues[queue.0].asks.insert(ticket, Waiting { max, reply });
+        ticket
+    }
+
+    /// Lets go of an asker, unless it was answered.
+    pub(crate) fn leave_ask(&mut self, queue: QueueIndex, ticket: u64) {
+        self.asks -= usize::from(self.queues[queue.0].asks.remove(&ticket).is_some());
+    }
+
+    /// Deals what is ready to those who wait, the longest first: each gets an equal share, rounded
+    /// up, and no more than it asked for. Queues take turns.
+    pub(crate) fn deal(&mut self) -> Option<Deal<T>> {
+        let room = self.concurrency.saturating_sub(self.out);
+        if room == 0 || !self.open || self.asks == 0 {
+            return None;
+        }
+        let turns = (self.turn..self.queues.len()).chain(0..self.turn);
+        let index = { turns }.find(|index| {
+            let queue = &self.queues[*index];
+            !queue.asks.is_empty() && queue.ready.len() > 0
+        })?;
+        self.turn = (index + 1) % self.queues.len();
+        let queue = &mut self.queues[index];
+        let share = queue.ready.len().min(room).div_ceil(queue.asks.len());
+        let (_, Waiting { max, reply }) = queue.asks.pop_first()?;
+        self.asks -= 1;
+        let mut ids = Vec::with_capacity(share.min(max));
+        while ids.len() < share.min(max) {
+            let Some((ticket, id)) = queue.ready.pop() else { break };
+            self.waiting -= 1;
+            let Some(item) = self.items.get_mut(&id) else { continue };
+            item.place = Place::Claimed(ticket);
+            self.out += 1;
+            ids.push(id);
+        }
+        Some(Deal { reply, ids })
+    }
+
+    /// Takes an operation back from an asker that does not lease it after all: it keeps its place.
+    pub(crate) fn give_back(&mut self, id: OperationId) {
+        let Some(Place::Claimed(ticket)) = self.items.get(&id).map(|item| &item.place) else {
+            return;
+        };
+        let ticket = *ticket;
+        self.settle(id, |books, item| {
+            books.waiting += 1;
+            books.queues[item.queue.0].ready.put_back(&item.tenant, ticket, id);
+            Place::Queued(ticket)
+        });
+    }
+
+    /// Begins a lease that is durable; false when the operation has ended meanwhile.
+    pub(crate) fn hold(
+        &mut self,
+        id: OperationId,
+        epoch: Epoch,
+        until: Instant,
+        worker: &str,
+    ) -> bool {
+        let Some(item) = self.items.get_mut(&id) else { return false };
+        if !matches!(item.place, Place::Claimed(_)) {
+            return false;
+        }
+        let hold = Hold { epoch, until, worker: worker.into(), finishing: false };
+        item.place = Place::Held(hold);
+        self.timers.insert((until, id));
+        true
+    }
+
+    /// The tenant and the worker of a lease, if it holds.
+    pub(crate) fn held(
+        &self,
+        id: OperationId,
+        epoch: Epoch,
+        now: Instant,
+    ) -> Result<(&Tenant, &str), Over> {
+        let item = self.items.get(&id).ok_or(Over::Otherwise)?;
+        match &item.place {
+            // The timer may not have come to it yet.
+            Place::Held(hold) if hold.epoch == epoch && hold.until <= now => {
+                Err(Over::Ended(Ending::Expired))
+            }
+            Place::Held(hold) if hold.epoch == epoch => Ok((&item.tenant, &hold.worker)),
+            Place::Queued(_)
+            | Place::Claimed(_)
+            | Place::Held(_)
+            | Place::Resting(_)
+            | Place::Shut => match item.last {
+                Some((last, ending)) if last == epoch => Err(Over::Ended(ending)),
+                Some(_) | None => Err(Over::Otherwise),
+            },
+        }
+    }
+
+    /// Has a lease last until another instant, and returns the one before; `finishing` says that
+    /// its outcome is on its way.
+    pub(crate) fn last_until(
+        &mut self,
+        id: OperationId,
+        epoch: Epoch,
+        until: Instant,
+        finishing: bool,
+    ) -> Option<Instant> {
+        let Place::Held(hold) = &mut self.items.get_mut(&id)?.place else { return None };
+        if hold.epoch != epoch {
+            return None;
+        }
+        let before = std::mem::replace(&mut hold.until, until);
+        hold.finishing = finishing;
+        self.timers.remove(&(before, id));
+        self.timers.insert((until, id));
+        Some(before)
+    }
+
+    /// Until when a lease lasts.
+    pub(crate) fn lasts_until(&self, id: OperationId, epoch: Epoch) -> Option<Instant> {
+        match &self.items.get(&id)?.place {
+            Place::Held(hold) if hold.epoch == epoch => Some(hold.until),
+            Place::Queued(_)
+            | Place::Claimed(_)
+            | Place::Held(_)
+            | Place::Resting(_)
+            | Place::Shut => None,
+        }
+    }
+
+    /// Takes an operation back from its worker, not to be leased before the end of the rest.
+    pub(crate) fn release(&mut self, id: OperationId, epoch: Epoch, rest: Option<Instant>) {
+        self.settle(id, |books, item| {
+            item.last = Some((epoch, Ending::Released));
+            match rest {
+                Some(until) => {
+                    books.waiting += 1;
+                    books.queues[item.queue.0].resting += 1;
+                    books.timers.insert((until, id));
+                    Place::Resting(until)
+                }
+                None => books.queue_up(id, item),
+            }
+        });
+    }
+
+    /// Ends the leases and rests that are due at `now`. Tells of the leases that ran out, before
+    /// their operations are dealt again.
+    pub(crate) fn due(&mut self, now: Instant) -> Vec<Lapse> {
+        let mut lapses = Vec::new();
+        while let Some((_, id)) = self.timers.first().copied().filter(|(at, _)| *at <= now) {
+            self.timers.pop_first();
+            let Some(item) = self.items.get_mut(&id) else { continue };
+            let mut exhausted = None;
+            if let Place::Held(hold) = &item.place {
+                item.expired = item.expired.saturating_add(1);
+                item.last = Some((hold.epoch, Ending::Expired));
+                exhausted = Some(item.expired).filter(|expired| *expired >= self.attempts);
+                lapses.push(Lapse {
+                    id,
+                    tenant: item.tenant.clone(),
+                    epoch: hold.epoch,
+                    worker: hold.worker.clone(),
+                    expired: item.expired,
+                });
+            }
+            self.settle(id, |books, item| match exhausted {
+                Some(expired) => books.shut(id, item, End::Expired(expired)),
+                None => books.queue_up(id, item),
+            });
+        }
+        lapses
+    }
+
+    /// What the gateway is to end, told of once.
+    pub(crate) fn ends(&mut self) -> Vec<(OperationId, End)> {
+        std::mem::take(&mut self.ends)
+    }
+
+    /// Has everything that is being ended told of again: whoever was to end it is no more.
+    pub(crate) fn retell(&mut self) {
+        self.ends = self.items.iter().filter_map(|(id, item)| Some((*id, item.end?))).collect();
+    }
+
+    /// Whether something is to be ended.
+    pub(crate) fn has_ends(&self) -> bool {
+        !self.ends.is_empty()
+    }
+
+    /// When something is due next.
+    pub(crate) fn next(&self) -> Option<Instant> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+
+    /// Operations that wait in one queue, rests included.
+    pub(crate) fn depth(&self, queue: QueueIndex) -> usize {
+        let queue = &self.queues[queue.0];
+        queue.ready.len() + queue.resting
+    }
+
+    /// Operations that wait in all queues, those that are out, and askers.
+    pub(crate) const fn counts(&self) -> [usize; 3] {
+        [self.waiting, self.out, self.asks]
+    }
+}

@@ -1,0 +1,5 @@
+//! Workers that lease operations from queues.
+
+mod hold;
+mod lease;
+mod support;

@@ -1,0 +1,74 @@
+//! What the holder of a lease may do, and until when.
+
+use std::time::Duration;
+
+use opgate_bus::Ask;
+use opgate_bus::core::{ErrorKind, Report, State};
+use tempfile::tempdir;
+
+use super::support::{Setup, about, ask, look, succeeded, tenant};
+use crate::support::kind;
+
+#[tokio::test]
+async fn every_word_of_its_worker_extends_a_lease() {
+    let dir = tempdir().unwrap();
+    let shop = Setup::at(&dir).open();
+    shop.start().await;
+    let minute = Duration::from_mins(1);
+    let leased = shop.lease(Ask { length: Some(minute), ..ask() }).await;
+    let now = || shop.store.clock().now();
+    assert_eq!(leased.length, minute);
+    assert!(about(leased.until, now().plus(minute)), "{leased:?}");
+    let version = leased.snapshot.version;
+    let held = shop.bus.report(&leased.token, Report::default(), None).await.unwrap();
+    assert!(about(held.until, now().plus(minute)), "{held:?}");
+    assert_eq!(held.snapshot.version, version, "a report that says nothing was written");
+    let hour = Duration::from_hours(1);
+    let held = shop.bus.report(&leased.token, Report::default(), Some(hour)).await.unwrap();
+    assert!(about(held.until, now().plus(hour)), "{held:?}");
+    for extend in [Duration::from_millis(999), hour + Duration::from_millis(1)] {
+        let error = shop.bus.report(&leased.token, Report::default(), Some(extend)).await;
+        assert_eq!(error.unwrap_err().field.unwrap().field, "extend");
+    }
+}
+
+#[tokio::test]
+async fn what_was_completed_may_be_completed_again_only_the_same_way() {
+    let dir = tempdir().unwrap();
+    let shop = Setup::at(&dir).open();
+    let leased = shop.begun().await;
+    let first = shop.bus.complete(&leased.token, succeeded()).await.unwrap();
+    assert!(!first.repeated);
+    let again = shop.bus.complete(&leased.token, succeeded()).await.unwrap();
+    assert!(again.repeated);
+    let otherwise = opgate_bus::core::Outcome::Canceled(None);
+    let error = shop.bus.complete(&leased.token, otherwise).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::FailedPrecondition);
+    assert_eq!(error.message, "the lease is over: the operation has ended: SUCCEEDED");
+    let late = shop.bus.report(&leased.token, Report::default(), None).await;
+    assert_eq!(kind(late), ErrorKind::FailedPrecondition);
+    assert_eq!(shop.ended(leased.snapshot.id).await.state, State::Succeeded);
+}
+
+#[tokio::test]
+async fn an_operation_that_is_given_back_is_leased_under_the_next_epoch() {
+    let dir = tempdir().unwrap();
+    let shop = Setup::at(&dir).open();
+    let first = shop.begun().await;
+    shop.bus.release(&first.token, None, Some("out of paper")).await.unwrap();
+    let error = shop.bus.report(&first.token, Report::default(), None).await.unwrap_err();
+    assert_eq!(error.message, "the lease is over: the operation was given back");
+    let second = shop.lease(look()).await;
+    assert_eq!(second.snapshot.id, first.snapshot.id);
+    assert_eq!(second.snapshot.epoch.0, 2);
+    assert_eq!(&*second.snapshot.log[0].message, "given back by ann: out of paper");
+    let error = shop.bus.complete(&first.token, succeeded()).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Conflict);
+    assert_eq!(error.message, "the lease is over: the operation was leased again, as number 2");
+    let stranger = tenant("stranger");
+    assert_eq!(kind(shop.bus.get(&stranger, first.snapshot.id).await), ErrorKind::NotFound);
+    let too_long = Some(Duration::from_secs(3601));
+    let error = shop.bus.release(&second.token, too_long, None).await.unwrap_err();
+    assert_eq!(error.field.unwrap().field, "after");
+    shop.bus.complete(&second.token, succeeded()).await.unwrap();
+}
