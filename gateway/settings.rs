@@ -48,6 +48,8 @@ pub struct Settings {
     pub drain: Drain,
     /// The log.
     pub log: Log,
+    /// The parents that speak BuildGrid's profile.
+    pub buildgrid: Vec<String>,
     /// Further protobuf types, as their files had them.
     pub descriptors: Vec<DescriptorSet>,
     /// Backends by name.
@@ -202,6 +204,7 @@ impl Settings {
             retry: retry(&root.section("retry")),
             drain: drain(&root.section("drain")),
             log: log(&root.section("log")),
+            buildgrid: instances(&root.section("buildgrid")),
             descriptors: descriptors(&root.section("descriptors")),
             backends,
             routes,
@@ -354,6 +357,12 @@ fn check_level(level: &str) -> Result<(), String> {
         }
     }
     EnvFilter::builder().parse(level).map(drop).map_err(|error| error.to_string())
+}
+
+fn instances(section: &Section<'_>) -> Vec<String> {
+    let instances = section.texts("instances");
+    section.finish();
+    instances
 }
 
 fn descriptors(section: &Section<'_>) -> Vec<DescriptorSet> {

@@ -31,6 +31,10 @@ pub(super) fn check(
             let problem = problem.strip_prefix("grpc method ")?.strip_prefix(&*door.method)?;
             Some((section(door)?, problem.strip_prefix(": ")?))
         });
+        if let Some(problem) = problem.strip_prefix("buildgrid instance ") {
+            root.section("buildgrid").refuse("instances", problem);
+            continue;
+        }
         let Some((door, problem)) = door else {
             let problem = problem.strip_prefix("descriptor set ").unwrap_or(problem);
             root.section("descriptors").refuse("files", problem);

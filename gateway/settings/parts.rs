@@ -80,6 +80,7 @@ impl Settings {
         GrpcSettings {
             doors: self.routes.iter().filter_map(door).collect(),
             descriptor_sets: self.descriptors.clone(),
+            buildgrid: self.buildgrid.clone(),
             request_bytes: self.http.body_bytes,
             request_timeout: self.http.body_timeout,
             wait_limit: self.wait.max,

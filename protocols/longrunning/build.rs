@@ -24,8 +24,9 @@ const BASE: &[&str] = &[
     "google/protobuf/wrappers.proto",
 ];
 
-/// The calls of Google's services that the default configuration offers.
+/// The calls of Google's services that the default configuration offers, and remote execution.
 const SURFACES: &[&str] = &[
+    "build/bazel/remote/execution/v2/remote_execution.proto",
     "google/cloud/workflows/v1/workflows.proto",
     "google/identity/accesscontextmanager/v1/access_policy.proto",
     "google/identity/accesscontextmanager/v1/access_context_manager.proto",

@@ -92,10 +92,10 @@ fn the_shipped_file_has_every_key_and_only_those() {
         // What an instruction holds is the showcase's own affair.
         .filter(|key| !key.starts_with("routes.NAME.showcase"))
         .collect();
-    let sections =
-        ["data", "http", "admin", "wait", "watch", "retry", "drain", "log", "descriptors"]
-            .into_iter()
-            .chain(["backends", "routes", "routes.NAME.grpc", "routes.NAME.showcase"]);
+    let sections = ["data", "http", "admin", "wait", "watch", "retry", "drain", "log"]
+        .into_iter()
+        .chain(["buildgrid", "descriptors"])
+        .chain(["backends", "routes", "routes.NAME.grpc", "routes.NAME.showcase"]);
     let mut known = Settings::keys();
     for section in sections {
         assert!(known.remove(section), "{section} is read");
@@ -314,6 +314,7 @@ fn keys_are_checked_against_one_another() {
         (&["routes.create-workflow.grpc.input=xml"], "routes.create-workflow.grpc.input"),
         (&["routes.showcase-run.grpc.request_type=1"], "routes.showcase-run.grpc.request_type"),
         (&["descriptors.files=[\"no/such.pb\"]"], "descriptors.files"),
+        (&["buildgrid.instances=[\"a/operations\"]"], "buildgrid.instances"),
     ] {
         assert_eq!(problem(&set(assignments)).key, key);
     }

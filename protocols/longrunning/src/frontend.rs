@@ -17,6 +17,7 @@ use opgate_telemetry::{Code, InFlight, Method, Metrics, Protocol};
 use tonic::body::Body as TonicBody;
 
 use self::services::Services;
+use crate::buildgrid::Instances;
 use crate::door::{Door, DoorSettings, Doors};
 use crate::map;
 use crate::types::{DescriptorSet, Types};
@@ -32,6 +33,9 @@ pub struct Settings {
     pub doors: Vec<DoorSettings>,
     /// Descriptors of the users' services, for typed doors and for reflection.
     pub descriptor_sets: Vec<DescriptorSet>,
+    /// The parents that are instances of remote execution, and speak BuildGrid's profile; the empty
+    /// text is the empty instance. Default none.
+    pub buildgrid: Vec<String>,
     /// Largest request message, compressed or not. Default 4 MiB, what gRPC servers take.
     pub request_bytes: usize,
     /// Time for a request message to arrive. Default 30 s.
@@ -46,6 +50,7 @@ impl Default for Settings {
         Self {
             doors: Vec::new(),
             descriptor_sets: Vec::new(),
+            buildgrid: Vec::new(),
             request_bytes: 4 * 1024 * 1024,
             request_timeout: Duration::from_secs(30),
             wait_limit: Duration::from_secs(30),
@@ -67,6 +72,7 @@ struct Inner {
     caller: Caller,
     types: Types,
     doors: Doors,
+    instances: Instances,
     services: Services,
     request_bytes: usize,
     request_timeout: Duration,
@@ -87,7 +93,8 @@ impl Longrunning {
         drain: Drain,
         metrics: Arc<Metrics>,
     ) -> Result<Self, Vec<String>> {
-        let (types, doors, mut problems) = checked(settings, |route| bus.route(route).is_some());
+        let Checked { types, doors, instances, mut problems } =
+            checked(settings, |route| bus.route(route).is_some());
         let mut names = doors.services();
         names.push(OPERATIONS.to_owned());
         let services = Services::new(&types, names, readiness, drain)
@@ -100,6 +107,7 @@ impl Longrunning {
             caller: Caller::anonymous(),
             types,
             doors,
+            instances,
             services,
             request_bytes: settings.request_bytes,
             request_timeout: settings.request_timeout,
@@ -114,7 +122,7 @@ impl Longrunning {
     /// # Errors
     /// Every problem there is, one line each, with the method or the descriptor set first.
     pub fn check(settings: &Settings, has_route: impl Fn(&str) -> bool) -> Result<(), Vec<String>> {
-        let (_, _, problems) = checked(settings, has_route);
+        let Checked { problems, .. } = checked(settings, has_route);
         if problems.is_empty() { Ok(()) } else { Err(problems) }
     }
 
@@ -125,15 +133,24 @@ impl Longrunning {
 }
 
 /// What the settings come to, and every problem with them.
-fn checked(settings: &Settings, has_route: impl Fn(&str) -> bool) -> (Types, Doors, Vec<String>) {
+struct Checked {
+    types: Types,
+    doors: Doors,
+    instances: Instances,
+    problems: Vec<String>,
+}
+
+fn checked(settings: &Settings, has_route: impl Fn(&str) -> bool) -> Checked {
     let (types, mut problems) = Types::new(&settings.descriptor_sets);
     let (doors, found) = Doors::new(&types, &settings.doors, has_route);
+    problems.extend(found);
+    let (instances, found) = Instances::new(&settings.buildgrid);
     problems.extend(found);
     for problem in &mut problems {
         // Names out of a file may hold anything.
         *problem = problem.replace(char::is_control, " ");
     }
-    (types, doors, problems)
+    Checked { types, doors, instances, problems }
 }
 
 impl Frontend for Longrunning {

@@ -5,6 +5,7 @@
 //! This crate must never know how an operation is stored or carried out, nor another protocol.
 //! Entry point: [`Longrunning`].
 
+mod buildgrid;
 mod door;
 mod frontend;
 mod map;

@@ -1,7 +1,7 @@
 //! Between the canonical operation and google.longrunning: pure, total, and without a type that
 //! lies about its content.
 
-mod content;
+pub(crate) mod content;
 mod metadata;
 mod name;
 mod report;
@@ -11,6 +11,7 @@ use bytes::Bytes;
 use opgate_core::{Operation, Outcome, limits};
 use prost::Message as _;
 
+use crate::buildgrid::{self, Profile};
 use crate::proto;
 use crate::types::Types;
 use opgate_rpc::wire;
@@ -36,21 +37,32 @@ const _: () = assert!(
 );
 
 /// The message frame of an operation: what Get, Wait and a start answer with.
-pub(crate) fn framed(types: &Types, operation: &Operation) -> Bytes {
-    wire::frame(&self::operation(types, operation))
+pub(crate) fn framed(types: &Types, profile: Profile, operation: &Operation) -> Bytes {
+    wire::frame(&self::operation(types, profile, operation))
 }
 
-/// The operation as google.longrunning says it. Done means exactly one of error and response.
+/// The operation as google.longrunning says it, in the forms of its parent's profile. Done means
+/// exactly one of error and response.
 ///
 /// It is never larger than a client takes. What gives way, in this order: the form of the response,
 /// or the details of the error; the log; the metadata.
-pub(crate) fn operation(types: &Types, operation: &Operation) -> proto::Operation {
-    let name = name::print(&operation.parent, operation.id);
-    let metadata = metadata::metadata(types, operation);
+pub(crate) fn operation(
+    types: &Types,
+    profile: Profile,
+    operation: &Operation,
+) -> proto::Operation {
+    let name = name::print(profile, &operation.parent, operation.id);
+    let metadata = match profile {
+        Profile::Google => metadata::metadata(types, operation),
+        Profile::BuildGrid => Some(buildgrid::metadata(operation)),
+    };
     let taken = metadata.as_ref().map_or(0, |any| any.encoded_len().min(METADATA_ROOM));
     let room = OPERATION_BYTES_MAX.saturating_sub(FIELDS_ROOM + name.len() + taken);
     let response_type = operation.expects.response_type.as_deref();
     let outcome = operation.outcome.as_ref().map(|outcome| match outcome {
+        outcome if profile == Profile::BuildGrid => {
+            proto::Outcome::Response(buildgrid::outcome(types, operation, outcome, room))
+        }
         Outcome::Succeeded(payload) => {
             let response = content::within(room, types, payload.as_ref(), response_type);
             proto::Outcome::Response(response)
@@ -62,7 +74,7 @@ pub(crate) fn operation(types: &Types, operation: &Operation) -> proto::Operatio
         }
     });
     let mut mapped = proto::Operation { name, metadata, done: outcome.is_some(), outcome };
-    if mapped.encoded_len() > OPERATION_BYTES_MAX {
+    if mapped.encoded_len() > OPERATION_BYTES_MAX && profile == Profile::Google {
         mapped.metadata = metadata::without_log(types, operation);
     }
     if mapped.encoded_len() > OPERATION_BYTES_MAX {
@@ -87,12 +99,12 @@ mod tests {
     use crate::sample::{POLICY, busy, ended, operation, types};
 
     fn mapped(outcome: Outcome) -> proto::Operation {
-        super::operation(types(), &ended(operation(Some(POLICY), None), outcome))
+        super::operation(types(), Profile::Google, &ended(operation(Some(POLICY), None), outcome))
     }
 
     #[test]
     fn what_has_not_ended_has_neither_error_nor_response() {
-        let running = super::operation(types(), &operation(Some(POLICY), None));
+        let running = super::operation(types(), Profile::Google, &operation(Some(POLICY), None));
         assert_eq!(running.name, "projects/p/operations/00000000000000000000000007");
         assert_eq!((running.done, running.outcome, running.metadata), (false, None, None));
     }
@@ -147,7 +159,7 @@ mod tests {
     }
 
     fn fits(operation: &Operation) -> proto::Operation {
-        let mapped = super::operation(types(), operation);
+        let mapped = super::operation(types(), Profile::Google, operation);
         assert!(mapped.encoded_len() <= OPERATION_BYTES_MAX, "{}", mapped.encoded_len());
         mapped
     }

@@ -35,7 +35,7 @@ pub(crate) struct OperationTypes {
 }
 
 impl Types {
-    /// The base types, then the given sets, then the built-in calls of Google's services, unless a
+    /// The base types, then the given sets, then the built-in calls of others' services, unless a
     /// set has brought their package.
     ///
     /// A file the base has already is taken from there: the names and numbers of

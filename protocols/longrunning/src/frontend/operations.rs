@@ -163,12 +163,16 @@ impl Inner {
             // Boxed, for it is rare and large.
             None => Box::pin(self.bus.get(&self.caller, name.id)).await?,
         };
-        if snapshot.parent.as_str() == name.parent { Ok(snapshot) } else { Err(Error::not_found()) }
+        let parent = snapshot.parent.as_str();
+        let found = name.is_under(parent, self.instances.profile(parent));
+        if found { Ok(snapshot) } else { Err(Error::not_found()) }
     }
 
     /// The message frame of this version, encoded once.
     fn rendered(&self, snapshot: &Snapshot) -> Bytes {
-        snapshot.rendered(Rendered::Grpc, |operation| map::framed(&self.types, operation))
+        snapshot.rendered(Rendered::Grpc, |operation| {
+            map::framed(&self.types, self.instances.profile(operation.parent.as_str()), operation)
+        })
     }
 }
 

@@ -28,7 +28,7 @@ const OCTETS: &str = "application/octet-stream";
 
 /// The payload as an Any of at most `room` bytes: JSON can grow fivefold as a message, the bytes
 /// themselves cannot.
-pub(super) fn within(
+pub(crate) fn within(
     room: usize,
     types: &Types,
     payload: Option<&Payload>,

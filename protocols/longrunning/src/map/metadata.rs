@@ -13,6 +13,7 @@
 //! | `requested_cancellation`, `cancel_requested` | bool | whether cancellation was asked for |
 //! | `progress_percent`, `progress_percentage`, `percent_complete` | number | the percentage, rounded down for integers |
 //!
+//! REAPI's `ExecuteOperationMetadata` shares no names and is filled as [`crate::buildgrid`] does.
 //! `google.protobuf.Struct` gets an object of opgate's own, see [`super::report`].
 
 use opgate_core::{Face, Operation, Timestamp};
@@ -20,6 +21,7 @@ use prost::Message as _;
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Value as Reflected};
 
 use super::{report, structure};
+use crate::buildgrid::{self, EXECUTE_METADATA};
 use crate::proto::{Any, STRUCT};
 use crate::types::Types;
 
@@ -35,6 +37,9 @@ pub(super) fn without_log(types: &Types, operation: &Operation) -> Option<Any> {
 
 fn shown(types: &Types, operation: &Operation, log_lines_max: usize) -> Option<Any> {
     let declared = operation.expects.metadata_type.as_deref()?;
+    if declared == EXECUTE_METADATA {
+        return Some(buildgrid::metadata(operation));
+    }
     if declared == STRUCT {
         let report = report::report(operation, log_lines_max);
         return Some(Any::new(STRUCT, structure::encode(&report)));

@@ -1,6 +1,8 @@
-//! Names: `{parent/}operations/{id}`.
+//! Names: `{parent/}operations/{id}`, and BuildGrid's `{instance}/{id}`.
 
 use opgate_core::{Error, OperationId, Parent, limits};
+
+use crate::buildgrid::Profile;
 
 const COLLECTION: &str = "operations";
 /// `/operations/` and the text of an id.
@@ -8,18 +10,24 @@ const SUFFIX_BYTES: usize = 12 + 26;
 /// The longest name there can be; a longer one is refused before anything of it is echoed.
 pub(super) const NAME_BYTES_MAX: usize = limits::NAME_BYTES + SUFFIX_BYTES;
 
-/// A name taken apart. Its parent must be the operation's own, exactly.
+/// A name taken apart: the id, and what stands before it, which depends on the parent's profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Name<'a> {
-    pub(crate) parent: &'a str,
+    before: &'a str,
     pub(crate) id: OperationId,
 }
 
 /// The name of an operation.
-pub(crate) fn print(parent: &Parent, id: OperationId) -> String {
+pub(crate) fn print(profile: Profile, parent: &Parent, id: OperationId) -> String {
     let (parent, id) = (parent.as_str(), id.to_text());
-    let slash = if parent.is_empty() { "" } else { "/" };
-    [parent, slash, COLLECTION, "/", id.as_str()].concat()
+    match profile {
+        Profile::Google => {
+            let slash = if parent.is_empty() { "" } else { "/" };
+            [parent, slash, COLLECTION, "/", id.as_str()].concat()
+        }
+        // The empty instance leaves its slash.
+        Profile::BuildGrid => [parent, "/", id.as_str()].concat(),
+    }
 }
 
 impl<'a> Name<'a> {
@@ -29,14 +37,25 @@ impl<'a> Name<'a> {
         if name.is_empty() {
             return Err(Error::invalid("name", "is empty"));
         }
-        let parsed = name.rsplit_once('/').and_then(|(collection, id)| {
-            let parent = match collection.strip_suffix(COLLECTION)? {
-                "" => "",
-                parent => parent.strip_suffix('/').filter(|parent| !parent.is_empty())?,
-            };
-            Some(Self { parent, id: id.parse().ok()? })
-        });
-        parsed.ok_or_else(Error::not_found)
+        let last = name.rfind('/').map_or(0, |slash| slash + 1);
+        let (before, id) = name.split_at_checked(last).ok_or_else(Error::not_found)?;
+        let id = id.parse().map_err(|_| Error::not_found())?;
+        Ok(Self { before, id })
+    }
+
+    /// Whether this is a name of its operation where that lies under `parent`. Google's form is one
+    /// in either profile, so that a client of one can go on with what another has started.
+    pub(crate) fn is_under(&self, parent: &str, profile: Profile) -> bool {
+        let Some(rest) = self.before.strip_prefix(parent) else { return false };
+        let google = match parent {
+            "" => "operations/",
+            _ => "/operations/",
+        };
+        rest == google
+            || match profile {
+                Profile::Google => false,
+                Profile::BuildGrid => rest == "/" || (parent.is_empty() && rest.is_empty()),
+            }
     }
 }
 
@@ -79,25 +98,52 @@ mod tests {
 
     use super::*;
 
+    fn profile() -> impl Strategy<Value = Profile> {
+        prop_oneof![Just(Profile::Google), Just(Profile::BuildGrid)]
+    }
+
     proptest! {
         #[test]
-        fn a_printed_name_parses_to_its_parts(
+        fn a_printed_name_is_one_of_its_operation_and_of_no_other_parent(
             bits: u128,
             parent in "([a-z+=.é-]{1,8}(/[a-z+=. -]{1,8}){0,4})?|operations|a/operations",
+            other in "[a-z]{0,2}(/[a-z]{1,2})?|operations|a/operations",
+            profile in profile(),
         ) {
             let id = OperationId::from_bits(bits);
             let parent = check_parent(&parent).unwrap();
-            let name = print(&parent, id);
-            prop_assert_eq!(Name::parse(&name).unwrap(), Name { parent: parent.as_str(), id });
+            let name = print(profile, &parent, id);
+            let parsed = Name::parse(&name).unwrap();
+            prop_assert_eq!(parsed.id, id);
+            prop_assert!(parsed.is_under(parent.as_str(), profile));
+            // No instance has such a segment, see `Instances`.
+            let may_be = profile == Profile::Google
+                || parent.as_str().split('/').all(|segment| segment != COLLECTION);
+            if other != parent.as_str() && may_be {
+                prop_assert!(!parsed.is_under(&other, profile));
+            }
         }
 
         #[test]
-        fn whatever_parses_prints_back_the_same(
-            name in "(/?[a-c]{0,2}/?)?operations/[0-7][0-9a-z]{25}|.*"
+        fn googles_name_is_one_in_either_profile(
+            bits: u128, parent in "([a-z]{1,3}(/[a-z]{1,3})?)?", profile in profile(),
         ) {
-            if let Ok(parsed) = Name::parse(&name) {
-                let parent = Parent::new(parsed.parent).unwrap();
-                prop_assert_eq!(print(&parent, parsed.id), name);
+            let parent = check_parent(&parent).unwrap();
+            let name = print(Profile::Google, &parent, OperationId::from_bits(bits));
+            prop_assert!(Name::parse(&name).unwrap().is_under(parent.as_str(), profile));
+        }
+
+        #[test]
+        fn what_google_has_under_a_parent_prints_back_the_same(
+            before in "(/?[a-c]{0,2}/?)?(operations/)?|.{0,8}",
+            parent in "[a-c]{0,2}",
+        ) {
+            let name = format!("{before}{}", OperationId::from_bits(7));
+            if let Ok(parsed) = Name::parse(&name)
+                && parsed.is_under(&parent, Profile::Google)
+            {
+                let parent = Parent::new(&parent).unwrap();
+                prop_assert_eq!(print(Profile::Google, &parent, parsed.id), name);
             }
         }
 
@@ -109,25 +155,56 @@ mod tests {
 
     #[test]
     fn odd_names() {
-        let id = OperationId::from_bits(7).to_string();
+        // An id with a letter, whose upper case is another text.
+        let id = OperationId::from_bits(31).to_string();
         for (name, expected) in [
             (String::new(), ErrorKind::InvalidArgument),
             ("x".repeat(NAME_BYTES_MAX + 1), ErrorKind::InvalidArgument),
             ("x".repeat(NAME_BYTES_MAX), ErrorKind::NotFound),
             ("operations".to_owned(), ErrorKind::NotFound),
             ("operations/".to_owned(), ErrorKind::NotFound),
-            (id.clone(), ErrorKind::NotFound),
-            (format!("/operations/{id}"), ErrorKind::NotFound),
-            (format!("xoperations/{id}"), ErrorKind::NotFound),
             (format!("operations/{id}/"), ErrorKind::NotFound),
             (format!("operations/{}", id.to_uppercase()), ErrorKind::NotFound),
             ("../../etc/passwd".to_owned(), ErrorKind::NotFound),
         ] {
-            // The id of bits 7 has no letter to tell the cases apart.
-            if name.ends_with(&id) && name == format!("operations/{id}") {
-                continue;
-            }
             assert_eq!(Name::parse(&name).unwrap_err().kind, expected, "{name}");
+        }
+        for (name, google, buildgrid) in [
+            (id.clone(), false, true),
+            (format!("/{id}"), false, true),
+            (format!("operations/{id}"), true, true),
+            (format!("/operations/{id}"), false, false),
+            (format!("xoperations/{id}"), false, false),
+            (format!("//{id}"), false, false),
+            (format!("main/{id}"), false, false),
+        ] {
+            let parsed = Name::parse(&name).unwrap();
+            let under = |profile| parsed.is_under("", profile);
+            assert_eq!(
+                (under(Profile::Google), under(Profile::BuildGrid)),
+                (google, buildgrid),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_instance_may_hold_slashes() {
+        let id = OperationId::from_bits(7);
+        let parent = check_parent("a/b").unwrap();
+        assert_eq!(print(Profile::BuildGrid, &parent, id), format!("a/b/{id}"));
+        assert_eq!(print(Profile::BuildGrid, &Parent::root(), id), format!("/{id}"));
+        for (name, expected) in [
+            (format!("a/b/{id}"), true),
+            (format!("a/b/operations/{id}"), true),
+            (format!("a/{id}"), false),
+            (format!("a/b/c/{id}"), false),
+            (format!("a/b//{id}"), false),
+            (format!("/a/b/{id}"), false),
+            (id.to_string(), false),
+        ] {
+            let under = Name::parse(&name).unwrap().is_under("a/b", Profile::BuildGrid);
+            assert_eq!(under, expected, "{name}");
         }
     }
 

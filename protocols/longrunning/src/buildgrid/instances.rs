@@ -1,0 +1,85 @@
+//! Which parents are instances.
+
+use std::collections::BTreeSet;
+
+use crate::map;
+
+/// In whose forms a parent's operations are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Profile {
+    Google,
+    BuildGrid,
+}
+
+/// The parents that are instances, as configured.
+#[derive(Debug, Default)]
+pub(crate) struct Instances(BTreeSet<String>);
+
+impl Instances {
+    /// Checks the names; the problems come one for each name that cannot be one.
+    pub(crate) fn new(names: &[String]) -> (Self, Vec<String>) {
+        let mut instances = Self::default();
+        let mut problems = Vec::new();
+        for name in names {
+            let problem = match map::check_parent(name) {
+                Err(error) => error.field.map_or(error.message.into(), |field| field.description),
+                // REAPI keeps this word for itself, and the two forms of names would be one.
+                Ok(_) if name.split('/').any(|segment| segment == "operations") => {
+                    "has a segment `operations`, which no instance may have".to_owned()
+                }
+                Ok(_) if instances.0.insert(name.clone()) => continue,
+                Ok(_) => "is there twice".to_owned(),
+            };
+            problems.push(format!("buildgrid instance {name:?}: {problem}"));
+        }
+        (instances, problems)
+    }
+
+    /// The profile of a parent.
+    pub(crate) fn profile(&self, parent: &str) -> Profile {
+        if self.0.contains(parent) { Profile::BuildGrid } else { Profile::Google }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn new(names: &[&str]) -> (Instances, Vec<String>) {
+        Instances::new(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn an_instance_is_exactly_its_name() {
+        let (instances, problems) = new(&["main", "a/b", ""]);
+        assert_eq!(problems, Vec::<String>::new());
+        for (parent, expected) in [
+            ("main", Profile::BuildGrid),
+            ("a/b", Profile::BuildGrid),
+            ("", Profile::BuildGrid),
+            ("a", Profile::Google),
+            ("a/b/c", Profile::Google),
+            ("main/x", Profile::Google),
+            ("Main", Profile::Google),
+        ] {
+            assert_eq!(instances.profile(parent), expected, "{parent}");
+        }
+        let (none, _) = new(&[]);
+        assert_eq!(none.profile(""), Profile::Google);
+    }
+
+    #[test]
+    fn what_cannot_be_an_instance_is_a_problem_each() {
+        let (instances, problems) = new(&["a//b", "a/operations", "main", "main", "x\u{7}"]);
+        assert_eq!(
+            problems,
+            [
+                "buildgrid instance \"a//b\": has an empty segment",
+                "buildgrid instance \"a/operations\": has a segment `operations`, which no instance may have",
+                "buildgrid instance \"main\": is there twice",
+                "buildgrid instance \"x\\u{7}\": holds a control character",
+            ]
+        );
+        assert_eq!(instances.profile("main"), Profile::BuildGrid);
+    }
+}
