@@ -3,7 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use opgate_core::{Error, Operation, Parent};
+use opgate_core::filter::Predicate;
+use opgate_core::{Error, Parent};
 use opgate_store::{Page, Snapshot};
 
 use crate::bus::Bus;
@@ -14,7 +15,7 @@ use crate::token::Bound;
 pub const PAGE_SIZE: usize = 1000;
 
 /// Operations one page looks at, at most: a filter that lets little through gives short pages
-/// rather than long waits.
+/// rather than long waits. The store bounds the bytes that are read for a page beside.
 const SCAN: usize = 10_000;
 
 /// Which operations a listing lets through.
@@ -23,7 +24,7 @@ pub struct Filter {
     /// The caller's own text for it: a token is good for the same text only.
     pub text: String,
     /// Whether an operation passes.
-    pub passes: Arc<dyn Fn(&Operation) -> bool + Send + Sync>,
+    pub passes: Arc<dyn Predicate>,
 }
 
 impl fmt::Debug for Filter {

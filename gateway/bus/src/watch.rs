@@ -149,7 +149,7 @@ impl Scope {
     fn belongs(&self, caller: &Caller, snapshot: &Snapshot) -> bool {
         snapshot.tenant == caller.tenant
             && self.parent.contains(snapshot.parent.as_str())
-            && self.filter.as_ref().is_none_or(|filter| (filter.passes)(snapshot))
+            && self.filter.as_ref().is_none_or(|filter| filter.passes.passes(snapshot))
     }
 
     async fn advance(

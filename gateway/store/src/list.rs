@@ -2,16 +2,20 @@
 //!
 //! The part of a list at or above the floor is walked in memory, the part below it on disk; both
 //! are in the same order, so the one is continued by the other. A page looks at a bounded number
-//! of operations and holds a bounded number of bytes, whatever is stored and however little the
-//! filter lets through.
+//! of operations, reads a bounded number of bytes and holds a bounded number of them, whatever is
+//! stored and however little the filter lets through.
+//!
+//! On disk the filter decides on the record first: payloads stored beside it are read for what
+//! passes, and where the filter cannot tell without them.
 
 use std::sync::Arc;
 
+use opgate_core::filter::Predicate;
 use opgate_core::{Error, Operation, OperationId, Parent, Seq, Tenant, Timestamp};
 
 use crate::scopes::{ALL, Plan, ScopeId};
 use crate::snapshot::Snapshot;
-use crate::sqlite::Reader;
+use crate::sqlite::{Looked, Reader};
 use crate::timeline::Descending;
 use crate::view::Peek;
 use crate::{Store, journal::JournalError};
@@ -20,6 +24,9 @@ use crate::{Store, journal::JournalError};
 const WINDOW: usize = 128;
 /// Bytes of operations after which a page, or one look at the disk, is long enough.
 const BYTES: usize = 4 * 1024 * 1024;
+
+/// Bytes a page reads from disk or has the filter look into, at most; the page may then be short.
+const READ: usize = 64 * 1024 * 1024;
 
 /// Which operations to list.
 #[derive(Clone, Debug)]
@@ -48,7 +55,7 @@ pub struct Listed {
 }
 
 /// Which operations a listing lets through.
-pub type Filter = Arc<dyn Fn(&Operation) -> bool + Send + Sync>;
+pub type Filter = Arc<dyn Predicate>;
 
 impl Store {
     /// Lists a page. Deleted and expired operations are left out.
@@ -60,7 +67,13 @@ impl Store {
             items: Vec::with_capacity(page.limit.min(WINDOW) + 1),
             looked: 0,
             bytes: 0,
-            filter,
+            read: 0,
+            wanted: Arc::new(Wanted {
+                tenant: page.tenant.clone(),
+                scope: page.scope.clone(),
+                now: page.now,
+                filter,
+            }),
             page,
         };
         let floor = walk.in_memory().await?;
@@ -97,18 +110,86 @@ struct Walk<'a> {
     store: &'a Store,
     plan: Plan,
     page: Page,
-    filter: Option<Filter>,
+    wanted: Arc<Wanted>,
     cursor: Seq,
     /// One more than the limit means that there is a next page.
     items: Vec<Arc<Snapshot>>,
     looked: usize,
     /// What the items weigh.
     bytes: usize,
+    /// What was read or looked into for them and for what did not pass.
+    read: usize,
+}
+
+/// What belongs on the page: of the tenant and the scope, visible, and let through.
+struct Wanted {
+    tenant: Tenant,
+    scope: Parent,
+    now: Timestamp,
+    filter: Option<Filter>,
+}
+
+impl Wanted {
+    fn belongs(&self, operation: &Operation) -> bool {
+        operation.tenant == self.tenant
+            && self.scope.contains(operation.parent.as_str())
+            && operation.is_visible(self.now)
+    }
+}
+
+impl Predicate for Wanted {
+    fn early(&self, without_payloads: &Operation) -> Option<bool> {
+        if !self.belongs(without_payloads) {
+            return Some(false);
+        }
+        self.filter.as_ref().map_or(Some(true), |filter| filter.early(without_payloads))
+    }
+
+    fn passes(&self, operation: &Operation) -> bool {
+        self.belongs(operation)
+            && self.filter.as_ref().is_none_or(|filter| filter.passes(operation))
+    }
+}
+
+/// What a look at an operation gave.
+#[derive(Debug, Default)]
+struct Look {
+    /// The operation, if it is wanted.
+    snapshot: Option<Arc<Snapshot>>,
+    /// Bytes read or looked into.
+    read: usize,
+}
+
+impl Look {
+    /// A look at an operation in memory.
+    fn at(snapshot: Arc<Snapshot>, wanted: &Wanted) -> Self {
+        let (passes, read) = match wanted.early(&snapshot) {
+            Some(passes) => (passes, 0),
+            None => (wanted.passes(&snapshot), snapshot.cost()),
+        };
+        Self { snapshot: passes.then_some(snapshot), read }
+    }
+}
+
+impl From<Looked> for Look {
+    fn from(looked: Looked) -> Self {
+        let snapshot = looked.operation.map(|operation| Arc::new(Snapshot::new(operation)));
+        Self { snapshot, read: looked.read }
+    }
 }
 
 impl Walk<'_> {
     fn is_full(&self) -> bool {
-        self.items.len() > self.page.limit || self.looked >= self.page.scan || self.bytes >= BYTES
+        self.items.len() > self.page.limit
+            || self.looked >= self.page.scan
+            || self.bytes >= BYTES
+            || self.read >= READ
+    }
+
+    /// How many to look at next: what the page lacks, and more once little has passed.
+    fn window(&self) -> usize {
+        let lacking = (self.page.limit + 1).saturating_sub(self.items.len());
+        lacking.max(self.looked).min(self.page.scan - self.looked).min(WINDOW)
     }
 
     /// Walks what memory lists; returns the floor the walk went down to.
@@ -125,29 +206,27 @@ impl Walk<'_> {
         let floor = view.floor();
         let mut window = Vec::new();
         while !self.is_full() {
-            let wanted = (self.page.limit + 1 - self.items.len()).min(WINDOW);
-            let more = wanted.saturating_sub(window.len());
+            let more = self.window().saturating_sub(window.len());
             window.extend(entries.by_ref().take_while(|(seq, _)| *seq >= floor).take(more));
             if window.is_empty() {
                 break;
             }
             let found = self.resolve(&window).await?;
             let seen = found.len();
-            for ((seq, _), snapshot) in window.drain(..seen).zip(found) {
-                self.look(seq, snapshot);
+            for ((seq, _), look) in window.drain(..seen).zip(found) {
+                self.add(seq, look);
                 if self.is_full() {
-                    break;
+                    return Ok(floor);
                 }
             }
+            // A filter may look at many before it lets enough through; others have their turn.
+            tokio::task::yield_now().await;
         }
         Ok(floor)
     }
 
-    /// The snapshots of a window's entries; none where an operation is gone or does not belong.
-    async fn resolve(
-        &self,
-        window: &[(Seq, OperationId)],
-    ) -> Result<Vec<Option<Arc<Snapshot>>>, Error> {
+    /// A look at each of a window's entries.
+    async fn resolve(&self, window: &[(Seq, OperationId)]) -> Result<Vec<Look>, Error> {
         let view = &self.store.shared().view;
         let mut found = Vec::with_capacity(window.len());
         let mut missing = Vec::new();
@@ -167,17 +246,20 @@ impl Walk<'_> {
             if belongs && on_disk {
                 missing.push((index, *id));
             }
-            found.push(resident.and_then(|resident| resident.body).filter(|_| belongs));
+            let body = resident.and_then(|resident| resident.body).filter(|_| belongs);
+            found.push(body.map(|body| Look::at(body, &self.wanted)).unwrap_or_default());
         }
         if !missing.is_empty() {
             let ids = missing.iter().map(|(_, id)| *id).collect();
-            let read = self.store.readers().read(move |reader| read_all(reader, ids)).await?;
+            let wanted = Arc::clone(&self.wanted);
+            let read = move |reader: &Reader| read_all(reader, ids, &wanted);
+            let read = self.store.readers().read(read).await?;
             // What was not read any more belongs to the next window.
             if let Some((index, _)) = missing.get(read.len()) {
                 found.truncate(*index);
             }
-            for ((index, _), snapshot) in missing.into_iter().zip(read) {
-                found[index] = snapshot;
+            for ((index, _), look) in missing.into_iter().zip(read) {
+                found[index] = look;
             }
         }
         Ok(found)
@@ -190,21 +272,12 @@ impl Walk<'_> {
             Plan::Scan => vec![None],
         };
         while !self.is_full() {
-            let wanted = (self.page.limit + 1 - self.items.len()).min(WINDOW);
-            let (scopes, cursor) = (scopes.clone(), self.cursor);
-            let (rows, last) = self
-                .store
-                .readers()
-                .read(move |reader| below(reader, &scopes, cursor, wanted))
-                .await?;
-            for (scope, seq, snapshot) in rows {
-                let belongs = self.plan != Plan::Scan
-                    || self.store.shared().view.scopes.belongs(
-                        scope,
-                        &self.page.tenant,
-                        &self.page.scope,
-                    );
-                self.look(seq, snapshot.filter(|_| belongs));
+            let (scopes, wanted) = (scopes.clone(), Arc::clone(&self.wanted));
+            let (cursor, window) = (self.cursor, self.window());
+            let read = move |reader: &Reader| below(reader, &scopes, cursor, window, &wanted);
+            let (rows, last) = self.store.readers().read(read).await?;
+            for (seq, look) in rows {
+                self.add(seq, look);
                 if self.is_full() {
                     return Ok(());
                 }
@@ -216,15 +289,11 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn look(&mut self, seq: Seq, snapshot: Option<Arc<Snapshot>>) {
+    fn add(&mut self, seq: Seq, look: Look) {
         self.cursor = seq;
         self.looked += 1;
-        let Some(snapshot) = snapshot else { return };
-        let passes = snapshot.tenant == self.page.tenant
-            && self.page.scope.contains(snapshot.parent.as_str())
-            && snapshot.is_visible(self.page.now)
-            && self.filter.as_ref().is_none_or(|filter| filter(&snapshot));
-        if passes {
+        self.read += look.read;
+        if let Some(snapshot) = look.snapshot {
             self.bytes += snapshot.cost();
             self.items.push(snapshot);
         }
@@ -247,12 +316,13 @@ impl Walk<'_> {
 fn read_all(
     reader: &Reader,
     ids: Vec<OperationId>,
-) -> Result<Vec<Option<Arc<Snapshot>>>, JournalError> {
+    wanted: &Wanted,
+) -> Result<Vec<Look>, JournalError> {
     let (mut found, mut bytes) = (Vec::new(), 0);
     for id in ids {
-        let snapshot = reader.read(id)?.map(|operation| Arc::new(Snapshot::new(operation)));
-        bytes += snapshot.as_ref().map_or(0, |snapshot| snapshot.cost());
-        found.push(snapshot);
+        let look = Look::from(reader.read_if(id, wanted)?);
+        bytes += look.read;
+        found.push(look);
         if bytes >= BYTES {
             break;
         }
@@ -260,16 +330,15 @@ fn read_all(
     Ok(found)
 }
 
-type Row = (ScopeId, Seq, Option<Arc<Snapshot>>);
-
-/// The newest operations of several scopes, until there are enough of them or enough bytes; and
-/// whether they are the last.
+/// A look at the newest operations of several scopes, until there are enough of them or enough
+/// bytes; and whether they are the last.
 fn below(
     reader: &Reader,
     scopes: &[Option<ScopeId>],
     before: Seq,
     limit: usize,
-) -> Result<(Vec<Row>, bool), JournalError> {
+    wanted: &Wanted,
+) -> Result<(Vec<(Seq, Look)>, bool), JournalError> {
     let mut positions = Vec::new();
     for scope in scopes {
         positions.extend(reader.below(*scope, before, limit)?);
@@ -279,12 +348,9 @@ fn below(
     let (mut rows, mut bytes) = (Vec::new(), 0);
     for seq in &positions {
         // One that is gone since was forgotten, and is passed over.
-        let (scope, snapshot) = match reader.at(*seq)? {
-            Some((scope, operation)) => (scope, Some(Arc::new(Snapshot::new(operation)))),
-            None => (ALL, None),
-        };
-        bytes += snapshot.as_ref().map_or(0, |snapshot| snapshot.cost());
-        rows.push((scope, *seq, snapshot));
+        let look = Look::from(reader.at_if(*seq, wanted)?);
+        bytes += look.read;
+        rows.push((*seq, look));
         if bytes >= BYTES {
             break;
         }

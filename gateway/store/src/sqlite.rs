@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use opgate_core::filter::Predicate;
 use opgate_core::{DedupeKey, Operation, OperationId, Parent, Seq, Tenant, Timestamp};
 use rusqlite::{
     Connection, ErrorCode, OpenFlags, OptionalExtension, Row, TransactionBehavior, params,
@@ -13,7 +14,7 @@ use rusqlite::{
 use crate::Durability;
 use crate::journal::{Expired, Journal, JournalError, Summary, Write};
 use crate::list::Changes;
-use crate::record::{self, Damaged, Slot};
+use crate::record::{self, Damaged, Opened, Slot};
 use crate::scopes::ScopeId;
 use crate::snapshot::Snapshot;
 
@@ -26,6 +27,8 @@ const PAGE_BYTES: u64 = 4096;
 const BUSY: Duration = Duration::from_secs(2);
 /// How long opening may spend on checking the file's structure, whatever its size.
 const CHECK: Duration = Duration::from_millis(250);
+
+const BY_ID: &str = "SELECT seq, body FROM operations WHERE id = ?1";
 
 const SCHEMA: &str = "
 CREATE TABLE operations (
@@ -410,12 +413,23 @@ fn read_error(error: rusqlite::Error) -> JournalError {
     }
 }
 
-/// Decodes a row that begins with `seq, body`.
-fn decode(connection: &Connection, row: &Row<'_>) -> Result<Operation, JournalError> {
+/// Decodes a row that begins with `seq, body`, without the payloads stored beside it.
+fn open(row: &Row<'_>) -> Result<(Opened, usize), JournalError> {
     let seq = Seq(row.get(0).map_err(read_error)?);
     let body = row.get_ref(1).map_err(read_error)?;
     let body = body.as_blob().map_err(|_| Damaged("a record is not a blob"))?;
-    let operation = record::decode(body, |slot| {
+    let opened = record::open(body)?;
+    if opened.operation.seq == seq {
+        Ok((opened, body.len()))
+    } else {
+        Err(Damaged("a record out of place").into())
+    }
+}
+
+/// The whole operation, and how many bytes were read for it.
+fn complete(connection: &Connection, opened: Opened) -> Result<(Operation, usize), JournalError> {
+    let (seq, mut read) = (opened.operation.seq, 0);
+    let operation = opened.complete(|slot| {
         let mut statement = connection
             .prepare_cached("SELECT bytes FROM payloads WHERE key = ?1")
             .map_err(read_error)?;
@@ -423,15 +437,46 @@ fn decode(connection: &Connection, row: &Row<'_>) -> Result<Operation, JournalEr
             .query_row([key(seq, slot)], |row| row.get(0))
             .optional()
             .map_err(read_error)?;
-        bytes.map(Bytes::from).ok_or(JournalError::Damaged(Damaged("a payload is missing")))
+        let bytes = bytes.ok_or(JournalError::Damaged(Damaged("a payload is missing")))?;
+        read += bytes.len();
+        Ok::<_, JournalError>(Bytes::from(bytes))
     })?;
-    if operation.seq == seq { Ok(operation) } else { Err(Damaged("a record out of place").into()) }
+    Ok((operation, read))
+}
+
+/// Decodes a row that begins with `seq, body`.
+fn decode(connection: &Connection, row: &Row<'_>) -> Result<Operation, JournalError> {
+    let (opened, _) = open(row)?;
+    Ok(complete(connection, opened)?.0)
+}
+
+/// The same, of an operation that is wanted; payloads are read only where they may be.
+fn decode_if(
+    connection: &Connection,
+    row: &Row<'_>,
+    wanted: &dyn Predicate,
+) -> Result<Looked, JournalError> {
+    let (opened, record) = open(row)?;
+    let early = wanted.early(&opened.operation);
+    if early == Some(false) {
+        return Ok(Looked { operation: None, read: record });
+    }
+    let (operation, payloads) = complete(connection, opened)?;
+    let passes = early == Some(true) || wanted.passes(&operation);
+    Ok(Looked { operation: passes.then_some(operation), read: record + payloads })
+}
+
+/// What a look at a stored operation gave.
+#[derive(Debug, Default)]
+pub(crate) struct Looked {
+    /// The operation; none where it is gone, or not wanted.
+    pub(crate) operation: Option<Operation>,
+    /// Bytes read for it.
+    pub(crate) read: usize,
 }
 
 fn read(connection: &Connection, id: OperationId) -> Result<Option<Operation>, JournalError> {
-    let mut statement = connection
-        .prepare_cached("SELECT seq, body FROM operations WHERE id = ?1")
-        .map_err(read_error)?;
+    let mut statement = connection.prepare_cached(BY_ID).map_err(read_error)?;
     let mut rows = statement.query([&id.to_bits().to_be_bytes()[..]]).map_err(read_error)?;
     match rows.next().map_err(read_error)? {
         Some(row) => decode(connection, row).map(Some),
@@ -502,10 +547,32 @@ impl Reader {
         found.collect::<Result<_, _>>().map_err(read_error)
     }
 
-    /// The operation at a position.
-    pub(crate) fn at(&self, seq: Seq) -> Result<Option<(ScopeId, Operation)>, JournalError> {
-        let sql = "SELECT seq, body, scope FROM operations WHERE seq = ?1";
-        Ok(self.collect(sql, [seq.0])?.pop())
+    /// The operation of this id, if it is wanted.
+    pub(crate) fn read_if(
+        &self,
+        id: OperationId,
+        wanted: &dyn Predicate,
+    ) -> Result<Looked, JournalError> {
+        self.look(BY_ID, [&id.to_bits().to_be_bytes()[..]], wanted)
+    }
+
+    /// The operation at a position, if it is wanted.
+    pub(crate) fn at_if(&self, seq: Seq, wanted: &dyn Predicate) -> Result<Looked, JournalError> {
+        self.look("SELECT seq, body FROM operations WHERE seq = ?1", [seq.0], wanted)
+    }
+
+    fn look(
+        &self,
+        sql: &str,
+        params: impl rusqlite::Params,
+        wanted: &dyn Predicate,
+    ) -> Result<Looked, JournalError> {
+        let mut statement = self.0.prepare_cached(sql).map_err(read_error)?;
+        let mut rows = statement.query(params).map_err(read_error)?;
+        match rows.next().map_err(read_error)? {
+            Some(row) => decode_if(&self.0, row, wanted),
+            None => Ok(Looked::default()),
+        }
     }
 
     /// The operations changed after `after`, in the order of their last change.
@@ -530,19 +597,5 @@ impl Reader {
             changes.items.push(Arc::new(snapshot));
         }
         Ok(changes)
-    }
-
-    fn collect(
-        &self,
-        sql: &str,
-        params: impl rusqlite::Params,
-    ) -> Result<Vec<(ScopeId, Operation)>, JournalError> {
-        let mut statement = self.0.prepare_cached(sql).map_err(read_error)?;
-        let mut rows = statement.query(params).map_err(read_error)?;
-        let mut found = Vec::new();
-        while let Some(row) = rows.next().map_err(read_error)? {
-            found.push((row.get(2).map_err(read_error)?, decode(&self.0, row)?));
-        }
-        Ok(found)
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use opgate_core::arbitrary::submission;
+use opgate_core::filter::Predicate;
 use opgate_core::limits::PAYLOAD_BYTES;
 use opgate_core::machine::{self, Decision};
 use opgate_core::{
@@ -19,7 +20,8 @@ use opgate_core::{
     Routed, Seq, State, Submission, Tenant, Timestamp,
 };
 use opgate_store::{
-    Clock, Durability, ManualClock, OpenError, Options, Page, Peek, Receipt, Snapshot, Store,
+    Clock, Durability, Filter, ManualClock, OpenError, Options, Page, Peek, Receipt, Snapshot,
+    Store,
 };
 use opgate_telemetry::Metrics;
 use proptest::collection::vec;
@@ -282,10 +284,128 @@ async fn a_page_looks_at_no_more_than_it_may_however_little_passes() {
         now: clock.now(),
     };
     let oldest = id(0);
-    let filter: opgate_store::Filter = Arc::new(move |operation| operation.id == oldest);
+    let filter: Filter = Arc::new(move |operation: &Operation| operation.id == oldest);
     let listed = store.page(page, Some(filter)).await.unwrap();
     assert!(listed.items.is_empty());
     assert_eq!(listed.next, Some(Seq(91)), "short, with a way on");
+}
+
+/// Lets one operation through, and says so early or only with its payloads.
+struct Only {
+    id: OperationId,
+    early: bool,
+}
+
+impl Predicate for Only {
+    fn early(&self, without_payloads: &Operation) -> Option<bool> {
+        self.early.then_some(without_payloads.id == self.id)
+    }
+
+    fn passes(&self, operation: &Operation) -> bool {
+        assert_eq!(operation.input.bytes.len(), LARGE, "a whole operation");
+        operation.id == self.id
+    }
+}
+
+const LARGE: usize = 10_000;
+
+#[tokio::test]
+async fn a_filter_that_can_tell_early_leaves_payloads_on_disk_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let (clock, _) = clock();
+    let store = open(&small(dir.path()), &clock);
+    for n in 0..20 {
+        begin(&store, n, accept("", vec![b'x'; LARGE])).await.unwrap();
+        send(&store, id(n), succeed("1")).await.unwrap();
+    }
+    let wanted = store.get(id(3)).await.unwrap().unwrap();
+    let page = |id, early| {
+        let page = Page {
+            tenant: Tenant::anonymous(),
+            scope: Parent::root(),
+            before: None,
+            limit: 50,
+            scan: 100,
+            now: clock.now(),
+        };
+        store.page(page, Some(Arc::new(Only { id, early })))
+    };
+    for early in [true, false] {
+        let listed = page(id(3), early).await.unwrap();
+        assert_eq!(listed.items.len(), 1);
+        assert_eq!(**listed.items[0], **wanted, "with its payload");
+    }
+    // Every payload but one is gone from the disk: who reads another notices.
+    let disk = rusqlite::Connection::open(dir.path().join("opgate.db")).unwrap();
+    let kept = i64::try_from(wanted.seq.0).unwrap() * 2;
+    disk.execute("DELETE FROM payloads WHERE key != ?1", [kept]).unwrap();
+    assert_eq!(page(id(3), true).await.unwrap().items.len(), 1);
+    assert_eq!(page(id(3), false).await.unwrap_err().kind, ErrorKind::DataLoss);
+    assert_eq!(page(id(4), true).await.unwrap_err().kind, ErrorKind::DataLoss);
+}
+
+#[tokio::test]
+async fn a_page_reads_a_bounded_number_of_bytes_for_what_it_drops() {
+    let dir = tempfile::tempdir().unwrap();
+    let (clock, _) = clock();
+    let store = open(&Options::new(dir.path()), &clock);
+    let large = Bytes::from(vec![b'x'; 4_000_000]);
+    for n in 0..20 {
+        begin(&store, n, accept("", large.clone())).await.unwrap();
+    }
+    let mut page = Page {
+        tenant: Tenant::anonymous(),
+        scope: Parent::root(),
+        before: None,
+        limit: 50,
+        scan: 5000,
+        now: clock.now(),
+    };
+    // A function may look at payloads, so every operation counts with all it holds.
+    let filter: Filter = Arc::new(|operation: &Operation| operation.input.bytes.is_empty());
+    let listed = store.page(page.clone(), Some(Arc::clone(&filter))).await.unwrap();
+    let next = listed.next.unwrap();
+    assert!(listed.items.is_empty() && (3..8).contains(&next.0), "{next:?}");
+    page.before = Some(next);
+    let rest = store.page(page, Some(filter)).await.unwrap();
+    assert!(rest.items.is_empty() && rest.next.is_none());
+}
+
+#[tokio::test]
+async fn a_filtered_walk_finds_what_passes_once_and_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let (clock, _) = clock();
+    for (resident, limit) in [(1_000_000, 5), (8, 5), (150, 5), (150, 1)] {
+        let dir = dir.path().join(format!("{resident}-{limit}"));
+        let options = Options { resident_operations: resident, ..Options::new(dir) };
+        let store = open(&options, &clock);
+        for n in 0..600 {
+            begin(&store, n, accept("a", "{}")).await.unwrap();
+            send(&store, id(n), succeed("1")).await.unwrap();
+        }
+        let expected: Vec<_> = (0..600).rev().filter(|n| n % 97 < 2).map(id).collect();
+        let passing = expected.clone();
+        let filter: Filter = Arc::new(move |operation: &Operation| passing.contains(&operation.id));
+        let (mut seen, mut before) = (Vec::new(), None);
+        loop {
+            let page = Page {
+                tenant: Tenant::anonymous(),
+                scope: Parent::new("a").unwrap(),
+                before,
+                limit,
+                scan: 250,
+                now: clock.now(),
+            };
+            let listed = store.page(page, Some(Arc::clone(&filter))).await.unwrap();
+            assert!(listed.items.len() <= limit);
+            seen.extend(listed.items.iter().map(|snapshot| snapshot.id));
+            before = listed.next;
+            if before.is_none() {
+                break;
+            }
+        }
+        assert_eq!(seen, expected, "{resident} resident, {limit} a page");
+    }
 }
 
 fn keyed(key: u128, print: u8, until: Timestamp) -> Accept {

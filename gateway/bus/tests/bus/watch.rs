@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use opgate_bus::core::{ErrorKind, Parent, Seq, State, Version};
+use opgate_bus::core::{ErrorKind, Operation, Parent, Seq, State, Version};
 use opgate_bus::{Filter, Start, Watch, Watching};
 use opgate_store::FEED_CAPACITY;
 use tempfile::tempdir;
@@ -53,7 +53,7 @@ async fn a_filter_lets_its_own_through_from_the_past_and_the_present() {
     };
     let ended = Filter {
         text: String::new(),
-        passes: Arc::new(|operation| operation.state == State::Succeeded),
+        passes: Arc::new(|operation: &Operation| operation.state == State::Succeeded),
     };
     let (past, _) = (begin("done").await, begin("hold").await);
     let watch = Watch::Scope { scope: Parent::root(), after: Seq(0), filter: Some(ended) };

@@ -1,6 +1,6 @@
 //! The protobuf messages, and the way to and from the canonical record.
 
-use super::{Bytes, Damaged, INLINE_BYTES, Slot, core, duration, nanos};
+use super::{Bytes, Damaged, INLINE_BYTES, Opened, Slot, core, duration, nanos};
 use core::{
     Code, Dedupe, DedupeKey, Epoch, Face, Fingerprint, KeySpace, Kind, OperationId, Parent, Seq,
     State, Tenant, Timestamp, Version,
@@ -309,27 +309,16 @@ impl From<&core::Payload> for Payload {
 }
 
 impl Payload {
-    fn back<E: From<Damaged>>(
-        self,
-        slot: Slot,
-        fetch: &mut impl FnMut(Slot) -> Result<Bytes, E>,
-    ) -> Result<core::Payload, E> {
-        let bytes = match self.detached {
-            None => self.bytes,
-            Some(checksum) => {
-                let bytes = fetch(slot)?;
-                if crc32fast::hash(&bytes) != checksum {
-                    return Err(Damaged("checksum mismatch in a payload").into());
-                }
-                bytes
-            }
-        };
-        Ok(core::Payload {
+    /// The payload, and the checksum of its bytes where these lie beside the record: they are empty
+    /// then.
+    fn back(self) -> (core::Payload, Option<u32>) {
+        let payload = core::Payload {
             media_type: self.media_type.into(),
             encoding: self.encoding.map(Into::into),
             sections: self.sections,
-            bytes,
-        })
+            bytes: self.bytes,
+        };
+        (payload, self.detached)
     }
 }
 
@@ -495,15 +484,13 @@ impl From<&core::Operation> for Record {
 }
 
 impl Record {
-    pub(super) fn into_operation<E: From<Damaged>>(
-        self,
-        fetch: &mut impl FnMut(Slot) -> Result<Bytes, E>,
-    ) -> Result<core::Operation, E> {
+    pub(super) fn open(self) -> Result<Opened, Damaged> {
         let name = |_| Damaged("a name out of bounds");
         let id: [u8; 16] = self.id.as_ref().try_into().map_err(|_| Damaged("no id"))?;
         let state = state(self.state)?;
         let failure = self.failure.map(Failure::back).transpose()?;
-        let output = self.output.map(|output| output.back(Slot::Output, fetch)).transpose()?;
+        let (input, input_absent) = self.input.ok_or(Damaged("no input"))?.back();
+        let (output, output_absent) = self.output.map(Payload::back).unzip();
         let outcome = match state {
             State::Accepted | State::Running => None,
             State::Succeeded => Some(core::Outcome::Succeeded(output)),
@@ -547,7 +534,7 @@ impl Record {
                 message: conflict.message.into(),
             })
         });
-        Ok(core::Operation {
+        let operation = core::Operation {
             id: OperationId::from_bits(u128::from_be_bytes(id)),
             seq: Seq(self.seq),
             changed: Seq(self.changed),
@@ -613,7 +600,7 @@ impl Record {
                     uri: resource.uri.into(),
                 })
                 .collect(),
-            input: self.input.ok_or(Damaged("no input"))?.back(Slot::Input, fetch)?,
+            input,
             outcome,
             links_in: links_back(self.links_in),
             links_out: links_back(self.links_out),
@@ -634,6 +621,8 @@ impl Record {
             removed: self
                 .removed_at
                 .map(|at| core::Removed { at: time(at), keep: duration(self.removed_keep) }),
-        })
+        };
+        let absent = [(Slot::Input, input_absent), (Slot::Output, output_absent.flatten())];
+        Ok(Opened { operation, absent })
     }
 }
