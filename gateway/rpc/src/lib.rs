@@ -7,6 +7,7 @@
 mod failures;
 pub mod proto;
 pub mod status;
+pub mod transcode;
 pub mod wire;
 
 pub use failures::Failures;
