@@ -88,4 +88,35 @@ impl Bus {
         };
         Ok(Listing { items: listed.items, next_page_token })
     }
+
+    /// The token of a page of a listing that a frontend orders itself: `cursor`, at most 4 KiB, says
+    /// where it ended. Good for this scope and this text only.
+    ///
+    /// # Errors
+    /// `Internal` when the system has no randomness to give.
+    pub fn seal_cursor(
+        &self,
+        caller: &Caller,
+        scope: &Parent,
+        text: &str,
+        cursor: &[u8],
+    ) -> Result<String, Error> {
+        let bound = Bound { tenant: &caller.tenant, scope, filter: text };
+        self.door().sealer.seal_cursor(bound, cursor)
+    }
+
+    /// The cursor in a token of [`Bus::seal_cursor`].
+    ///
+    /// # Errors
+    /// `InvalidArgument` on `page_token` when it was altered or belongs to another listing.
+    pub fn open_cursor(
+        &self,
+        caller: &Caller,
+        scope: &Parent,
+        text: &str,
+        token: &str,
+    ) -> Result<Vec<u8>, Error> {
+        let bound = Bound { tenant: &caller.tenant, scope, filter: text };
+        self.door().sealer.open_cursor(bound, token)
+    }
 }

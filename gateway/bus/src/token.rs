@@ -1,6 +1,8 @@
 //! What is handed to clients and comes back: sealed so that it cannot be read, altered or used
-//! elsewhere. A page token says where a page ended, a lease token which lease its bearer holds.
+//! elsewhere. A page token says where a page ended, by its position or by a cursor of the frontend
+//! that orders the list, a lease token which lease its bearer holds.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -18,8 +20,12 @@ const FORMAT: u8 = 1;
 const PAGE_BYTES: usize = 1 + 8;
 /// The format, the operation, the epoch, and the length in milliseconds.
 const LEASE_BYTES: usize = 1 + 16 + 4 + 4;
+/// The longest cursor.
+const CURSOR_BYTES_MAX: usize = 4096;
 /// What binds a lease token to its purpose. No page token has it: theirs go on.
 const LEASE: &[u8] = b"opgate lease token";
+const PAGE: &[u8] = b"opgate page token";
+const CURSOR: &[u8] = b"opgate cursor token";
 
 /// The listing a token belongs to.
 #[derive(Clone, Copy, Debug)]
@@ -31,8 +37,8 @@ pub(crate) struct Bound<'a> {
 
 impl Bound<'_> {
     /// Every part behind its length, so that no two listings read the same.
-    fn text(self) -> Vec<u8> {
-        let mut text = b"opgate page token".to_vec();
+    fn text(self, purpose: &[u8]) -> Vec<u8> {
+        let mut text = purpose.to_vec();
         for part in [self.tenant.as_str(), self.scope.as_str(), self.filter] {
             text.extend_from_slice(&(part.len() as u64).to_be_bytes());
             text.extend_from_slice(part.as_bytes());
@@ -57,6 +63,19 @@ enum Unsealed {
     Foreign,
 }
 
+impl Unsealed {
+    /// What is told of a page token.
+    fn page_token(self) -> Error {
+        let problem = match self {
+            Self::Malformed => "is not a page token: it was cut short or altered",
+            Self::Foreign => {
+                "does not belong to this listing: it was altered, or came with another parent or filter; begin again without one"
+            }
+        };
+        Error::invalid("page_token", problem)
+    }
+}
+
 /// Makes and opens tokens.
 pub(crate) struct Sealer(XChaCha20Poly1305);
 
@@ -69,24 +88,26 @@ impl Sealer {
     pub(crate) fn seal(&self, bound: Bound<'_>, last: Seq) -> Result<String, Error> {
         let mut plain = [FORMAT; PAGE_BYTES];
         plain[1..].copy_from_slice(&last.0.to_be_bytes());
-        self.sealed(&bound.text(), &plain)
+        self.sealed(&bound.text(PAGE), &plain)
     }
 
     /// Where the page that a token came with ended.
     pub(crate) fn open(&self, bound: Bound<'_>, token: &str) -> Result<Seq, Error> {
-        let malformed = "is not a page token: it was cut short or altered";
-        let foreign = "does not belong to this listing: it was altered, or came with another parent or filter; begin again without one";
-        let plain = self.opened::<PAGE_BYTES>(&bound.text(), token).map_err(|why| {
-            Error::invalid(
-                "page_token",
-                match why {
-                    Unsealed::Malformed => malformed,
-                    Unsealed::Foreign => foreign,
-                },
-            )
-        })?;
+        let opened = self.opened::<PAGE_BYTES>(&bound.text(PAGE), token);
+        let plain = opened.map_err(Unsealed::page_token)?;
         let [_, seq @ ..] = plain;
         Ok(Seq(u64::from_be_bytes(seq)))
+    }
+
+    /// The token of a page that ended at a cursor of the frontend's.
+    pub(crate) fn seal_cursor(&self, bound: Bound<'_>, cursor: &[u8]) -> Result<String, Error> {
+        self.sealed(&bound.text(CURSOR), &[&[FORMAT], cursor].concat())
+    }
+
+    /// The cursor in the token of a page.
+    pub(crate) fn open_cursor(&self, bound: Bound<'_>, token: &str) -> Result<Vec<u8>, Error> {
+        let opened = self.unsealed(&bound.text(CURSOR), token, 1..=1 + CURSOR_BYTES_MAX);
+        Ok(opened.map_err(Unsealed::page_token)?.split_off(1))
     }
 
     /// The token of a lease. 87 characters.
@@ -128,15 +149,26 @@ impl Sealer {
     }
 
     fn opened<const BYTES: usize>(&self, aad: &[u8], token: &str) -> Result<[u8; BYTES], Unsealed> {
+        let plain = self.unsealed(aad, token, BYTES..=BYTES)?;
+        <[u8; BYTES]>::try_from(plain).map_err(|_| Unsealed::Malformed)
+    }
+
+    /// What is in a token, its format first, of so many bytes.
+    fn unsealed(
+        &self,
+        aad: &[u8],
+        token: &str,
+        bytes: RangeInclusive<usize>,
+    ) -> Result<Vec<u8>, Unsealed> {
         let sealed = URL_SAFE_NO_PAD.decode(token).map_err(|_| Unsealed::Malformed)?;
-        if sealed.len() != NONCE_BYTES + BYTES + TAG_BYTES {
+        let plain_bytes = sealed.len().checked_sub(NONCE_BYTES + TAG_BYTES);
+        if !plain_bytes.is_some_and(|length| bytes.contains(&length)) {
             return Err(Unsealed::Malformed);
         }
         let (head, body) = sealed.split_at(NONCE_BYTES);
         let nonce = nonce(head).ok_or(Unsealed::Malformed)?;
         let payload = Payload { msg: body, aad };
         let plain = self.0.decrypt(&nonce, payload).map_err(|_| Unsealed::Foreign)?;
-        let plain = <[u8; BYTES]>::try_from(plain).map_err(|_| Unsealed::Malformed)?;
         if plain.first() == Some(&FORMAT) { Ok(plain) } else { Err(Unsealed::Malformed) }
     }
 }
@@ -172,10 +204,23 @@ mod tests {
                 bound(&tenant, &elsewhere, &filter),
                 bound(&tenant, &scope, &otherwise),
             ] {
-                let same = there.text() == here.text();
+                let same = there.text(PAGE) == here.text(PAGE);
                 prop_assert_eq!(sealer.open(there, &token).is_ok(), same);
             }
             prop_assert_eq!(Sealer::new(other).open(here, &token).is_ok(), other == secret);
+        }
+
+        #[test]
+        fn a_cursor_comes_back_and_is_no_position(
+            cursor in proptest::collection::vec(any::<u8>(), 0..200), seq: u64,
+        ) {
+            let (sealer, tenant, scope) = (Sealer::new([7; 32]), Tenant::anonymous(), Parent::root());
+            let here = bound(&tenant, &scope, "f");
+            let token = sealer.seal_cursor(here, &cursor).unwrap();
+            prop_assert_eq!(&sealer.open_cursor(here, &token).unwrap(), &cursor);
+            prop_assert!(sealer.open_cursor(bound(&tenant, &scope, "g"), &token).is_err());
+            prop_assert!(sealer.open(here, &token).is_err());
+            prop_assert!(sealer.open_cursor(here, &sealer.seal(here, Seq(seq)).unwrap()).is_err());
         }
 
         #[test]

@@ -6,18 +6,26 @@
 //! | | Google | BuildGrid |
 //! |---|---|---|
 //! | name | `{parent}/operations/{id}` | `{instance}/{id}`; of the empty instance `/{id}` |
+//! | a list of `{instance}` | the parent and what lies beneath it | the instance alone |
+//! | its filter | AIP-160 | `key op value` joined by `&`, see `filter.rs` |
+//! | without a filter | everything | what has not ended |
 //! | metadata | as the method declares | `ExecuteOperationMetadata`, always |
 //! | ended | `response` or `error` | `response` with an `ExecuteResponse`, which holds the status |
 //!
 //! Every operation of an instance takes these forms, whichever door it came through: a client that
-//! lists an instance stops at the first one it does not know. Google's names are understood too.
+//! lists an instance stops at the first one it does not know. Google's names are understood too, and
+//! a list of `{instance}/operations` is Google's list of it.
 
+mod filter;
 mod instances;
 mod messages;
 mod request;
+mod said;
 mod shown;
 mod stage;
 
+pub(crate) use filter::Filter;
+pub(crate) use filter::order::{Order, Place, WINDOW};
 pub(crate) use instances::{Instances, Profile};
 pub(crate) use messages::EXECUTE_METADATA;
 pub(crate) use shown::{metadata, outcome};

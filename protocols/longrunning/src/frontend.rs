@@ -1,6 +1,7 @@
 //! The server side: which call is which, and what each is answered with.
 
 mod health;
+mod instance;
 mod operations;
 mod reflection;
 mod services;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use opgate_core::Parent;
+
 use crate::map;
 
 /// In whose forms a parent's operations are shown.
@@ -38,6 +40,11 @@ impl Instances {
     /// The profile of a parent.
     pub(crate) fn profile(&self, parent: &str) -> Profile {
         if self.0.contains(parent) { Profile::BuildGrid } else { Profile::Google }
+    }
+
+    /// The instance of exactly this name.
+    pub(crate) fn named(&self, name: &str) -> Option<Parent> {
+        self.0.get(name).and_then(|name| Parent::new(name).ok())
     }
 }
 

@@ -10,6 +10,7 @@ use opgate_core::{Error, ErrorKind};
 use opgate_telemetry::Protocol;
 use prost::Message;
 
+use super::instance::InstanceList;
 use super::{Inner, Refusal, Verb, endpoint};
 use crate::door::{Asked, Door};
 use crate::map::{self, Name};
@@ -17,6 +18,9 @@ use crate::proto::{self, ListRequest, NameRequest, WaitRequest};
 use opgate_rpc::wire::{self, Call, Deadline, PREFIX_BYTES, Reply, Unread};
 
 const PAGE_SIZE_DEFAULT: usize = 50;
+/// Empty pages that are passed over, each after thousands of operations that a filter held back:
+/// BuildGrid's client takes an empty page for the last one.
+const EMPTY_MAX: usize = 20;
 /// Leaves room for the page token, and takes any one operation.
 const PAGE_BYTES_MAX: usize = wire::MESSAGE_BYTES_MAX - 4 * 1024;
 
@@ -98,6 +102,15 @@ impl Inner {
     pub(super) async fn list(&self, call: Call) -> Result<Reply, Refusal> {
         let deadline = call.deadline();
         let request: ListRequest = decode(self.read(call).await?)?;
+        if let Some(instance) = self.instances.named(&request.name) {
+            let list = InstanceList {
+                instance,
+                filter: request.filter,
+                page_size: page_size(request.page_size)?,
+                page_token: request.page_token,
+            };
+            return Ok(deadline.bound(self.list_instance(list)).await?);
+        }
         if !request.filter.is_empty() {
             return Err(unsupported("filter: lists cannot be filtered").into());
         }
@@ -114,9 +127,16 @@ impl Inner {
         Ok(deadline.bound(self.page(list)).await?)
     }
 
-    async fn page(&self, mut list: List) -> Result<Reply, Error> {
+    pub(super) async fn page(&self, mut list: List) -> Result<Reply, Error> {
+        let mut empty = 0;
         loop {
             let listing = self.bus.list(&self.caller, list.clone()).await?;
+            if listing.items.is_empty() && !listing.next_page_token.is_empty() && empty < EMPTY_MAX
+            {
+                empty += 1;
+                list.page_token = listing.next_page_token;
+                continue;
+            }
             let mut page = Page::new();
             let fitting = listing.items.iter().take_while(|item| page.add(&self.rendered(item)));
             let fitting = fitting.count();
@@ -169,7 +189,7 @@ impl Inner {
     }
 
     /// The message frame of this version, encoded once.
-    fn rendered(&self, snapshot: &Snapshot) -> Bytes {
+    pub(super) fn rendered(&self, snapshot: &Snapshot) -> Bytes {
         snapshot.rendered(Rendered::Grpc, |operation| {
             map::framed(&self.types, self.instances.profile(operation.parent.as_str()), operation)
         })
@@ -198,16 +218,16 @@ fn duration(duration: proto::Duration) -> Result<Duration, Error> {
 }
 
 /// A `ListOperationsResponse` in the making, as a message frame.
-struct Page(Vec<u8>);
+pub(super) struct Page(Vec<u8>);
 
 impl Page {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(vec![0; PREFIX_BYTES])
     }
 
     /// Adds a framed operation, field 1. False if it makes the page too large and is not alone: a
     /// page of one always fits, and is sent in any case.
-    fn add(&mut self, framed: &[u8]) -> bool {
+    pub(super) fn add(&mut self, framed: &[u8]) -> bool {
         let first = self.0.len() == PREFIX_BYTES;
         let operation = framed.get(PREFIX_BYTES..).unwrap_or_default();
         self.field(1, operation);
@@ -215,7 +235,7 @@ impl Page {
     }
 
     /// Adds the token, field 2.
-    fn finish(mut self, next_page_token: &str) -> Bytes {
+    pub(super) fn finish(mut self, next_page_token: &str) -> Bytes {
         if !next_page_token.is_empty() {
             self.field(2, next_page_token.as_bytes());
         }

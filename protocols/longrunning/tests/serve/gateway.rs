@@ -105,6 +105,11 @@ fn bus(store: &Store, exporter: &Exporter) -> Bus {
 
 impl Gateway {
     pub(crate) async fn start() -> Self {
+        Self::with(&settings()).await
+    }
+
+    /// With these settings.
+    pub(crate) async fn with(settings: &Settings) -> Self {
         let dir = TempDir::new().unwrap();
         let exporter = Exporter::new(&["scripted"]).unwrap();
         let options = opgate_store::Options {
@@ -117,13 +122,8 @@ impl Gateway {
         let ready = readiness.condition("journal", "opening");
         ready.holds();
         let (trigger, drain) = Drain::new();
-        let face = Longrunning::new(
-            &settings(),
-            bus.clone(),
-            readiness,
-            drain.clone(),
-            exporter.metrics(),
-        );
+        let face =
+            Longrunning::new(settings, bus.clone(), readiness, drain.clone(), exporter.metrics());
         let listener = HttpListener::bind(
             ([127, 0, 0, 1], 0).into(),
             Listener::Http,

@@ -1,6 +1,7 @@
 //! The face as clients see it: a real listener, bus and store, and tonic's client.
 #![cfg(test)]
 
+mod buildgrid;
 mod bytes;
 mod client;
 mod gateway;
