@@ -147,14 +147,16 @@ impl Dispatcher {
         // Another dispatcher may have been here before.
         let _known = carrier.work.taken_up.set(());
         let mut timer = Box::pin(sleep(STRIDE));
-        let mut was_writable = None;
         while !carrier.drain.is_cancelled() {
             // What is overdue is not to be leased any more.
             self.due();
             // Without the journal no lease can begin: none is tried until it is back.
-            let writable = health.borrow_and_update().unwritable.is_none();
-            if was_writable.replace(writable) != Some(writable) {
-                carrier.work.desks().for_each(|desk| desk.set_open(writable));
+            let (writable, changed) = {
+                let now = health.borrow_and_update();
+                (now.unwritable.is_none(), now.has_changed())
+            };
+            if changed {
+                carrier.work.desks().for_each(Desk::reopen);
             }
             if writable {
                 self.lease();
@@ -174,7 +176,7 @@ impl Dispatcher {
                     Some(Err(_)) => self.scan().await,
                     None => break,
                 },
-                Ok(()) = health.changed() => {}
+                Ok(()) = health.changed() => carrier.work.desks().for_each(Desk::reopen),
                 () = carrier.work.nudge.notified() => self.nudged = true,
                 () = timer.as_mut() => (self.armed, self.nudged) = (None, true),
             }

@@ -361,6 +361,54 @@ mod tests {
         );
     }
 
+    fn queued(name: &str, backend: &str, queue: &str) -> Route {
+        Route { options: BTreeMap::from([(QUEUE.into(), queue.into())]), ..route(name, backend) }
+    }
+
+    #[test]
+    fn a_queue_is_one_backends_and_as_many_routes_as_lead_to_it() {
+        let router = Router::builder()
+            .worker("w", Pull::default())
+            .backend("b", Arc::new(Idle), 1)
+            .route(route("plain", "w"))
+            .route(queued("named", "w", "w"))
+            .route(queued("other", "w", "q"))
+            .route(queued("pushed", "b", "its own business"))
+            .build()
+            .unwrap();
+        let queue = |route| router.target(route).unwrap().queue;
+        assert_eq!(queue("plain"), queue("named"));
+        assert_ne!(queue("plain"), queue("other"));
+        assert_eq!(queue("pushed"), None);
+        let mut names: Vec<&str> = router.queues().collect();
+        names.sort_unstable();
+        assert_eq!(names, ["q", "w"]);
+    }
+
+    #[test]
+    fn what_no_worker_could_be_served_by_is_told() {
+        let problems = Router::builder()
+            .worker("a", Pull { concurrency: 0, ..Pull::default() })
+            .worker("b", Pull { backlog: 0, ..Pull::default() })
+            .worker("c", Pull { attempts: 0, ..Pull::default() })
+            .worker("d", Pull { lease: Duration::from_millis(999), ..Pull::default() })
+            .route(queued("first", "a", "q"))
+            .route(queued("second", "b", "q"))
+            .build()
+            .unwrap_err();
+        let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            texts,
+            [
+                "backend a has a concurrency of 0, at least 1 is needed",
+                "backend b has a backlog of 0, at least 1 is needed",
+                "backend c has 0 attempts, at least 1 is needed",
+                "backend d has a lease outside 1 s to 1 h",
+                "queue q belongs to backend a, and route second gives it to b",
+            ]
+        );
+    }
+
     #[test]
     fn a_route_leads_to_its_backend() {
         let router = Router::builder()

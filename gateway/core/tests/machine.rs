@@ -5,9 +5,9 @@
 use opgate_core::arbitrary::{accept, outcome, submission};
 use opgate_core::machine::{Decision, apply, decide};
 use opgate_core::{
-    Accept, Callback, Change, Code, Command, Epoch, ErrorKind, Failure, Finish, Link, Native,
-    Operation, OperationId, Outcome, Report, Resource, Seq, State, Submission, Tenant, Timestamp,
-    Version, limits,
+    Accept, Callback, Change, Code, Command, Epoch, ErrorKind, Failure, Finish, Header, Link,
+    LogEntry, Native, Operation, OperationId, Origin, Outcome, Payload, Report, Resource, Seq,
+    State, Submission, Tenant, Timestamp, Trace, Version, limits,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -324,4 +324,167 @@ fn a_text_that_is_worth_nothing_when_cut_is_refused_by_name_when_it_is_too_long(
         let finish = Command::Finish(Box::new(Finish { epoch: Some(Epoch(1)), by: None, outcome }));
         assert_eq!(refused(Some(&running), by_default_tenant(finish)), field);
     }
+}
+
+#[test]
+fn every_part_of_a_start_has_its_bound() {
+    let accept = any_accept();
+    let long = |bytes: usize| "x".repeat(bytes + 1);
+    let header = |bytes: usize| Header { name: "h".into(), value: vec![b'v'; bytes].into() };
+    let callback = |headers| Callback { url: "https://example.org".into(), headers };
+    let trace = |parent: String, state: String| {
+        Some(Box::new(Trace { parent: parent.into(), state: state.into() }))
+    };
+    let origin = accept.origin.clone();
+    let input = |input: Payload| Accept { input, ..accept.clone() };
+    let plain = || Payload::json("{}");
+    for (field, accept) in [
+        (
+            "callbacks.headers",
+            Accept {
+                callbacks: vec![callback(vec![header(1); limits::HEADERS + 1])],
+                ..accept.clone()
+            },
+        ),
+        (
+            "callbacks.headers",
+            // Together they are too many bytes.
+            Accept {
+                callbacks: vec![callback(vec![header(limits::HEADER_BYTES / 2)]); 2],
+                ..accept.clone()
+            },
+        ),
+        (
+            "traceparent",
+            Accept {
+                trace: trace(long(limits::TRACE_PARENT_BYTES), String::new()),
+                ..accept.clone()
+            },
+        ),
+        (
+            "tracestate",
+            Accept {
+                trace: trace(String::new(), long(limits::TRACE_STATE_BYTES)),
+                ..accept.clone()
+            },
+        ),
+        (
+            "endpoint",
+            Accept {
+                origin: Origin { endpoint: long(limits::NAME_BYTES).into(), ..origin.clone() },
+                ..accept.clone()
+            },
+        ),
+        (
+            "principal",
+            Accept {
+                origin: Origin { principal: long(limits::TEXT_BYTES).into(), ..origin.clone() },
+                ..accept.clone()
+            },
+        ),
+        (
+            "request_id",
+            Accept {
+                origin: Origin { request_id: Some(long(limits::NAME_BYTES).into()), ..origin },
+                ..accept.clone()
+            },
+        ),
+        ("input.media_type", input(Payload::new(long(limits::MEDIA_TYPE_BYTES), ""))),
+        (
+            "input.encoding",
+            input(Payload { encoding: Some(long(limits::MEDIA_TYPE_BYTES).into()), ..plain() }),
+        ),
+        ("input.sections", input(Payload { sections: vec![0; limits::SECTIONS + 1], ..plain() })),
+    ] {
+        let command = by_default_tenant(Command::Accept(Box::new(accept)));
+        assert_eq!(refused(None, command), field);
+    }
+
+    let running = reported(Vec::new());
+    let output = Payload { sections: vec![0; limits::SECTIONS + 1], ..plain() };
+    let outcome = Outcome::Succeeded(Some(output));
+    let finish = Finish { epoch: Some(Epoch(1)), by: None, outcome };
+    let command = by_default_tenant(Command::Finish(Box::new(finish)));
+    assert_eq!(refused(Some(&running), command), "output.sections");
+}
+
+#[test]
+fn the_entries_of_one_report_are_bounded() {
+    let entry = LogEntry { at: at(1), error: false, code: "".into(), message: "m".into() };
+    let running = reported(Vec::new());
+    let same = |count: usize, field| match field {
+        "log" => Report { log: vec![entry.clone(); count], ..Report::default() },
+        "resources" => {
+            Report { resources: vec![resource(1, "CREATED"); count], ..Report::default() }
+        }
+        _ => Report { links: vec![link(1); count], ..Report::default() },
+    };
+    for (field, most) in
+        [("log", limits::LOG_ENTRIES), ("resources", limits::RESOURCES), ("links", limits::LINKS)]
+    {
+        let told = |count| {
+            let report = Report { epoch: Epoch(1), ..same(count, field) };
+            refused(Some(&running), by_default_tenant(Command::Report(Box::new(report))))
+        };
+        assert_eq!(told(most), "not refused");
+        assert_eq!(told(most + 1), field);
+    }
+}
+
+#[test]
+fn who_ended_it_by_hand_is_in_the_log() {
+    let by_hand = |outcome| {
+        let by = Some("ann".into());
+        let finish = Command::Finish(Box::new(Finish { epoch: None, by, outcome }));
+        let accept = Command::Accept(Box::new(any_accept()));
+        let (operation, _) = run(vec![by_default_tenant(accept), by_default_tenant(finish)]);
+        operation.unwrap().log
+    };
+    let lines = |log: Vec<LogEntry>| -> Vec<(bool, String, String)> {
+        log.into_iter().map(|line| (line.error, line.code.into(), line.message.into())).collect()
+    };
+    let failed = Failure::new(Code::Unavailable, "no power");
+    assert_eq!(
+        lines(by_hand(Outcome::Failed(failed))),
+        [(
+            true,
+            "UNAVAILABLE".to_owned(),
+            "completed by hand as FAILED by ann: no power".to_owned()
+        )]
+    );
+    assert_eq!(
+        lines(by_hand(Outcome::Succeeded(None))),
+        [(false, String::new(), "completed by hand as SUCCEEDED by ann".to_owned())]
+    );
+    // Neither a lease nor a deadline is somebody.
+    assert!(ended(any_accept(), &Outcome::Succeeded(None)).log.is_empty());
+    // The log has no more lines for it than for any other.
+    let entry = LogEntry { at: at(1), error: false, code: "".into(), message: "m".into() };
+    let full =
+        Report { log: vec![entry; limits::LOG_ENTRIES], epoch: Epoch(1), ..Report::default() };
+    let by = Some("x".repeat(2 * limits::TEXT_BYTES).into());
+    let finish = Finish { epoch: None, by, outcome: Outcome::Succeeded(None) };
+    let (operation, _) = run(vec![
+        by_default_tenant(Command::Accept(Box::new(any_accept()))),
+        by_default_tenant(start(1)),
+        by_default_tenant(Command::Report(Box::new(full))),
+        by_default_tenant(Command::Finish(Box::new(finish))),
+    ]);
+    let operation = operation.unwrap();
+    assert_eq!((operation.log.len(), operation.log_dropped), (limits::LOG_ENTRIES, 1));
+    assert_eq!(operation.log.last().unwrap().message.len(), limits::TEXT_BYTES);
+}
+
+#[test]
+fn a_start_that_expects_a_version_is_for_a_repeat_only() {
+    let accept = Command::Accept(Box::new(any_accept()));
+    let submission = Submission { expect: Some(Version(0)), ..by_default_tenant(accept) };
+    let decided = decide(None, submission);
+    assert!(
+        matches!(
+            &decided,
+            Decision::Refused { error, record: None } if error.kind == ErrorKind::Conflict
+        ),
+        "{decided:?}"
+    );
 }

@@ -207,6 +207,19 @@ impl<J: Journal> Sequencer<J> {
     }
 
     fn decide(&mut self, batch: &mut Batch, submission: Submission) -> Result<Receipt, Error> {
+        // A start that is refused must leave nothing: a parent nothing lies in is never forgotten.
+        let (scopes, next_scope) = (batch.scopes.len(), batch.next_scope);
+        let keys = batch.forgotten_keys.len();
+        let decided = self.decided(batch, submission);
+        if decided.is_err() {
+            batch.scopes.truncate(scopes);
+            batch.next_scope = next_scope;
+            batch.forgotten_keys.truncate(keys);
+        }
+        decided
+    }
+
+    fn decided(&mut self, batch: &mut Batch, submission: Submission) -> Result<Receipt, Error> {
         if let Command::Accept(accept) = &submission.command {
             if let Some(dedupe) = accept.dedupe.as_deref()
                 && let Some(holder) = self.holder(batch, dedupe.key)?

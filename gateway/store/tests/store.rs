@@ -694,6 +694,13 @@ async fn a_follower_that_comes_late_catches_up_from_the_journal() {
         .map(|s| s.id)
         .collect();
     assert_eq!(changed, [15, 16, 17, 18, 19, 3, 5].map(id));
+    // By number or by weight, whichever is reached first; one is there whatever it weighs.
+    for (limit, bytes, found, more) in
+        [(2, usize::MAX, 2, true), (7, usize::MAX, 7, false), (100, 1, 1, true)]
+    {
+        let changes = store.changed_since(Seq(15), limit, bytes).await.unwrap();
+        assert_eq!((changes.items.len(), changes.more), (found, more));
+    }
     let (first, second) =
         (feed.next().await.unwrap().unwrap(), feed.next().await.unwrap().unwrap());
     assert_eq!((first.id, first.seq, first.state), (id(3), Seq(21), State::Running));

@@ -1,5 +1,10 @@
 //! Which operation of a backend of workers is where. Pure: time comes in, nothing is awaited.
 
+mod deal;
+mod hold;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use opgate_core::{Epoch, OperationId, Tenant};
@@ -267,153 +272,6 @@ impl<T> Books<T> {
         if matches!(item.place, Place::Queued(_) | Place::Resting(_)) {
             self.settle(id, |_, _| Place::Shut);
         }
-    }
-
-    /// Has an asker wait; the ticket is for [`Self::leave_ask`].
-    pub(crate) fn ask(&mut self, queue: QueueIndex, max: usize, reply: T) -> u64 {
-        let ticket = self.next_ask;
-        self.next_ask += 1;
-        self.asks += 1;
-        self.queues[queue.0].asks.insert(ticket, Waiting { max, reply });
-        ticket
-    }
-
-    /// Lets go of an asker, unless it was answered.
-    pub(crate) fn leave_ask(&mut self, queue: QueueIndex, ticket: u64) {
-        self.asks -= usize::from(self.queues[queue.0].asks.remove(&ticket).is_some());
-    }
-
-    /// Deals what is ready to those who wait, the longest first: each gets an equal share, rounded
-    /// up, and no more than it asked for. Queues take turns.
-    pub(crate) fn deal(&mut self) -> Option<Deal<T>> {
-        let room = self.concurrency.saturating_sub(self.out);
-        if room == 0 || !self.open || self.asks == 0 {
-            return None;
-        }
-        let turns = (self.turn..self.queues.len()).chain(0..self.turn);
-        let index = { turns }.find(|index| {
-            let queue = &self.queues[*index];
-            !queue.asks.is_empty() && queue.ready.len() > 0
-        })?;
-        self.turn = (index + 1) % self.queues.len();
-        let queue = &mut self.queues[index];
-        let share = queue.ready.len().min(room).div_ceil(queue.asks.len());
-        let (_, Waiting { max, reply }) = queue.asks.pop_first()?;
-        self.asks -= 1;
-        let mut ids = Vec::with_capacity(share.min(max));
-        while ids.len() < share.min(max) {
-            let Some((ticket, id)) = queue.ready.pop() else { break };
-            self.waiting -= 1;
-            let Some(item) = self.items.get_mut(&id) else { continue };
-            item.place = Place::Claimed(ticket);
-            self.out += 1;
-            ids.push(id);
-        }
-        Some(Deal { reply, ids })
-    }
-
-    /// Takes an operation back from an asker that does not lease it after all: it keeps its place.
-    pub(crate) fn give_back(&mut self, id: OperationId) {
-        let Some(Place::Claimed(ticket)) = self.items.get(&id).map(|item| &item.place) else {
-            return;
-        };
-        let ticket = *ticket;
-        self.settle(id, |books, item| {
-            books.waiting += 1;
-            books.queues[item.queue.0].ready.put_back(&item.tenant, ticket, id);
-            Place::Queued(ticket)
-        });
-    }
-
-    /// Begins a lease that is durable; false when the operation has ended meanwhile.
-    pub(crate) fn hold(
-        &mut self,
-        id: OperationId,
-        epoch: Epoch,
-        until: Instant,
-        worker: &str,
-    ) -> bool {
-        let Some(item) = self.items.get_mut(&id) else { return false };
-        if !matches!(item.place, Place::Claimed(_)) {
-            return false;
-        }
-        let hold = Hold { epoch, until, worker: worker.into(), finishing: false };
-        item.place = Place::Held(hold);
-        self.timers.insert((until, id));
-        true
-    }
-
-    /// The tenant and the worker of a lease, if it holds.
-    pub(crate) fn held(
-        &self,
-        id: OperationId,
-        epoch: Epoch,
-        now: Instant,
-    ) -> Result<(&Tenant, &str), Over> {
-        let item = self.items.get(&id).ok_or(Over::Otherwise)?;
-        match &item.place {
-            // The timer may not have come to it yet.
-            Place::Held(hold) if hold.epoch == epoch && hold.until <= now => {
-                Err(Over::Ended(Ending::Expired))
-            }
-            Place::Held(hold) if hold.epoch == epoch => Ok((&item.tenant, &hold.worker)),
-            Place::Queued(_)
-            | Place::Claimed(_)
-            | Place::Held(_)
-            | Place::Resting(_)
-            | Place::Shut => match item.last {
-                Some((last, ending)) if last == epoch => Err(Over::Ended(ending)),
-                Some(_) | None => Err(Over::Otherwise),
-            },
-        }
-    }
-
-    /// Has a lease last until another instant, and returns the one before; `finishing` says that
-    /// its outcome is on its way.
-    pub(crate) fn last_until(
-        &mut self,
-        id: OperationId,
-        epoch: Epoch,
-        until: Instant,
-        finishing: bool,
-    ) -> Option<Instant> {
-        let Place::Held(hold) = &mut self.items.get_mut(&id)?.place else { return None };
-        if hold.epoch != epoch {
-            return None;
-        }
-        let before = std::mem::replace(&mut hold.until, until);
-        hold.finishing = finishing;
-        self.timers.remove(&(before, id));
-        self.timers.insert((until, id));
-        Some(before)
-    }
-
-    /// Until when a lease lasts.
-    pub(crate) fn lasts_until(&self, id: OperationId, epoch: Epoch) -> Option<Instant> {
-        match &self.items.get(&id)?.place {
-            Place::Held(hold) if hold.epoch == epoch => Some(hold.until),
-            Place::Queued(_)
-            | Place::Claimed(_)
-            | Place::Held(_)
-            | Place::Resting(_)
-            | Place::Shut => None,
-        }
-    }
-
-    /// Takes an operation back from its worker, not to be leased before the end of the rest.
-    pub(crate) fn release(&mut self, id: OperationId, epoch: Epoch, rest: Option<Instant>) {
-        self.settle(id, |books, item| {
-            item.last = Some((epoch, Ending::Released));
-            match rest {
-                Some(until) => {
-                    books.waiting += 1;
-                    books.queues[item.queue.0].resting += 1;
-                    books.timers.insert((until, id));
-                    Place::Resting(until)
-                }
-                None => books.queue_up(id, item),
-            }
-        });
     }
 
     /// Ends the leases and rests that are due at `now`. Tells of the leases that ran out, before

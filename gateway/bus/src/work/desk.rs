@@ -11,9 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use opgate_core::{Command, Epoch, Error, LogEntry, OperationId, Report, Submission, Tenant};
-use opgate_store::{Posted, Store};
+use opgate_store::{Health, Posted, Store};
 use opgate_telemetry::{BackendMetrics, Metrics};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
 
 use super::books::{Arrival, Books, End, Lapse, Over};
@@ -37,6 +37,7 @@ pub(crate) struct Desk {
     store: Store,
     metrics: Arc<Metrics>,
     nudge: Arc<Notify>,
+    health: watch::Receiver<Health>,
     /// Starts under way, for each queue.
     starting: Box<[AtomicUsize]>,
     desked: Mutex<Desked>,
@@ -69,6 +70,7 @@ impl Desk {
             store: store.clone(),
             metrics: Arc::clone(metrics),
             nudge: Arc::clone(nudge),
+            health: store.health(),
             starting: std::iter::repeat_with(AtomicUsize::default).take(queues).collect(),
             desked: Mutex::new(Desked { books, looks: None }),
         }
@@ -84,6 +86,8 @@ impl Desk {
 
     /// Ends a change: deals what there is to deal, and tells whom it concerns.
     fn tell(self: &Arc<Self>, desked: &mut Desked) {
+        // Without the journal no lease could begin: nothing is dealt until it is back.
+        desked.books.open = self.health.borrow().unwritable.is_none();
         while let Some(deal) = desked.books.deal() {
             let claims = Claims { desk: Arc::clone(self), ids: deal.ids };
             if let Err(mut refused) = deal.reply.send(claims) {
@@ -146,10 +150,9 @@ impl Desk {
         self.tell(&mut desked);
     }
 
-    /// Hears whether the journal takes writes: without it no lease begins.
-    pub(crate) fn set_open(self: &Arc<Self>, open: bool) {
+    /// Hears that the journal takes writes again.
+    pub(crate) fn reopen(self: &Arc<Self>) {
         let mut desked = self.lock();
-        desked.books.open = open;
         self.tell(&mut desked);
     }
 
@@ -376,5 +379,38 @@ impl Drop for Asking {
     fn drop(&mut self) {
         // Dealt or not: what is left in the channel goes back by itself.
         self.withdraw();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use opgate_core::Timestamp;
+    use opgate_store::{Clock, ManualClock, Options};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn starts_under_way_take_their_places_in_the_queue() {
+        let dir = tempfile::tempdir().unwrap();
+        let metrics = Metrics::register(&[]);
+        let clock = Clock::Manual(ManualClock::at(Timestamp::from_nanos(0)));
+        let store = Store::open(&Options::new(dir.path().join("data")), clock, &metrics);
+        let pull = Pull { backlog: 3, ..Pull::default() };
+        let (name, nudge) = ("desk".into(), Arc::default());
+        let desk = Arc::new(Desk::new(&name, pull, 2, &store.unwrap().0, &metrics, &nudge));
+        let queue = QueueIndex(0);
+        let arrive = |n| {
+            let (id, tenant) = (OperationId::from_bits(n), Tenant::anonymous());
+            desk.arrive(Arrival { id, tenant, queue, canceling: false, held: None });
+        };
+        arrive(1);
+        let first = desk.place(queue).expect("a place");
+        let _second = desk.place(queue).expect("the last place");
+        assert!(desk.place(queue).is_none());
+        assert!(desk.place(QueueIndex(1)).is_some());
+        drop(first);
+        assert!(desk.place(queue).is_some());
+        arrive(2);
+        assert!(desk.place(queue).is_none());
     }
 }

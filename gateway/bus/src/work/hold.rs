@@ -37,6 +37,10 @@ impl Bus {
         }
         let length = extend.unwrap_or(grant.length);
         let (desk, current) = self.bearer(grant).await?;
+        // The desk hears of it a moment later.
+        if current.is_done() {
+            return Err(ended(&current));
+        }
         let report = Report { epoch: grant.epoch, ..report };
         let silent = report == Report { epoch: grant.epoch, ..Report::default() };
         let command = (!silent).then(|| Command::Report(Box::new(report)));
@@ -103,7 +107,10 @@ impl Bus {
             let text = format!("is {} s, at most 3600 s are allowed", rest.as_secs_f64());
             return Err(Error::invalid("after", text));
         }
-        let (desk, _) = self.bearer(grant).await?;
+        let (desk, current) = self.bearer(grant).await?;
+        if current.is_done() {
+            return Err(ended(&current));
+        }
         if let Some(note) = note {
             self.note(desk, grant, note).await?;
         }

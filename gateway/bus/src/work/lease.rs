@@ -12,6 +12,7 @@ use super::desk::{Claims, Desk};
 use super::{Ask, LEASES, Leased, WORKER_BYTES};
 use crate::bus::Bus;
 use crate::pull::LEASE;
+use crate::router::QueueIndex;
 use crate::token::Grant;
 use crate::wait::at;
 
@@ -48,11 +49,11 @@ impl Bus {
         let (desk, queue, length) = self.check(&ask)?;
         let limit = Instant::now().checked_add(ask.wait);
         let mut drained = pin!(self.door().drain.cancelled());
-        loop {
+        while !self.door().drain.is_cancelled() {
             let mut asking = desk.ask(queue, ask.max);
             let claims = match asking.dealt() {
                 Some(claims) => Some(claims),
-                None if ask.wait.is_zero() || self.door().drain.is_cancelled() => asking.leave(),
+                None if ask.wait.is_zero() => asking.leave(),
                 None => {
                     let Ok(_permit) = self.door().askers.try_acquire() else {
                         return Err(Error::new(
@@ -68,7 +69,7 @@ impl Bus {
                     }
                 }
             };
-            let Some(claims) = claims else { return Ok(Vec::new()) };
+            let Some(claims) = claims else { break };
             // Boxed, for thousands wait and few are served at a time.
             let leased = Box::pin(self.begin(desk, claims, length, &ask.worker)).await?;
             // Everything it was dealt may have ended on the way.
@@ -76,9 +77,10 @@ impl Bus {
                 return Ok(leased);
             }
         }
+        Ok(Vec::new())
     }
 
-    fn check(&self, ask: &Ask) -> Result<(&Arc<Desk>, crate::router::QueueIndex, Duration), Error> {
+    fn check(&self, ask: &Ask) -> Result<(&Arc<Desk>, QueueIndex, Duration), Error> {
         let no_queue = || Error::new(ErrorKind::NotFound, "no such queue");
         let (backend, queue) = self.door().router().queue(&ask.queue).ok_or_else(no_queue)?;
         let desk = self.door().work().desk(backend).ok_or_else(no_queue)?;

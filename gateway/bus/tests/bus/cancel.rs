@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use opgate_bus::Backoff;
-use opgate_bus::core::{CancelDelivery, Epoch, State};
+use opgate_bus::core::{CancelDelivery, Epoch, ErrorKind, State, Version};
 use tempfile::tempdir;
 
 use crate::support::{Setup, succeeded};
@@ -82,4 +82,26 @@ async fn a_cancel_ends_or_spares_the_rest_between_two_attempts() {
         let ended = bench.ended(id).await;
         assert_eq!((ended.state, ended.epoch), (State::Canceled, Epoch(2)));
     }
+}
+
+#[tokio::test]
+async fn who_expects_another_version_changes_nothing_and_learns_the_present_one() {
+    let dir = tempdir().unwrap();
+    let bench = Setup::at(&dir).open();
+    let id = bench.start("hold").await;
+    let version = bench.started(id).await.version;
+    let (bus, caller) = (&bench.bus, &bench.caller);
+    let stale = (id, Version(version.0 - 1));
+    for refused in [
+        bus.cancel(caller, stale, "enough").await,
+        bus.remove(caller, stale).await,
+        bus.finish(caller, stale, succeeded("by hand")).await,
+    ] {
+        let error = refused.unwrap_err();
+        assert_eq!((error.kind, error.current), (ErrorKind::Conflict, Some(version)));
+    }
+    assert_eq!(bus.get(caller, id).await.unwrap().version, version);
+    let receipt = bus.finish(caller, (id, version), succeeded("by hand")).await.unwrap();
+    assert_eq!(receipt.snapshot.state, State::Succeeded);
+    assert_eq!(&*receipt.snapshot.log[0].message, "completed by hand as SUCCEEDED by anonymous");
 }

@@ -11,6 +11,7 @@ mod cancel;
 mod carry;
 mod list;
 mod metrics;
+mod reach;
 mod restart;
 mod start;
 mod support;

@@ -32,3 +32,29 @@ async fn leases_are_counted_in_and_out() {
     let counted = [leases, lost, ok, unavailable].map(value);
     assert_eq!(counted, ["0", "1", "1", "1"]);
 }
+
+#[tokio::test]
+async fn what_waits_for_room_is_counted() {
+    let dir = tempdir().unwrap();
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let rendered = recorder.handle();
+    let setup = Setup { concurrency: 1, ..Setup::at(&dir) };
+    let bench = metrics::with_local_recorder(&recorder, || setup.open());
+    let queued = |count: u32| {
+        let line = format!("opgate_operations_queued{{backend=\"script\"}} {count}");
+        rendered.render().lines().any(|found| found == line)
+    };
+    let running = bench.start("hold").await;
+    bench.script.running(1).await;
+    bench.start("hold").await;
+    let waiting = bench.start("hold").await;
+    while !queued(2) {
+        tokio::task::yield_now().await;
+    }
+    bench.script.open_gate();
+    bench.ended(running).await;
+    bench.ended(waiting).await;
+    while !queued(0) {
+        tokio::task::yield_now().await;
+    }
+}

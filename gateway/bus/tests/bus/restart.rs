@@ -173,6 +173,8 @@ async fn without_its_route_an_operation_waits_for_somebody() {
     let other = second.bus.start(&second.caller, moved).await.unwrap().snapshot.id;
     second.ended(other).await;
     assert_eq!(second.bus.get(&second.caller, id).await.unwrap().state, State::Accepted);
+    // Its backend is there, and can be asked.
+    assert!(second.bus.unreachable().is_empty());
     second.bus.finish(&second.caller, id, succeeded("by hand")).await.unwrap();
     assert_eq!(second.ended(id).await.state, State::Succeeded);
 }

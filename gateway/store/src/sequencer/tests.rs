@@ -124,9 +124,8 @@ fn accept() -> Command {
     }))
 }
 
-/// Three clients start two operations each and ask for their cancellation, while batches fail as
-/// told. Whatever happens, everybody is answered, and what was acknowledged is on disk.
-fn clients_and_failures(failures: &[(usize, Failure)]) {
+/// A sequencer over a journal whose nth batches fail as told.
+fn sequencer(disk: &Disk, failures: &[(usize, Failure)]) -> (Sequencer<Unreliable>, Arc<Shared>) {
     let shared = Arc::new(Shared {
         view: View::new(Seq(1)),
         wakers: Arc::new(Wakers::new()),
@@ -135,9 +134,8 @@ fn clients_and_failures(failures: &[(usize, Failure)]) {
         last_beat: AtomicU64::new(0),
         began: Instant::now(),
     });
-    let disk = Disk::default();
     let journal = Unreliable {
-        disk: Arc::clone(&disk),
+        disk: Arc::clone(disk),
         shared: Arc::clone(&shared),
         failures: failures.iter().copied().collect(),
         batches: 0,
@@ -153,6 +151,33 @@ fn clients_and_failures(failures: &[(usize, Failure)]) {
         Summary::default(),
         1,
     );
+    (sequencer, shared)
+}
+
+#[test]
+fn a_start_that_is_refused_leaves_no_parent() {
+    let (mut sequencer, _) = sequencer(&Disk::default(), &[]);
+    let mut batch = sequencer.batch();
+    let mut start = |n: u128, parent: &str, expect| {
+        let Command::Accept(mut accept) = accept() else { panic!("a start") };
+        accept.parent = Parent::new(parent).unwrap();
+        let (tenant, target) = (Tenant::anonymous(), OperationId::from_bits(n));
+        let submission = Submission { tenant, target, expect, command: Command::Accept(accept) };
+        let decided = sequencer.decide(&mut batch, submission);
+        let parents: Vec<_> =
+            batch.scopes.iter().map(|(_, _, name)| name.as_str().to_owned()).collect();
+        (decided.is_ok(), parents, batch.next_scope)
+    };
+    assert_eq!(start(1, "a", Some(Version(0))), (false, vec![], 1));
+    assert_eq!(start(2, "b", None), (true, vec!["b".to_owned()], 2));
+    assert_eq!(start(3, "c", Some(Version(0))), (false, vec!["b".to_owned()], 2));
+}
+
+/// Three clients start two operations each and ask for their cancellation, while batches fail as
+/// told. Whatever happens, everybody is answered, and what was acknowledged is on disk.
+fn clients_and_failures(failures: &[(usize, Failure)]) {
+    let disk = Disk::default();
+    let (sequencer, shared) = sequencer(&disk, failures);
     let (queue, requests) = mpsc::channel();
     let thread = thread::spawn(move || sequencer.run(&mut Channel(requests)));
     let clients: Vec<_> = (0..3_u128)

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use opgate_bus::Ask;
-use opgate_bus::core::{ErrorKind, Report, State};
+use opgate_bus::core::{Code, ErrorKind, Failure, Outcome, Report, State};
 use tempfile::tempdir;
 
 use super::support::{Setup, about, ask, look, succeeded, tenant};
@@ -41,7 +41,7 @@ async fn what_was_completed_may_be_completed_again_only_the_same_way() {
     assert!(!first.repeated);
     let again = shop.bus.complete(&leased.token, succeeded()).await.unwrap();
     assert!(again.repeated);
-    let otherwise = opgate_bus::core::Outcome::Canceled(None);
+    let otherwise = Outcome::Canceled(None);
     let error = shop.bus.complete(&leased.token, otherwise).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::FailedPrecondition);
     assert_eq!(error.message, "the lease is over: the operation has ended: SUCCEEDED");
@@ -71,4 +71,75 @@ async fn an_operation_that_is_given_back_is_leased_under_the_next_epoch() {
     let error = shop.bus.release(&second.token, too_long, None).await.unwrap_err();
     assert_eq!(error.field.unwrap().field, "after");
     shop.bus.complete(&second.token, succeeded()).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_ended_by_hand_is_no_business_of_its_worker_any_more() {
+    let dir = tempdir().unwrap();
+    let shop = Setup::at(&dir).open();
+    let leased = shop.begun().await;
+    let outcome = Outcome::Failed(Failure::new(Code::Aborted, "enough"));
+    let by = tenant("default");
+    shop.bus.finish(&by, leased.snapshot.id, outcome.clone()).await.unwrap();
+    let late = shop.bus.report(&leased.token, Report::default(), None).await.unwrap_err();
+    let ended = "the lease is over: the operation has ended: FAILED";
+    assert_eq!((late.kind, &*late.message), (ErrorKind::FailedPrecondition, ended));
+    let late = shop.bus.complete(&leased.token, succeeded()).await.unwrap_err();
+    assert_eq!(late.message, ended);
+    let late = shop.bus.release(&leased.token, None, None).await.unwrap_err();
+    assert_eq!(late.message, ended);
+    let operation = shop.get(leased.snapshot.id).await;
+    assert_eq!(operation.outcome, Some(outcome));
+    assert_eq!(&*operation.log[0].message, "completed by hand as FAILED by default: enough");
+}
+
+#[tokio::test]
+async fn a_removal_hides_an_operation_whose_worker_goes_on_and_sees_it() {
+    let dir = tempdir().unwrap();
+    let shop = Setup::at(&dir).open();
+    let leased = shop.begun().await;
+    shop.bus.remove(&shop.caller, leased.snapshot.id).await.unwrap();
+    let held = shop.bus.report(&leased.token, Report::default(), None).await.unwrap();
+    assert!(held.snapshot.removed.is_some());
+    let receipt = shop.bus.complete(&leased.token, succeeded()).await.unwrap();
+    assert_eq!(receipt.snapshot.state, State::Succeeded);
+}
+
+#[tokio::test]
+async fn what_is_refused_for_its_content_changes_nothing() {
+    let dir = tempdir().unwrap();
+    let shop = Setup::at(&dir).open();
+    let leased = shop.begun().await;
+    let link = opgate_bus::core::Link { url: "x".repeat(5000).into(), kind: "log".into() };
+    let report = Report { links: vec![link], ..Report::default() };
+    let hour = Some(Duration::from_hours(1));
+    let error = shop.bus.report(&leased.token, report, hour).await.unwrap_err();
+    assert_eq!(error.field.unwrap().field, "links.url");
+    let huge = opgate_bus::core::Payload::new("text/plain", vec![0; 5 * 1024 * 1024]);
+    let error = shop.bus.complete(&leased.token, Outcome::Succeeded(Some(huge))).await;
+    assert_eq!(kind(error), ErrorKind::PayloadTooLarge);
+    assert_eq!(shop.get(leased.snapshot.id).await.version, leased.snapshot.version);
+    shop.bus.complete(&leased.token, succeeded()).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_no_token_is_refused_by_name() {
+    let dir = tempdir().unwrap();
+    let shop = Setup::at(&dir).open();
+    let leased = shop.begun().await;
+    // The first character, which is part of the nonce.
+    let first = if leased.token.starts_with('A') { "B" } else { "A" };
+    let altered = format!("{first}{}", leased.token.split_at(1).1);
+    for token in ["", "x", &altered] {
+        let bus = &shop.bus;
+        let errors = [
+            bus.report(token, Report::default(), None).await.unwrap_err(),
+            bus.complete(token, succeeded()).await.unwrap_err(),
+            bus.release(token, None, None).await.unwrap_err(),
+        ];
+        for error in errors {
+            assert_eq!(error.kind, ErrorKind::InvalidArgument);
+            assert_eq!(error.field.unwrap().field, "lease");
+        }
+    }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use opgate_bus::core::{Face, Kind, OperationId, Outcome, Payload, Tenant, Timestamp};
 use opgate_bus::{
     Ask, Bus, Caller, Durability, Leased, Options, Pull, QUEUE, Route, Router, Snapshot, Start,
@@ -35,7 +36,9 @@ impl Setup {
     }
 
     pub(super) fn open(self) -> Shop {
-        let metrics = Metrics::register(&["shop"]);
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let rendered = recorder.handle();
+        let metrics = metrics::with_local_recorder(&recorder, || Metrics::register(&["shop"]));
         let (store, _) = Store::open(&self.store, self.clock, &metrics).unwrap();
         let mut router = Router::builder().worker("shop", self.pull);
         for (name, queue) in ROUTES {
@@ -49,15 +52,16 @@ impl Setup {
             });
         }
         let bus = Bus::open(store.clone(), router.build().unwrap(), self.options, metrics);
-        Shop { bus, store, caller: Caller::anonymous() }
+        Shop { bus, store, caller: Caller::anonymous(), rendered }
     }
 }
 
 /// The gateway, and whoever starts operations there.
-pub(super) struct Shop {
-    pub(super) bus: Bus,
+pub(crate) struct Shop {
+    pub(crate) bus: Bus,
     pub(super) store: Store,
     pub(super) caller: Caller,
+    rendered: PrometheusHandle,
 }
 
 impl Shop {
@@ -66,7 +70,7 @@ impl Shop {
     }
 
     /// Starts one and leases it.
-    pub(super) async fn begun(&self) -> Leased {
+    pub(crate) async fn begun(&self) -> Leased {
         let id = self.start().await;
         let leased = self.lease(ask()).await;
         assert_eq!(leased.snapshot.id, id);
@@ -78,6 +82,37 @@ impl Shop {
         let mut leased = self.bus.lease(ask).await.unwrap();
         assert_eq!(leased.len(), 1, "{leased:?}");
         leased.pop().unwrap()
+    }
+
+    /// What a series of the backend says.
+    pub(super) fn value(&self, name: &str) -> usize {
+        let series = format!("{name}{{backend=\"shop\"}} ");
+        let text = self.rendered.render();
+        let line = text.lines().find_map(|line| line.strip_prefix(&series));
+        line.expect("the series is there").parse().unwrap()
+    }
+
+    /// Resolves once so many operations wait for a worker.
+    pub(super) async fn queued(&self, count: usize) {
+        self.reaches("opgate_operations_queued", count).await;
+    }
+
+    /// Resolves once so many operations are dealt or leased.
+    pub(super) async fn leased_out(&self, count: usize) {
+        self.reaches("opgate_leases", count).await;
+    }
+
+    /// Resolves once so many workers wait.
+    pub(super) async fn asking(&self, count: usize) {
+        self.reaches("opgate_lease_asks", count).await;
+    }
+
+    async fn reaches(&self, name: &str, count: usize) {
+        let began = std::time::Instant::now();
+        while self.value(name) != count {
+            assert!(began.elapsed() < LONG, "{name} is {}", self.value(name));
+            tokio::task::yield_now().await;
+        }
     }
 
     pub(super) async fn get(&self, id: OperationId) -> Arc<Snapshot> {
@@ -118,4 +153,35 @@ pub(super) fn tenant(name: &str) -> Caller {
 /// Whether two instants are as good as the same: the clock of the machine runs on.
 pub(super) fn about(at: Timestamp, expected: Timestamp) -> bool {
     at.since(expected).max(expected.since(at)) < Duration::from_secs(10)
+}
+
+/// Has the paused clock stand still but for [`pass`]: without it, it leaps ahead whenever everybody
+/// waits, also for the store's thread. A test that waits for nothing sees it leap after a while.
+#[derive(Debug)]
+pub(super) struct Frozen {
+    _thaw: std::sync::mpsc::Sender<()>,
+}
+
+impl Frozen {
+    pub(super) fn new() -> Self {
+        let (thaw, thawed) = std::sync::mpsc::channel();
+        drop(tokio::task::spawn_blocking(move || {
+            // Over when the test is.
+            let _over: Result<(), _> = thawed.recv_timeout(LONG);
+        }));
+        Self { _thaw: thaw }
+    }
+}
+
+pub(super) async fn pass(time: Duration) {
+    tokio::time::advance(time).await;
+}
+
+/// Polls a future once, and drops it unless it was ready.
+pub(super) async fn poll_once<F: Future>(future: F) -> Option<F::Output> {
+    tokio::select! {
+        biased;
+        output = future => Some(output),
+        () = std::future::ready(()) => None,
+    }
 }

@@ -1,0 +1,99 @@
+//! Leases, from their beginning to the end their worker makes.
+
+use opgate_core::{Epoch, OperationId, Tenant};
+use tokio::time::Instant;
+
+use super::{Books, Ending, Hold, Over, Place};
+
+impl<T> Books<T> {
+    /// Begins a lease that is durable; false when the operation has ended meanwhile.
+    pub(crate) fn hold(
+        &mut self,
+        id: OperationId,
+        epoch: Epoch,
+        until: Instant,
+        worker: &str,
+    ) -> bool {
+        let Some(item) = self.items.get_mut(&id) else { return false };
+        if !matches!(item.place, Place::Claimed(_)) {
+            return false;
+        }
+        let hold = Hold { epoch, until, worker: worker.into(), finishing: false };
+        item.place = Place::Held(hold);
+        self.timers.insert((until, id));
+        true
+    }
+
+    /// The tenant and the worker of a lease, if it holds.
+    pub(crate) fn held(
+        &self,
+        id: OperationId,
+        epoch: Epoch,
+        now: Instant,
+    ) -> Result<(&Tenant, &str), Over> {
+        let item = self.items.get(&id).ok_or(Over::Otherwise)?;
+        match &item.place {
+            // The timer may not have come to it yet.
+            Place::Held(hold) if hold.epoch == epoch && hold.until <= now => {
+                Err(Over::Ended(Ending::Expired))
+            }
+            Place::Held(hold) if hold.epoch == epoch => Ok((&item.tenant, &hold.worker)),
+            Place::Queued(_)
+            | Place::Claimed(_)
+            | Place::Held(_)
+            | Place::Resting(_)
+            | Place::Shut => match item.last {
+                Some((last, ending)) if last == epoch => Err(Over::Ended(ending)),
+                Some(_) | None => Err(Over::Otherwise),
+            },
+        }
+    }
+
+    /// Has a lease last until another instant, and returns the one before; `finishing` says that
+    /// its outcome is on its way.
+    pub(crate) fn last_until(
+        &mut self,
+        id: OperationId,
+        epoch: Epoch,
+        until: Instant,
+        finishing: bool,
+    ) -> Option<Instant> {
+        let Place::Held(hold) = &mut self.items.get_mut(&id)?.place else { return None };
+        if hold.epoch != epoch {
+            return None;
+        }
+        let before = std::mem::replace(&mut hold.until, until);
+        hold.finishing = finishing;
+        self.timers.remove(&(before, id));
+        self.timers.insert((until, id));
+        Some(before)
+    }
+
+    /// Until when a lease lasts.
+    pub(crate) fn lasts_until(&self, id: OperationId, epoch: Epoch) -> Option<Instant> {
+        match &self.items.get(&id)?.place {
+            Place::Held(hold) if hold.epoch == epoch => Some(hold.until),
+            Place::Queued(_)
+            | Place::Claimed(_)
+            | Place::Held(_)
+            | Place::Resting(_)
+            | Place::Shut => None,
+        }
+    }
+
+    /// Takes an operation back from its worker, not to be leased before the end of the rest.
+    pub(crate) fn release(&mut self, id: OperationId, epoch: Epoch, rest: Option<Instant>) {
+        self.settle(id, |books, item| {
+            item.last = Some((epoch, Ending::Released));
+            match rest {
+                Some(until) => {
+                    books.waiting += 1;
+                    books.queues[item.queue.0].resting += 1;
+                    books.timers.insert((until, id));
+                    Place::Resting(until)
+                }
+                None => books.queue_up(id, item),
+            }
+        });
+    }
+}
