@@ -7,6 +7,7 @@
 
 mod buildgrid;
 mod door;
+mod filter;
 mod frontend;
 mod map;
 mod proto;

@@ -7,6 +7,8 @@ mod name;
 mod report;
 mod structure;
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use opgate_core::{Operation, Outcome, limits};
 use prost::Message as _;
@@ -16,10 +18,11 @@ use crate::proto;
 use crate::types::Types;
 use opgate_rpc::wire;
 
-pub(crate) use name::{Name, check_parent, scope};
+pub(crate) use metadata::{Told, read as metadata};
+pub(crate) use name::{Name, check_parent, print as name, scope};
 use opgate_rpc::status;
 pub(crate) use opgate_rpc::status::{of_error, withdrawn};
-pub(crate) use structure::{NoJson, to_json};
+pub(crate) use structure::{NoJson, read as object, to_json};
 
 /// Largest operation: one alone still makes a page that a client takes.
 const OPERATION_BYTES_MAX: usize = wire::MESSAGE_BYTES_MAX - 8 * 1024;
@@ -81,6 +84,40 @@ pub(crate) fn operation(
         mapped.metadata = None;
     }
     mapped
+}
+
+/// The response of an operation, as far as it has one and wherever there is room for it.
+pub(crate) fn response(
+    types: &Types,
+    profile: Profile,
+    operation: &Operation,
+) -> Option<proto::Any> {
+    let declared = operation.expects.response_type.as_deref();
+    match (profile, operation.outcome.as_ref()?) {
+        (Profile::BuildGrid, outcome) => {
+            Some(buildgrid::outcome(types, operation, outcome, OPERATION_BYTES_MAX))
+        }
+        (Profile::Google, Outcome::Succeeded(payload)) => {
+            Some(content::within(OPERATION_BYTES_MAX, types, payload.as_ref(), declared))
+        }
+        (Profile::Google, Outcome::Failed(_) | Outcome::Canceled(_)) => None,
+    }
+}
+
+/// The error of an operation, as far as it has one, without its details.
+pub(crate) fn error(profile: Profile, operation: &Operation) -> Option<(i32, Cow<'_, str>)> {
+    if profile == Profile::BuildGrid {
+        return None;
+    }
+    match operation.outcome.as_ref()? {
+        Outcome::Succeeded(_) => None,
+        Outcome::Failed(failure) => Some((failure.code.number(), failure.message.as_str().into())),
+        Outcome::Canceled(failure) => {
+            let reason = operation.cancel.as_ref().map_or("", |cancel| &cancel.reason);
+            let status = status::of_cancellation(failure.as_ref(), reason, 0);
+            Some((status.code, status.message.into()))
+        }
+    }
 }
 
 /// The operation a start answers with when it was only to be validated: done, and without a name,

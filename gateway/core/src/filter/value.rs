@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::expr::Operator;
 use super::literal::{Literal, Number};
+use super::time;
 
 /// A value of a field.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +18,9 @@ pub enum Value<'a> {
     Float(f64),
     /// A text.
     Text(&'a str),
+    /// A text of a form without types (JSON): where it and what is wanted are both timestamps, they
+    /// compare as such.
+    Untyped(&'a str),
     /// One of a set of names, where it has a number with that.
     Name(&'a str, Option<i32>),
     /// Nanoseconds since the Unix epoch.
@@ -58,7 +62,7 @@ impl Found<'_> {
                 Value::Bool(truth) => truth,
                 Value::Int(number) => number != 0,
                 Value::Float(number) => number != 0.0,
-                Value::Text(text) => !text.is_empty(),
+                Value::Text(text) | Value::Untyped(text) => !text.is_empty(),
                 Value::Name(_, number) => number != Some(0),
                 Value::Opaque(present) => present,
                 Value::Time(_) | Value::Duration(_) | Value::Message(_) => true,
@@ -84,6 +88,10 @@ impl Value<'_> {
                 Operator::Lt | Operator::Le | Operator::Gt | Operator::Ge => {
                     holds(operator, Some(text.cmp(&literal.text)))
                 }
+            },
+            Self::Untyped(text) => match literal.time.and_then(|_| time::instant(text)) {
+                Some(time) => Self::Time(time).compares(operator, literal),
+                None => Self::Text(text).compares(operator, literal),
             },
             Self::Bool(truth) => {
                 literal.truth().is_some_and(|wanted| same(operator, truth == wanted))

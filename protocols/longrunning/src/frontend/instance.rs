@@ -20,6 +20,8 @@ pub(super) struct InstanceList {
     pub(super) filter: String,
     pub(super) page_size: usize,
     pub(super) page_token: String,
+    /// The backends that the page is to name.
+    pub(super) unreachable: Vec<Arc<str>>,
 }
 
 /// What lies in the instance, not beneath it, and passes.
@@ -58,13 +60,18 @@ impl Inner {
             }),
         };
         if filter.order().is_none() {
-            self.page(list).await
+            self.page(list, &asked.unreachable).await
         } else {
-            self.sorted(list, &filter).await
+            self.sorted(list, &filter, &asked.unreachable).await
         }
     }
 
-    async fn sorted(&self, list: List, filter: &Filter) -> Result<Reply, Error> {
+    async fn sorted(
+        &self,
+        list: List,
+        filter: &Filter,
+        unreachable: &[Arc<str>],
+    ) -> Result<Reply, Error> {
         let text = list.filter.as_ref().map_or("", |filter| &*filter.text);
         let order = filter.order();
         let after = match &*list.page_token {
@@ -79,7 +86,7 @@ impl Inner {
         if let Some(after) = after {
             places.retain(|place| order.compare(place, &after).is_gt());
         }
-        let mut page = Page::new();
+        let mut page = Page::new(unreachable);
         let mut last = None;
         let mut taken = 0;
         for place in &places {

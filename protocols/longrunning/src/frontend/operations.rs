@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
-use opgate_bus::{Durability, List, PAGE_SIZE, Rendered, Snapshot, Until};
+use opgate_bus::{Durability, Filter, List, PAGE_SIZE, Rendered, Snapshot, Until};
 use opgate_core::{Error, ErrorKind};
 use opgate_telemetry::Protocol;
 use prost::Message;
@@ -13,6 +13,7 @@ use prost::Message;
 use super::instance::InstanceList;
 use super::{Inner, Refusal, Verb, endpoint};
 use crate::door::{Asked, Door};
+use crate::filter::Shows;
 use crate::map::{self, Name};
 use crate::proto::{self, ListRequest, NameRequest, WaitRequest};
 use opgate_rpc::wire::{self, Call, Deadline, PREFIX_BYTES, Reply, Unread};
@@ -23,6 +24,8 @@ const PAGE_SIZE_DEFAULT: usize = 50;
 const EMPTY_MAX: usize = 20;
 /// Leaves room for the page token, and takes any one operation.
 const PAGE_BYTES_MAX: usize = wire::MESSAGE_BYTES_MAX - 4 * 1024;
+/// What a page says of backends beside one operation of any size.
+const UNREACHABLE_BYTES_MAX: usize = 3 * 1024;
 
 /// Decodes a request message of one of the methods here.
 fn decode<M: Message + Default>(message: Bytes) -> Result<M, Error> {
@@ -102,32 +105,40 @@ impl Inner {
     pub(super) async fn list(&self, call: Call) -> Result<Reply, Refusal> {
         let deadline = call.deadline();
         let request: ListRequest = decode(self.read(call).await?)?;
+        let unreachable =
+            if request.return_partial_success { self.bus.unreachable() } else { Vec::new() };
         if let Some(instance) = self.instances.named(&request.name) {
             let list = InstanceList {
                 instance,
                 filter: request.filter,
                 page_size: page_size(request.page_size)?,
                 page_token: request.page_token,
+                unreachable,
             };
             return Ok(deadline.bound(self.list_instance(list)).await?);
-        }
-        if !request.filter.is_empty() {
-            return Err(unsupported("filter: lists cannot be filtered").into());
-        }
-        if request.return_partial_success {
-            let text = "return_partial_success: lists are complete or refused";
-            return Err(unsupported(text).into());
         }
         let list = List {
             scope: map::scope(&request.name)?,
             page_size: page_size(request.page_size)?,
             page_token: request.page_token,
-            filter: None,
+            filter: self.filter(request.filter)?,
         };
-        Ok(deadline.bound(self.page(list)).await?)
+        Ok(deadline.bound(self.page(list, &unreachable)).await?)
     }
 
-    pub(super) async fn page(&self, mut list: List) -> Result<Reply, Error> {
+    fn filter(&self, text: String) -> Result<Option<Filter>, Error> {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let passes = Arc::new(Shows::parse(&self.types, &self.instances, &text)?);
+        Ok(Some(Filter { text, passes }))
+    }
+
+    pub(super) async fn page(
+        &self,
+        mut list: List,
+        unreachable: &[Arc<str>],
+    ) -> Result<Reply, Error> {
         let mut empty = 0;
         loop {
             let listing = self.bus.list(&self.caller, list.clone()).await?;
@@ -137,7 +148,7 @@ impl Inner {
                 list.page_token = listing.next_page_token;
                 continue;
             }
-            let mut page = Page::new();
+            let mut page = Page::new(unreachable);
             let fitting = listing.items.iter().take_while(|item| page.add(&self.rendered(item)));
             let fitting = fitting.count();
             if fitting == listing.items.len() {
@@ -196,10 +207,6 @@ impl Inner {
     }
 }
 
-fn unsupported(text: &'static str) -> Error {
-    Error::new(ErrorKind::Unsupported, text)
-}
-
 fn page_size(asked: i32) -> Result<usize, Error> {
     match usize::try_from(asked) {
         Ok(0) => Ok(PAGE_SIZE_DEFAULT),
@@ -218,20 +225,32 @@ fn duration(duration: proto::Duration) -> Result<Duration, Error> {
 }
 
 /// A `ListOperationsResponse` in the making, as a message frame.
-pub(super) struct Page(Vec<u8>);
+pub(super) struct Page {
+    frame: Vec<u8>,
+    /// Where the operations begin.
+    first: usize,
+}
 
 impl Page {
-    pub(super) fn new() -> Self {
-        Self(vec![0; PREFIX_BYTES])
+    /// A page that names these backends, field 3, as many as leave room for the operations.
+    pub(super) fn new(unreachable: &[Arc<str>]) -> Self {
+        let mut page = Self { frame: vec![0; PREFIX_BYTES], first: PREFIX_BYTES };
+        for name in unreachable {
+            if page.frame.len() + name.len() <= UNREACHABLE_BYTES_MAX {
+                page.field(3, name.as_bytes());
+            }
+        }
+        page.first = page.frame.len();
+        page
     }
 
     /// Adds a framed operation, field 1. False if it makes the page too large and is not alone: a
     /// page of one always fits, and is sent in any case.
     pub(super) fn add(&mut self, framed: &[u8]) -> bool {
-        let first = self.0.len() == PREFIX_BYTES;
+        let first = self.frame.len() == self.first;
         let operation = framed.get(PREFIX_BYTES..).unwrap_or_default();
         self.field(1, operation);
-        first || self.0.len() <= PAGE_BYTES_MAX
+        first || self.frame.len() <= PAGE_BYTES_MAX
     }
 
     /// Adds the token, field 2.
@@ -239,13 +258,54 @@ impl Page {
         if !next_page_token.is_empty() {
             self.field(2, next_page_token.as_bytes());
         }
-        wire::set_prefix(&mut self.0);
-        self.0.into()
+        wire::set_prefix(&mut self.frame);
+        self.frame.into()
     }
 
     fn field(&mut self, number: u8, bytes: &[u8]) {
-        self.0.push(number << 3 | 2);
-        prost::encoding::encode_varint(bytes.len() as u64, &mut self.0);
-        self.0.extend_from_slice(bytes);
+        self.frame.push(number << 3 | 2);
+        prost::encoding::encode_varint(bytes.len() as u64, &mut self.frame);
+        self.frame.extend_from_slice(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost_reflect::DynamicMessage;
+
+    use super::*;
+    use crate::sample::types;
+
+    fn json(page: Page, token: &str) -> serde_json::Value {
+        let frame = page.finish(token);
+        let descriptor = types().message("google.longrunning.ListOperationsResponse").unwrap();
+        let message = DynamicMessage::decode(descriptor, &frame[PREFIX_BYTES..]).unwrap();
+        assert_eq!(message.unknown_fields().count(), 0);
+        serde_json::to_value(&message).unwrap()
+    }
+
+    #[test]
+    fn a_page_says_which_backends_cannot_be_asked() {
+        assert_eq!(json(Page::new(&[]), ""), serde_json::json!({}));
+        let mut page = Page::new(&["one".into(), "two".into()]);
+        let operation = proto::Operation { name: "n".to_owned(), ..proto::Operation::default() };
+        assert!(page.add(&wire::frame(&operation)));
+        assert_eq!(
+            json(page, "t"),
+            serde_json::json!({
+                "operations": [{ "name": "n" }], "nextPageToken": "t", "unreachable": ["one", "two"]
+            })
+        );
+    }
+
+    #[test]
+    fn they_leave_room_for_an_operation_of_any_size() {
+        let names = vec![Arc::<str>::from("n".repeat(100)); 1000];
+        let mut page = Page::new(&names);
+        assert!(page.first <= UNREACHABLE_BYTES_MAX + 200, "{}", page.first);
+        let largest = vec![0; PREFIX_BYTES + wire::MESSAGE_BYTES_MAX - 8 * 1024];
+        assert!(page.add(&largest), "the first always fits");
+        let token = "t".repeat(512);
+        assert!(page.finish(&token).len() <= wire::MESSAGE_BYTES_MAX);
     }
 }

@@ -19,6 +19,7 @@
 use opgate_core::{Face, Operation, Timestamp};
 use prost::Message as _;
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Value as Reflected};
+use serde_json::{Map, Value};
 
 use super::{report, structure};
 use crate::buildgrid::{self, EXECUTE_METADATA};
@@ -40,12 +41,33 @@ fn shown(types: &Types, operation: &Operation, log_lines_max: usize) -> Option<A
     if declared == EXECUTE_METADATA {
         return Some(buildgrid::metadata(operation));
     }
+    Some(match told(types, operation, log_lines_max)? {
+        Told::Message(message) => Any::new(declared, message.encode_to_vec()),
+        Told::Report(report) => Any::new(STRUCT, structure::encode(&report)),
+    })
+}
+
+/// Metadata before it is packed.
+#[derive(Debug)]
+pub(crate) enum Told {
+    /// Of a declared type.
+    Message(DynamicMessage),
+    /// The object of opgate's own.
+    Report(Map<String, Value>),
+}
+
+/// The metadata without the log, before it is packed; none where there is none. Not for
+/// [`EXECUTE_METADATA`], which has a form of its own.
+pub(crate) fn read(types: &Types, operation: &Operation) -> Option<Told> {
+    told(types, operation, 0)
+}
+
+fn told(types: &Types, operation: &Operation, log_lines_max: usize) -> Option<Told> {
+    let declared = operation.expects.metadata_type.as_deref()?;
     if declared == STRUCT {
-        let report = report::report(operation, log_lines_max);
-        return Some(Any::new(STRUCT, structure::encode(&report)));
+        return Some(Told::Report(report::report(operation, log_lines_max)));
     }
-    let message = filled(&types.message(declared)?, operation);
-    Some(Any::new(declared, message.encode_to_vec()))
+    Some(Told::Message(filled(&types.message(declared)?, operation)))
 }
 
 fn filled(descriptor: &MessageDescriptor, operation: &Operation) -> DynamicMessage {

@@ -35,8 +35,12 @@ pub(crate) enum NoJson {
 /// The JSON of an encoded Struct. A number without a fraction is written as an integer, so that a
 /// reader that expects one finds one.
 pub(crate) fn to_json(encoded: &[u8]) -> Result<Vec<u8>, NoJson> {
-    let structure = prost_types::Struct::decode(encoded).map_err(|_| NoJson::Malformed)?;
-    serde_json::to_vec(&object(structure)?).map_err(|_| NoJson::Malformed)
+    serde_json::to_vec(&read(encoded)?).map_err(|_| NoJson::Malformed)
+}
+
+/// The object of an encoded Struct.
+pub(crate) fn read(encoded: &[u8]) -> Result<Value, NoJson> {
+    object(prost_types::Struct::decode(encoded).map_err(|_| NoJson::Malformed)?)
 }
 
 fn object(structure: prost_types::Struct) -> Result<Value, NoJson> {

@@ -60,6 +60,8 @@ pub(crate) struct Listed {
     pub(crate) operations: Vec<Operation>,
     #[prost(string, tag = "2")]
     pub(crate) next_page_token: String,
+    #[prost(string, repeated, tag = "3")]
+    pub(crate) unreachable: Vec<String>,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -58,8 +58,12 @@ async fn odd_lists_are_refused() {
     let token = first.next_page_token;
     assert!(!token.is_empty());
     for (request, code) in [
-        (List { filter: "done=true".to_owned(), ..list("") }, Code::Unimplemented),
-        (List { return_partial_success: true, ..list("") }, Code::Unimplemented),
+        (List { filter: "done=maybe".to_owned(), ..list("") }, Code::InvalidArgument),
+        (List { filter: "done=true AND (".to_owned(), ..list("") }, Code::InvalidArgument),
+        (
+            List { filter: "done=true".to_owned(), page_token: token.clone(), ..list("") },
+            Code::InvalidArgument,
+        ),
         (List { page_size: -1, ..list("") }, Code::InvalidArgument),
         (List { page_token: "nonsense".to_owned(), ..list("") }, Code::InvalidArgument),
         (List { page_token: token.clone(), ..list("projects/p") }, Code::InvalidArgument),
@@ -71,6 +75,43 @@ async fn odd_lists_are_refused() {
     let large = List { page_size: i32::MAX, page_token: token, ..list("") };
     let rest: Listed = client.operations("ListOperations", large).await.unwrap();
     assert_eq!(rest.operations.len(), 1);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_filter_lets_through_what_matches() {
+    let gateway = Gateway::start().await;
+    let client = Client::connect(gateway.address).await;
+    let done = client.make("projects/p", "json {\"x\":1}").await.name;
+    let failed = client.make("projects/p", "fail no such disk").await.name;
+    let running = client.make("projects/p", "hold").await.name;
+    for (filter, expected) in [
+        ("done = true", vec![&failed, &done]),
+        ("-done = true", vec![&running]),
+        ("error.code = NOT_FOUND error.message:disk", vec![&failed]),
+        ("done = false OR error:*", vec![&running, &failed]),
+        ("response.@type:HttpBody", vec![&done]),
+        ("response.contentType = application/json AND done = true", vec![&done]),
+        ("metadata.@type:*", vec![]),
+        (&format!("name = {done}"), vec![&done]),
+    ] {
+        let request = List { filter: filter.to_owned(), page_size: 1, ..list("projects/p") };
+        let pages = walk(&client, request).await;
+        let names: Vec<_> =
+            pages.iter().flat_map(|page| &page.operations).map(|one| &one.name).collect();
+        assert_eq!(names, expected, "{filter}");
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn partial_success_may_be_asked_for_and_everything_can_be_reached() {
+    let gateway = Gateway::start().await;
+    let client = Client::connect(gateway.address).await;
+    client.make("", "nothing ").await;
+    let request = List { return_partial_success: true, ..list("") };
+    let listed: Listed = client.operations("ListOperations", request).await.unwrap();
+    assert_eq!((listed.operations.len(), listed.unreachable), (1, Vec::new()));
     gateway.stop().await;
 }
 
