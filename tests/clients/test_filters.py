@@ -29,7 +29,9 @@ def started(showcase, stub, parent) -> dict[str, str]:
     names = {
         "done": showcase.start("Echo", {"a": {"b": [1, "two"]}}, parent=parent).name,
         "failed": showcase.start(
-            "Run", {"fail": {"code": "NOT_FOUND", "message": "no such disk"}}, parent=parent
+            "Run",
+            {"outcome": "failed", "code": "NOT_FOUND", "message": "no such disk"},
+            parent=parent,
         ).name,
         "held": showcase.start("Run", {"hold": True}, parent=parent).name,
     }
