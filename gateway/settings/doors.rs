@@ -8,8 +8,8 @@ use super::Settings;
 use super::section::Section;
 
 /// Keys of a door whose problem may be about them.
-const KEYS: [&str; 6] =
-    ["request_type", "response_type", "metadata_type", "parent", "request_id", "input"];
+const KEYS: [&str; 7] =
+    ["request_type", "response_type", "metadata_type", "parent", "request_id", "input", "stream"];
 /// Those that are about the request, and wrong for sure where its type is.
 const OF_THE_REQUEST: [&str; 3] = ["parent", "request_id", "input"];
 

@@ -75,6 +75,7 @@ impl Settings {
                 parent: grpc.parent,
                 request_id: grpc.request_id,
                 input: grpc.input,
+                stream: grpc.stream,
             })
         };
         GrpcSettings {

@@ -63,6 +63,8 @@ pub struct GrpcDoor {
     pub parent: Option<String>,
     /// The request field that makes a repeat the same start.
     pub request_id: Option<String>,
+    /// Whether the operation is streamed until it is done.
+    pub stream: Option<bool>,
 }
 
 pub(super) fn backends(root: &Section<'_>) -> BTreeMap<String, Backend> {
@@ -154,6 +156,7 @@ fn grpc(section: &Section<'_>) -> GrpcDoor {
         input: section.optional("input", input).unwrap_or(InputForm::Bytes),
         parent: section.optional("parent", Section::text_or_empty),
         request_id: section.optional("request_id", Section::text),
+        stream: section.optional("stream", Section::flag),
     };
     section.finish();
     let method = door.method.split_once('/');

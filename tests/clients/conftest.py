@@ -1,7 +1,8 @@
 """What the tests share: the daemon's addresses, a channel, and the showcase doors.
 
 The daemon is started by the Rust suite (tests/suite/clients.rs), which gives its addresses in the
-environment: OPGATE_HTTP and OPGATE_ADMIN as host:port, OPGATE_BGD the path of BuildGrid's client.
+environment: OPGATE_HTTP and OPGATE_ADMIN as host:port, OPGATE_BGD the path of BuildGrid's client,
+OPGATE_BUILDGRID the address of the daemon that this one is for.
 Tests share one daemon: each lists only under a parent of its own.
 """
 

@@ -45,6 +45,9 @@ fn the_vendors_clients_find_what_they_expect() {
     let bgd = environment("requirements-buildgrid.txt").join("bgd");
     let dir = tempfile::tempdir().unwrap();
     let daemon = Launch::new(dir.path()).start();
+    let grid_dir = tempfile::tempdir().unwrap();
+    let grid =
+        Launch::new(grid_dir.path()).config(include_str!("../clients/buildgrid.toml")).start();
 
     let output = Command::new(python)
         .args(["-m", "pytest", "-q", "--junit-xml"])
@@ -53,6 +56,7 @@ fn the_vendors_clients_find_what_they_expect() {
         .env("OPGATE_HTTP", daemon.http.to_string())
         .env("OPGATE_ADMIN", daemon.admin.to_string())
         .env("OPGATE_BGD", bgd)
+        .env("OPGATE_BUILDGRID", grid.http.to_string())
         // The clients would otherwise look for the daemon behind the proxy of the package index.
         .env("NO_PROXY", "127.0.0.1")
         .env("no_proxy", "127.0.0.1")
@@ -62,6 +66,7 @@ fn the_vendors_clients_find_what_they_expect() {
 
     let said = [&output.stdout[..], &output.stderr[..]].map(String::from_utf8_lossy).concat();
     println!("{said}");
-    assert!(output.status.success(), "{said}\n{}", daemon.log());
+    assert!(output.status.success(), "{said}\n{}\n{}", daemon.log(), grid.log());
+    assert_eq!(grid.terminate().code(), Some(0));
     assert_eq!(daemon.terminate().code(), Some(0));
 }

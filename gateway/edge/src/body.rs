@@ -12,6 +12,8 @@ use http_body_util::BodyExt as _;
 use http_body_util::combinators::UnsyncBoxBody;
 use opgate_telemetry::Counter;
 
+use crate::steps::{Step, Steps};
+
 /// Any error a body may end with. The client sees a broken reply, never the text.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -54,6 +56,17 @@ impl Body {
         B::Error: Into<BoxError>,
     {
         Self(Kind::Boxed { body: UnsyncBoxBody::new(body.map_err(Into::into)), panics: None })
+    }
+
+    /// Made step by step while it is sent, each step once the connection takes it: a slow reader
+    /// holds up the maker and fills no buffer. Dropped when the client goes away.
+    pub fn steps<S, N, F>(state: S, next: N) -> Self
+    where
+        S: 'static,
+        N: FnMut(S) -> F + Send + 'static,
+        F: Future<Output = Step<S>> + Send + 'static,
+    {
+        Self::boxed(Steps::new(state, next))
     }
 
     fn ready(chunks: [Bytes; 2], trailers: Option<HeaderMap>) -> Self {

@@ -19,6 +19,7 @@ mod limits;
 mod listen;
 mod opening;
 mod readiness;
+mod steps;
 
 pub use admin::{Admin, Beat};
 pub use body::{Body, BoxError};
@@ -30,3 +31,4 @@ pub use http::HttpListener;
 pub use limits::HttpLimits;
 pub use listen::{Accept, Acceptor};
 pub use readiness::{Condition, ConditionState, Readiness, ReadinessReport};
+pub use steps::Step;

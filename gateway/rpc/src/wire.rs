@@ -1,4 +1,4 @@
-//! gRPC over HTTP/2 for unary calls: one message in, one message or one status out.
+//! gRPC over HTTP/2: one message in; one message, many, or one status out.
 //!
 //! Written by hand because the reply of the hot path is bytes that exist already: it is handed to
 //! the server as one chunk and shared trailers, where a general gRPC stack encodes and boxes.
@@ -9,6 +9,7 @@ mod frame;
 mod percent;
 mod reply;
 mod request;
+mod stream;
 mod timeout;
 
 /// The largest message a stock gRPC client takes.
@@ -19,4 +20,5 @@ pub use frame::{PREFIX_BYTES, frame, set_prefix};
 pub use percent::decode as percent_decode;
 pub use reply::{Reply, not_grpc, ok, refused};
 pub use request::{Call, NotGrpc, Unread, check, is_grpc};
+pub use stream::{Next, stream};
 pub use timeout::Deadline;

@@ -27,5 +27,5 @@ mod stage;
 pub(crate) use filter::Filter;
 pub(crate) use filter::order::{Order, Place, WINDOW};
 pub(crate) use instances::{Instances, Profile};
-pub(crate) use messages::EXECUTE_METADATA;
+pub(crate) use messages::{EXECUTE_METADATA, EXECUTION};
 pub(crate) use shown::{metadata, outcome};

@@ -55,6 +55,9 @@ pub struct DoorSettings {
     pub request_id: Option<String>,
     /// What the backend gets to see of the request.
     pub input: InputForm,
+    /// Whether the method streams the operation until it is done, rather than answer with it once.
+    /// By default as the method's descriptor says, else not.
+    pub stream: Option<bool>,
 }
 
 /// What a backend gets to see of a request.
@@ -91,6 +94,7 @@ pub(crate) struct Door {
     request_id: Option<Vec<u32>>,
     validate_only: Option<Vec<u32>>,
     input: InputForm,
+    streams: bool,
 }
 
 /// What a request through a door asks for.
@@ -106,6 +110,11 @@ pub(crate) enum Asked {
 }
 
 impl Door {
+    /// Whether an operation is streamed until it is done.
+    pub(crate) const fn streams(&self) -> bool {
+        self.streams
+    }
+
     /// Reads a request to `endpoint` through this door.
     pub(crate) fn read(
         &self,

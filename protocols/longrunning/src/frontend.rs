@@ -1,5 +1,6 @@
 //! The server side: which call is which, and what each is answered with.
 
+mod follow;
 mod health;
 mod instance;
 mod operations;
@@ -18,7 +19,7 @@ use opgate_telemetry::{Code, InFlight, Method, Metrics, Protocol};
 use tonic::body::Body as TonicBody;
 
 use self::services::Services;
-use crate::buildgrid::Instances;
+use crate::buildgrid::{self, Instances};
 use crate::door::{Door, DoorSettings, Doors};
 use crate::map;
 use crate::types::{DescriptorSet, Types};
@@ -98,6 +99,11 @@ impl Longrunning {
             checked(settings, |route| bus.route(route).is_some());
         let mut names = doors.services();
         names.push(OPERATIONS.to_owned());
+        if !instances.is_empty() {
+            names.push(buildgrid::EXECUTION.to_owned());
+            names.sort_unstable();
+            names.dedup();
+        }
         let services = Services::new(&types, names, readiness, drain)
             .map_err(|error| problems.push(format!("reflection: {error}")));
         let Some(services) = services.ok().filter(|_| problems.is_empty()) else {
@@ -166,6 +172,10 @@ enum Target {
     Wait,
     List,
     Start(Arc<Door>),
+    /// As [`Target::Start`], answered with a stream.
+    StartStream(Arc<Door>),
+    /// `WaitExecution` of remote execution.
+    WaitExecution,
     Nothing,
 }
 
@@ -183,9 +193,9 @@ impl Target {
             Self::One(Verb::Get) => Method::Get,
             Self::One(Verb::Cancel) => Method::Cancel,
             Self::One(Verb::Delete) => Method::Delete,
-            Self::Wait => Method::Wait,
+            Self::Wait | Self::WaitExecution => Method::Wait,
             Self::List => Method::List,
-            Self::Start(_) => Method::Start,
+            Self::Start(_) | Self::StartStream(_) => Method::Start,
             Self::Nothing => Method::Other,
         }
     }
@@ -200,7 +210,11 @@ impl Inner {
             Some((OPERATIONS, "DeleteOperation")) => Target::One(Verb::Delete),
             Some((OPERATIONS, "WaitOperation")) => Target::Wait,
             Some((OPERATIONS, "ListOperations")) => Target::List,
+            Some((buildgrid::EXECUTION, "WaitExecution")) if !self.instances.is_empty() => {
+                Target::WaitExecution
+            }
             _ => match self.doors.get(endpoint) {
+                Some(door) if door.streams() => Target::StartStream(Arc::clone(door)),
                 Some(door) => Target::Start(Arc::clone(door)),
                 None => Target::Nothing,
             },
@@ -255,6 +269,16 @@ impl Inner {
                 let answer = inner.start(&door, &parts, call).await;
                 inner.respond(method, in_flight, reply, answer)
             }),
+            Target::StartStream(door) => Box::pin(async move {
+                let in_flight = inner.begin(method);
+                let answer = Arc::clone(&inner).start_stream(&door, &parts, call).await;
+                inner.respond_with(method, in_flight, answer)
+            }),
+            Target::WaitExecution => Box::pin(async move {
+                let in_flight = inner.begin(method);
+                let answer = Arc::clone(&inner).wait_execution(call).await;
+                inner.respond_with(method, in_flight, answer)
+            }),
             Target::Nothing => {
                 let error = Error::new(ErrorKind::Unsupported, "there is no such method here");
                 self.refuse(method, error)
@@ -281,10 +305,21 @@ impl Inner {
         compression: Compression,
         answer: Result<Reply, Refusal>,
     ) -> Response<Body> {
+        let answer = answer.map(|reply| wire::ok(reply, compression));
+        self.respond_with(method, in_flight, answer)
+    }
+
+    /// Counts a response, a stream once it has begun well; makes the one of a refusal.
+    fn respond_with(
+        &self,
+        method: Method,
+        in_flight: InFlight<'_>,
+        answer: Result<Response<Body>, Refusal>,
+    ) -> Response<Body> {
         let status = match answer {
-            Ok(reply) => {
+            Ok(response) => {
                 in_flight.finish(Code::Ok);
-                return wire::ok(reply, compression);
+                return response;
             }
             Err(Refusal::Error { error, name }) => {
                 self.failures.note(Protocol::Grpc, method, &error);

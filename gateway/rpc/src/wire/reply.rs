@@ -19,12 +19,12 @@ use crate::proto::Status;
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const GRPC_DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
-const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
+pub(super) const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
 const DURABILITY: HeaderName = HeaderName::from_static("opgate-durability");
-const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/grpc");
+pub(super) const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/grpc");
 
-static TRAILERS: LazyLock<HeaderMap> =
+pub(super) static TRAILERS: LazyLock<HeaderMap> =
     LazyLock::new(|| HeaderMap::from_iter([(GRPC_STATUS, HeaderValue::from_static("0"))]));
 
 /// A reply with status OK.
@@ -53,15 +53,10 @@ pub fn ok(reply: Reply, compression: Compression) -> Response<Body> {
     // Room for `date`, which the server adds.
     let mut headers = HeaderMap::with_capacity(4);
     headers.insert(header::CONTENT_TYPE, CONTENT_TYPE);
-    let framed = match compression {
-        Compression::Identity => reply.framed,
-        Compression::Gzip => {
-            headers.insert(GRPC_ENCODING, HeaderValue::from_static("gzip"));
-            let message = reply.framed.get(PREFIX_BYTES..).unwrap_or_default();
-            let message = Compression::gzip(message);
-            [&prefix(1, message.len())[..], &message].concat().into()
-        }
-    };
+    if compression == Compression::Gzip {
+        headers.insert(GRPC_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    let framed = compressed(reply.framed, compression);
     if let Some(durability) = reply.durability {
         headers.insert(DURABILITY, HeaderValue::from_static(durability.name()));
     }
@@ -70,10 +65,30 @@ pub fn ok(reply: Reply, compression: Compression) -> Response<Body> {
     response
 }
 
+/// A framed message in the compression of the reply.
+pub(super) fn compressed(framed: Bytes, compression: Compression) -> Bytes {
+    match compression {
+        Compression::Identity => framed,
+        Compression::Gzip => {
+            let message = Compression::gzip(framed.get(PREFIX_BYTES..).unwrap_or_default());
+            [&prefix(1, message.len())[..], &message].concat().into()
+        }
+    }
+}
+
 /// The response of a call that was refused: the status stands in the head, there is no body.
 pub fn refused(status: &Status) -> Response<Body> {
     let mut headers = HeaderMap::with_capacity(6);
     headers.insert(header::CONTENT_TYPE, CONTENT_TYPE);
+    self::status(status, &mut headers);
+    headers.insert(GRPC_ACCEPT_ENCODING, HeaderValue::from_static(Compression::ACCEPTED));
+    let mut response = Response::new(Body::empty());
+    *response.headers_mut() = headers;
+    response
+}
+
+/// Writes a status where gRPC reads it.
+pub(super) fn status(status: &Status, headers: &mut HeaderMap) {
     headers.insert(GRPC_STATUS, HeaderValue::from(status.code));
     // What percent-encoding and base64 leave is always a header value.
     if let Ok(message) = HeaderValue::from_bytes(&percent::encode(&status.message)) {
@@ -84,10 +99,6 @@ pub fn refused(status: &Status) -> Response<Body> {
     {
         headers.insert(GRPC_DETAILS, details);
     }
-    headers.insert(GRPC_ACCEPT_ENCODING, HeaderValue::from_static(Compression::ACCEPTED));
-    let mut response = Response::new(Body::empty());
-    *response.headers_mut() = headers;
-    response
 }
 
 /// The response to a request that is not gRPC.

@@ -44,6 +44,14 @@ impl Deadline {
         }
     }
 
+    /// What `work` comes to before the deadline; none if that is reached first.
+    pub async fn reached<T>(self, work: impl Future<Output = T>) -> Option<T> {
+        match self.at {
+            Some(at) => tokio::time::timeout_at(at, work).await.ok(),
+            None => Some(work.await),
+        }
+    }
+
     /// The time left; none where there is no end. Refused when the deadline has passed.
     pub fn left(self) -> Result<Option<Duration>, Error> {
         let Some(at) = self.at else { return Ok(None) };

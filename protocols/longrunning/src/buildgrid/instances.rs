@@ -42,6 +42,11 @@ impl Instances {
         if self.0.contains(parent) { Profile::BuildGrid } else { Profile::Google }
     }
 
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The instance of exactly this name.
     pub(crate) fn named(&self, name: &str) -> Option<Parent> {
         self.0.get(name).and_then(|name| Parent::new(name).ok())

@@ -5,6 +5,8 @@ use bytes::Bytes;
 use opgate_core::Timestamp;
 use opgate_rpc::proto::Status;
 
+/// Full name of the service that starts executions and streams them.
+pub(crate) const EXECUTION: &str = "build.bazel.remote.execution.v2.Execution";
 /// Full name of the metadata of every operation of an instance.
 pub(crate) const EXECUTE_METADATA: &str =
     "build.bazel.remote.execution.v2.ExecuteOperationMetadata";

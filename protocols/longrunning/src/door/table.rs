@@ -8,6 +8,7 @@ use prost_reflect::{Kind, MessageDescriptor, MethodDescriptor};
 
 use super::parent::{ParentRule, field};
 use super::{Door, DoorSettings, InputForm};
+use crate::buildgrid::EXECUTION;
 use crate::types::Types;
 
 const OPERATION: &str = "google.longrunning.Operation";
@@ -95,9 +96,18 @@ fn build(types: &Types, settings: &DoorSettings, problems: &mut Vec<String>) -> 
     if OWN.contains(&service) {
         problems.push(format!("{service} is opgate's own"));
     }
+    if service == EXECUTION && method == "WaitExecution" {
+        problems.push("it starts nothing, and is opgate's own".to_owned());
+    }
     let described = types.method(service, method);
     if let Some(described) = &described {
         check_shape(described, problems);
+    }
+    let streams = described.as_ref().map(MethodDescriptor::is_server_streaming);
+    if let (Some(configured), Some(described)) = (settings.stream, streams)
+        && configured != described
+    {
+        problems.push(format!("stream: it is {described} by its descriptor"));
     }
     let declared = described.as_ref().and_then(|described| types.operation_types(described));
     let package = service.rsplit_once('.').map_or("", |(package, _)| package);
@@ -166,6 +176,7 @@ fn build(types: &Types, settings: &DoorSettings, problems: &mut Vec<String>) -> 
         request_id,
         validate_only,
         input: settings.input,
+        streams: settings.stream.or(streams).unwrap_or(false),
     }
 }
 
@@ -174,8 +185,8 @@ fn full_name(message: Option<MessageDescriptor>) -> Option<Arc<str>> {
 }
 
 fn check_shape(method: &MethodDescriptor, problems: &mut Vec<String>) {
-    if method.is_client_streaming() || method.is_server_streaming() {
-        problems.push("it streams; only unary methods start operations".to_owned());
+    if method.is_client_streaming() {
+        problems.push("its requests stream; an operation is started by one".to_owned());
     }
     let output = method.output();
     if output.full_name() != OPERATION {

@@ -229,6 +229,21 @@ fn json_is_what_a_backend_without_protobuf_can_read() {
 }
 
 #[test]
+fn a_door_streams_as_its_descriptor_or_its_setting_says() {
+    let streams = |method: &str, stream| {
+        let settings = DoorSettings { stream, ..settings(method) };
+        let (doors, problems) = Doors::new(types(), std::slice::from_ref(&settings), |_| true);
+        assert_eq!(problems, Vec::<String>::new());
+        doors.get(method).unwrap().streams()
+    };
+    assert!(streams("build.bazel.remote.execution.v2.Execution/Execute", None));
+    assert!(streams("build.bazel.remote.execution.v2.Execution/Execute", Some(true)));
+    assert!(!streams(CREATE_POLICY, None));
+    assert!(!streams("acme.Things/Make", None));
+    assert!(streams("acme.Things/Make", Some(true)));
+}
+
+#[test]
 fn json_of_very_many_values_is_refused() {
     let door = DoorSettings { input: InputForm::Json, ..settings(CREATE_POLICY) };
     let scopes = b"\x3a\x00".repeat(JSON_VALUES_MAX + 1);
@@ -248,10 +263,12 @@ fn every_problem_is_found() {
         parent: Some("{no_such_field}".to_owned()),
         request_id: Some("scopes".to_owned()),
         input: InputForm::Bytes,
+        stream: Some(true),
     };
     assert_eq!(
         problems(&door),
         [
+            "stream: it is false by its descriptor",
             "response_type: there is no descriptor of `unknown.Response`",
             "metadata_type: there is no descriptor of `unknown.Metadata`",
             "request_type: it is google.cloud.workflows.v1.CreateWorkflowRequest by its descriptor",
@@ -265,7 +282,17 @@ fn every_problem_is_found() {
 #[test]
 fn each_problem_alone() {
     type Change = fn(&mut DoorSettings);
-    let cases: [(&str, Change, &str); 13] = [
+    let cases: [(&str, Change, &str); 15] = [
+        (
+            "build.bazel.remote.execution.v2.Execution/WaitExecution",
+            |_| {},
+            "it starts nothing, and is opgate's own",
+        ),
+        (
+            "build.bazel.remote.execution.v2.Execution/Execute",
+            |door| door.stream = Some(false),
+            "stream: it is true by its descriptor",
+        ),
         ("acme.Things", |_| {}, "`package.Service/Method` or"),
         ("acme.Things/", |_| {}, "`package.Service/Method` or"),
         ("acme..Things/Make", |_| {}, "`package.Service/Method` or"),

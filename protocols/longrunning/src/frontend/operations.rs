@@ -28,7 +28,7 @@ const PAGE_BYTES_MAX: usize = wire::MESSAGE_BYTES_MAX - 4 * 1024;
 const UNREACHABLE_BYTES_MAX: usize = 3 * 1024;
 
 /// Decodes a request message of one of the methods here.
-fn decode<M: Message + Default>(message: Bytes) -> Result<M, Error> {
+pub(super) fn decode<M: Message + Default>(message: Bytes) -> Result<M, Error> {
     M::decode(message).map_err(|error| {
         let text = format!("the message is not what this method takes: {error}");
         Error::new(ErrorKind::InvalidArgument, text)
@@ -182,12 +182,12 @@ impl Inner {
         }
     }
 
-    async fn read(&self, call: Call) -> Result<Bytes, Unread> {
+    pub(super) async fn read(&self, call: Call) -> Result<Bytes, Unread> {
         call.read(self.request_bytes, self.request_timeout).await
     }
 
     /// The operation of a name; one that lies under another parent is not found.
-    async fn find(&self, name: &str) -> Result<Arc<Snapshot>, Error> {
+    pub(super) async fn find(&self, name: &str) -> Result<Arc<Snapshot>, Error> {
         let name = Name::parse(name)?;
         let snapshot = match self.bus.peek(&self.caller, name.id) {
             Some(answer) => answer?,

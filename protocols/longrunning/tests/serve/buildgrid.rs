@@ -1,14 +1,16 @@
 //! Instances of remote execution, as BuildGrid's client has them.
 
 mod lists;
+mod streams;
 
-use opgate_longrunning::Settings;
+use opgate_longrunning::{DoorSettings, Settings};
 use prost::Message as _;
 use tonic::{Code, Request};
 
 use super::client::{Client, Name, Operation, RpcStatus, named, refused};
-use super::gateway::{Gateway, settings};
+use super::gateway::{Gateway, door, settings};
 
+const EXECUTE: &str = "build.bazel.remote.execution.v2.Execution/Execute";
 const PACKAGE: &str = "type.googleapis.com/build.bazel.remote.execution.v2";
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -41,8 +43,17 @@ pub(crate) fn code(operation: &Operation) -> i32 {
 
 /// A gateway with the instances `main`, `a/b` and the empty one.
 pub(crate) async fn start() -> (Gateway, Client) {
-    let buildgrid = ["main", "a/b", ""].map(str::to_owned).to_vec();
-    let gateway = Gateway::with(&Settings { buildgrid, ..settings() }).await;
+    start_with(|_| ()).await
+}
+
+/// The same, with other settings.
+pub(crate) async fn start_with(change: impl FnOnce(&mut Settings)) -> (Gateway, Client) {
+    let mut settings = settings();
+    settings.buildgrid = ["main", "a/b", ""].map(str::to_owned).to_vec();
+    let parent = Some("{instance_name}".to_owned());
+    settings.doors.push(DoorSettings { parent, ..door(EXECUTE) });
+    change(&mut settings);
+    let gateway = Gateway::with(&settings).await;
     let client = Client::connect(gateway.address).await;
     (gateway, client)
 }

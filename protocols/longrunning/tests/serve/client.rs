@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use prost::Message;
 use tonic::codec::CompressionEncoding::Gzip;
 use tonic::transport::Channel;
-use tonic::{Code, Request, Response, Status};
+use tonic::{Code, Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
 
 #[derive(Clone, PartialEq, Message)]
@@ -120,6 +120,22 @@ impl Client {
         grpc.ready().await.unwrap();
         let path = format!("/{method}").parse().unwrap();
         grpc.unary(request, path, ProstCodec::<M, N>::default()).await
+    }
+
+    /// Calls `package.Service/Method`, which answers with a stream.
+    pub(crate) async fn stream<M, N>(
+        &self,
+        method: &str,
+        request: Request<M>,
+    ) -> Result<Response<Streaming<N>>, Status>
+    where
+        M: Message + Send + Sync + 'static,
+        N: Message + Default + Send + Sync + 'static,
+    {
+        let mut grpc = self.0.clone();
+        grpc.ready().await.unwrap();
+        let path = format!("/{method}").parse().unwrap();
+        grpc.server_streaming(request, path, ProstCodec::<M, N>::default()).await
     }
 
     /// Calls a method of `google.longrunning.Operations`.
