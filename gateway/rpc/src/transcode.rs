@@ -8,6 +8,7 @@
 //! - [`refused`] is the response of a request that could not be served.
 
 mod binding;
+mod encode;
 mod errors;
 mod mask;
 mod parameters;
@@ -22,9 +23,11 @@ mod testing;
 mod writer;
 
 pub use binding::{Binding, check_content_type, request_line};
-pub use errors::{ErrorFormat, error_body, http_code, ok, ok_proto, refused};
+pub use encode::encode;
+pub use errors::{ErrorFormat, error_body, http_code, ok, ok_proto, refused, refused_with};
 pub use mask::Mask;
 pub use parameters::{Alt, Parameters, method_override};
+pub use percent::decode_path;
 pub use query::pairs as query_pairs;
 pub use reader::{DEPTH_MAX as READ_DEPTH_MAX, VALUES_MAX as READ_VALUES_MAX, from_json};
 pub use rules::{Conflict, Found, Rules};

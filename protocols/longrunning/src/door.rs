@@ -15,7 +15,8 @@ use bytes::Bytes;
 use http::HeaderMap;
 use opgate_bus::Start;
 use opgate_core::{Error, ErrorKind, Expects, Face, KeySpace, Payload};
-use prost_reflect::{DynamicMessage, MessageDescriptor};
+use opgate_rpc::transcode::Json;
+use prost_reflect::MessageDescriptor;
 
 use crate::map::{self, NoJson};
 use crate::proto::STRUCT;
@@ -190,11 +191,9 @@ fn json(message: &MessageDescriptor, request: &[u8], values: usize) -> Result<Ve
             format!("the request has {values} values, at most {JSON_VALUES_MAX} are allowed");
         return Err(Error::new(ErrorKind::PayloadTooLarge, text));
     }
-    let no_json = |error: &dyn std::error::Error| {
+    // A request that is sent again is the same text: its maps are in order.
+    Json::default().encoded(message, Bytes::copy_from_slice(request)).map_err(|error| {
         let text = format!("the request has no JSON form: {error}");
         Error::new(ErrorKind::InvalidArgument, text)
-    };
-    let dynamic =
-        DynamicMessage::decode(message.clone(), request).map_err(|error| no_json(&error))?;
-    serde_json::to_vec(&dynamic).map_err(|error| no_json(&error))
+    })
 }

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use opgate_core::{Code, Error, ErrorKind, Retry};
 use opgate_edge::Body;
@@ -119,8 +120,8 @@ pub fn refused(
     refused_with(&status, http, retry, parameters, pool)
 }
 
-/// The response of a status.
-fn refused_with(
+/// The response of a status, under an HTTP status of its own. `retry` becomes `Retry-After`.
+pub fn refused_with(
     status: &Status,
     http: u16,
     retry: Option<Duration>,
@@ -144,16 +145,16 @@ fn refused_with(
 }
 
 /// A response with JSON.
-pub fn ok(json: Vec<u8>) -> Response<Body> {
+pub fn ok(json: impl Into<Bytes>) -> Response<Body> {
     with_type(json, JSON)
 }
 
 /// A response with the bytes of a message, for `alt=proto`.
-pub fn ok_proto(message: Vec<u8>) -> Response<Body> {
+pub fn ok_proto(message: impl Into<Bytes>) -> Response<Body> {
     with_type(message, PROTO)
 }
 
-fn with_type(bytes: Vec<u8>, content_type: HeaderValue) -> Response<Body> {
+fn with_type(bytes: impl Into<Bytes>, content_type: HeaderValue) -> Response<Body> {
     let mut response = Response::new(Body::full(bytes));
     response.headers_mut().insert(header::CONTENT_TYPE, content_type);
     response

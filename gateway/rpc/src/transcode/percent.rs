@@ -12,6 +12,15 @@ pub(super) enum Decode {
     Form,
 }
 
+/// A path with its escapes resolved, but for slashes: a resolved one would look like a border between
+/// segments.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn decode_path(path: &str) -> Result<String, &'static str> {
+    decode(path, Decode::KeepSlash)
+}
+
 /// The text with its escapes resolved.
 pub(super) fn decode(text: &str, how: Decode) -> Result<String, &'static str> {
     let mut decoded = Vec::with_capacity(text.len());

@@ -1,5 +1,5 @@
 use http::HeaderValue;
-use prost_reflect::Value;
+use prost_reflect::{DynamicMessage, Value};
 
 use super::*;
 use crate::sample::{POLICY, WORKFLOW_METADATA, types};
@@ -250,6 +250,28 @@ fn json_of_very_many_values_is_refused() {
     let error = read(door, &[], &scopes).unwrap_err();
     assert_eq!(error.kind, ErrorKind::PayloadTooLarge);
     assert_eq!(start(settings(CREATE_POLICY), &[], &scopes).input.bytes.len(), scopes.len());
+}
+
+#[test]
+fn a_request_that_is_sent_again_is_the_same_json() {
+    use prost_reflect::MapKey;
+    let text = |text: &str| Value::String(text.to_owned());
+    let labels = (0..9).map(|n| (MapKey::String(format!("l{n}")), text("x"))).collect();
+    let mut workflow =
+        DynamicMessage::new(types().message("google.cloud.workflows.v1.Workflow").unwrap());
+    workflow.set_field_by_name("labels", Value::Map(labels));
+    let request = message(
+        "google.cloud.workflows.v1.CreateWorkflowRequest",
+        &[("workflow", Value::Message(workflow))],
+    );
+    let input = || {
+        let door = DoorSettings { input: InputForm::Json, ..settings(CREATE_WORKFLOW) };
+        start(door, &[], &request).input
+    };
+    let first = input();
+    for _ in 0..20 {
+        assert_eq!(input(), first);
+    }
 }
 
 #[test]
