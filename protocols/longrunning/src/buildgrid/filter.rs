@@ -18,6 +18,8 @@
 //! Where there is no term at all, what has ended is hidden. As soon as there is one, `sort_order`
 //! alone included, nothing is but what the terms say: as BuildGrid has it.
 
+#[cfg(test)]
+mod fuzz;
 mod key;
 pub(super) mod order;
 mod parse;
