@@ -24,6 +24,7 @@ SERVER_CORE, LOAD_CORE = "0", "1"
 OPERATIONS = "/google.longrunning.Operations/"
 SHOWCASE = "/opgate.showcase.v1.Showcase/"
 SHAPES = [(1, 1), (1, 16), (1, 128), (16, 8)]
+REST_SHAPES = [("h1", 16, 1), ("h1", 128, 1), ("h2", 16, 8), ("h2", 1, 128)]
 REPLY_BYTES = 294  # the size the goals were set at
 GRPC_PREFIX = 5
 START_SECONDS = 90  # a server under valgrind starts slowly
@@ -155,9 +156,9 @@ class Server:
                 return
         raise RuntimeError(f"{self.variant.name} does not come to rest")
 
-    def load_command(self, path, message, *shape, expect=None, deadline=120):
+    def load_command(self, path, message, *shape, expect=None, deadline=120, protocol="grpc"):
         command = ["taskset", "-c", LOAD_CORE, self.variant.options.bin / "load", "--target", self.address,
-                   "--path", path, "--message", message.hex(), "--deadline", str(deadline)]
+                   "--protocol", protocol, "--path", path, "--message", message.hex(), "--deadline", str(deadline)]
         if expect:
             command += ["--expect-bytes", str(expect)]
         return [str(word) for word in [*command, *shape]]
@@ -176,6 +177,16 @@ class Server:
         self.get = named(self.variant.start(self))
         self.expect = len(self.call(OPERATIONS + "GetOperation", self.get)) + GRPC_PREFIX
         return self
+
+    def prepare_rest(self):
+        """As prepare, over REST."""
+        self.path = "/v1/" + self.variant.start(self)
+        self.expect = len(bytes.fromhex(self.load(self.path, b"", "call", protocol="h1")["body"]))
+        return self
+
+    def closed_rest(self, protocol, connections, in_flight, requests):
+        return self.load(self.path, b"", "closed", "--connections", connections, "--in-flight", in_flight,
+                         "--requests", requests, expect=self.expect, protocol=protocol)
 
     def closed(self, connections, in_flight, requests, **options):
         return self.load(OPERATIONS + "GetOperation", self.get, "closed", "--connections", connections,
@@ -250,6 +261,24 @@ def measure_closed(variants, rounds, figures):
                     shape = f"{connections}x{in_flight}"
                     figures.add(f"CPU us/request {shape}", variant, (server.cpu_ns() - before) / 1e3 / requests)
                     figures.add(f"requests/s {shape}", variant, result["per_second"])
+
+
+def measure_rest(options, rounds, figures):
+    """GET of one operation over HTTP with JSON, against bare hyper answering as many bytes."""
+    subject = Opgate(options)
+    with Server(subject) as server:
+        floor = Floor("rest", options, server.prepare_rest().expect)
+    for _ in range(rounds):
+        for variant in (subject, floor):
+            with Server(variant) as server:
+                server.prepare_rest().closed_rest("h2", 16, 8, 20_000)
+                for protocol, connections, in_flight in REST_SHAPES:
+                    requests = 30_000 if protocol == "h1" else 60_000
+                    before = server.cpu_ns()
+                    result = server.closed_rest(protocol, connections, in_flight, requests)
+                    shape = f"{protocol} {connections}x{in_flight}"
+                    figures.add(f"REST CPU us/request {shape}", variant, (server.cpu_ns() - before) / 1e3 / requests)
+                    figures.add(f"REST requests/s {shape}", variant, result["per_second"])
 
 
 def measure_open(variants, rounds, figures, rate=20_000):
@@ -410,6 +439,8 @@ def measure_valgrind(variants, figures, notes):
 GOALS = [("G1", "CPU us/request 16x8", "stock", 0.45), ("G1", "CPU us/request 1x128", "stock", 0.40),
          ("G1", "CPU us/request 1x1", "stock", 1.00), ("G2", "CPU us/request 16x8", "raw", 1.30),
          ("G2", "CPU us/request 1x128", "raw", 1.30), ("G2", "CPU us/request 1x1", "raw", 1.10),
+         ("G3", "REST CPU us/request h1 16x1", "rest", 1.15), ("G3", "REST CPU us/request h1 128x1", "rest", 1.15),
+         ("G4", "REST CPU us/request h2 16x8", "rest", 0.60), ("G4", "REST CPU us/request h2 1x128", "rest", 0.50),
          ("G7", "open 20000/s p50 us", "stock", 1.15), ("G7", "open 20000/s p99 us", "framing", 1.5),
          ("G8", "idle h2 connection KB", None, 20.0), ("G8", "pending waiter KB", None, 4.0),
          ("G8", "pending waiter KB", "stock", 0.7),
@@ -460,7 +491,7 @@ def main():
     subject.add_argument("--subject-floor", help="measure this floor as the subject instead, to try the runner")
     parser.add_argument("--bin", type=Path, required=True, help="directory of the binaries load and floor")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--only", default="closed,open,idle,waiters,starts,syscalls,valgrind",
+    parser.add_argument("--only", default="closed,rest,open,idle,waiters,starts,syscalls,valgrind",
                         help="comma-separated measurements (default: all)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="further opgate settings")
     parser.add_argument("--data-root", default="/var/tmp", help="directory on the disk to measure")
@@ -482,6 +513,7 @@ def main():
     fewer = max(1, options.rounds // 2)
     plan = {
         "closed": lambda: measure_closed([subject, stock, raw], options.rounds, figures),
+        "rest": lambda: measure_rest(options, options.rounds, figures) if options.opgate else None,
         "open": lambda: measure_open([subject, stock, framing], options.rounds, figures),
         "idle": lambda: measure_idle([subject, stock, raw], fewer, figures),
         "waiters": lambda: measure_waiters([subject, stock, raw], options.rounds, figures),

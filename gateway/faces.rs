@@ -2,32 +2,29 @@
 
 use std::sync::Arc;
 
-use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::Request;
 use hyper::body::Incoming;
-use opgate_edge::{Body, Frontend, Peer, ResponseFuture};
+use opgate_edge::{Frontend, Peer, ResponseFuture};
 use opgate_longrunning::Longrunning;
 
-/// Gives each request to its protocol: gRPC by content type, the others by path.
+/// Gives each request to its protocol: gRPC by content type, the others by how the path begins.
 pub(crate) struct Faces {
     pub(crate) grpc: Arc<dyn Frontend>,
+    /// The first whose text the path begins with takes the request.
+    pub(crate) paths: Vec<(&'static str, Arc<dyn Frontend>)>,
+    /// Takes what nobody else does, and says what is not there.
+    pub(crate) rest: Arc<dyn Frontend>,
 }
 
 impl Frontend for Faces {
     fn call(&self, request: Request<Incoming>, peer: &Arc<Peer>) -> ResponseFuture {
-        if Longrunning::takes(request.headers()) {
-            self.grpc.call(request, peer)
+        let face = if Longrunning::takes(request.headers()) {
+            &self.grpc
         } else {
-            Box::pin(async { not_found() })
-        }
+            let path = request.uri().path();
+            let face = self.paths.iter().find(|(prefix, _)| path.starts_with(prefix));
+            face.map_or(&self.rest, |(_, face)| face)
+        };
+        face.call(request, peer)
     }
-}
-
-/// The answer where no protocol is.
-fn not_found() -> Response<Body> {
-    let mut response = Response::new(Body::full("no such path; gRPC is served here\n"));
-    *response.status_mut() = StatusCode::NOT_FOUND;
-    let text = HeaderValue::from_static("text/plain; charset=utf-8");
-    response.headers_mut().insert(CONTENT_TYPE, text);
-    response
 }

@@ -103,13 +103,15 @@ impl Gateway {
             Arc::clone(&metrics),
         );
         let grpc = match face {
-            Ok(face) => Arc::new(face),
+            Ok(face) => face,
             Err(problems) => {
                 bus.drain().await;
                 return Err(StartError::Configuration(problems.join("; ")));
             }
         };
-        let http = Serving::new(trigger, http.0.serve(Arc::new(Faces { grpc }), drain));
+        let rest = Arc::new(grpc.rest());
+        let faces = Faces { grpc: Arc::new(grpc), paths: Vec::new(), rest };
+        let http = Serving::new(trigger, http.0.serve(Arc::new(faces), drain));
         let (trigger, drain) = Drain::new();
         let admin = Serving::new(trigger, admin.0.serve(drain));
         let limits = settings.drain;

@@ -16,6 +16,7 @@ import pytest
 from google.api_core import operations_v1
 from google.longrunning import operations_pb2, operations_pb2_grpc
 
+from rest import Rest
 from showcase import Showcase
 
 # A channel of its own for each that is opened: grpc otherwise shares connections behind our back.
@@ -78,3 +79,8 @@ def scrape():
         return text, {name: float(value) for name, value in pairs}
 
     return scrape
+
+
+@pytest.fixture(scope="session")
+def rest(http_address: str) -> Rest:
+    return Rest(http_address)

@@ -22,6 +22,7 @@ use self::services::Services;
 use crate::buildgrid::{self, Instances};
 use crate::door::{Door, DoorSettings, Doors};
 use crate::map;
+use crate::rest::{Bindings, Rest};
 use crate::types::{DescriptorSet, Types};
 use opgate_rpc::Failures;
 use opgate_rpc::wire::{self, Call, Compression, Reply, Unread};
@@ -67,20 +68,22 @@ impl Default for Settings {
 #[derive(Clone, Debug)]
 pub struct Longrunning(Arc<Inner>);
 
+/// What the gRPC and the REST face share.
 #[derive(Debug)]
-struct Inner {
-    bus: Bus,
+pub(crate) struct Inner {
+    pub(crate) bus: Bus,
     /// Everybody, until callers are authenticated.
-    caller: Caller,
-    types: Types,
+    pub(crate) caller: Caller,
+    pub(crate) types: Types,
     doors: Doors,
     instances: Arc<Instances>,
     services: Services,
-    request_bytes: usize,
-    request_timeout: Duration,
+    pub(crate) bindings: Bindings,
+    pub(crate) request_bytes: usize,
+    pub(crate) request_timeout: Duration,
     wait_limit: Duration,
-    metrics: Arc<Metrics>,
-    failures: Failures,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) failures: Failures,
 }
 
 impl Longrunning {
@@ -106,7 +109,9 @@ impl Longrunning {
         }
         let services = Services::new(&types, names, readiness, drain)
             .map_err(|error| problems.push(format!("reflection: {error}")));
-        let Some(services) = services.ok().filter(|_| problems.is_empty()) else {
+        let bindings =
+            Bindings::new(&types).map_err(|error| problems.push(format!("rest: {error}")));
+        let (Ok(services), Ok(bindings), []) = (services, bindings, &*problems) else {
             return Err(problems);
         };
         Ok(Self(Arc::new(Inner {
@@ -116,6 +121,7 @@ impl Longrunning {
             doors,
             instances: Arc::new(instances),
             services,
+            bindings,
             request_bytes: settings.request_bytes,
             request_timeout: settings.request_timeout,
             wait_limit: settings.wait_limit,
@@ -131,6 +137,11 @@ impl Longrunning {
     pub fn check(settings: &Settings, has_route: impl Fn(&str) -> bool) -> Result<(), Vec<String>> {
         let Checked { problems, .. } = checked(settings, has_route);
         if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
+
+    /// The same operations over HTTP with JSON.
+    pub fn rest(&self) -> Rest {
+        Rest::new(Arc::clone(&self.0))
     }
 
     /// Whether a request is for this frontend, by its content type.
@@ -180,8 +191,8 @@ enum Target {
 }
 
 /// What is asked of one operation, by its name alone.
-#[derive(Clone, Copy, Debug)]
-enum Verb {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verb {
     Get,
     Cancel,
     Delete,
@@ -338,7 +349,7 @@ fn endpoint(path: &str) -> &str {
 }
 
 /// A call that could not be served.
-enum Refusal {
+pub(crate) enum Refusal {
     Error {
         error: Error,
         /// The operation it was about.
@@ -349,7 +360,7 @@ enum Refusal {
 }
 
 impl Refusal {
-    const fn of(error: Error, name: String) -> Self {
+    pub(crate) const fn of(error: Error, name: String) -> Self {
         Self::Error { error, name: Some(name) }
     }
 }

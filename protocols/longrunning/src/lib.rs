@@ -1,9 +1,9 @@
-//! google.longrunning.Operations over gRPC: any gRPC method that returns an Operation can start
-//! one, and every operation, whatever protocol it was started through, can be read, listed, waited
-//! for, canceled and deleted here.
+//! google.longrunning.Operations over gRPC, and over HTTP with JSON: any gRPC method that returns an
+//! Operation can start one, and every operation, whatever protocol it was started through, can be
+//! read, listed, waited for, canceled and deleted here.
 //!
 //! This crate must never know how an operation is stored or carried out, nor another protocol.
-//! Entry point: [`Longrunning`].
+//! Entry point: [`Longrunning`], and its [`Longrunning::rest`].
 
 mod buildgrid;
 mod door;
@@ -11,6 +11,7 @@ mod filter;
 mod frontend;
 mod map;
 mod proto;
+mod rest;
 #[cfg(test)]
 mod sample;
 mod scan;
@@ -18,4 +19,5 @@ mod types;
 
 pub use door::{DoorSettings, InputForm};
 pub use frontend::{Longrunning, Settings};
+pub use rest::Rest;
 pub use types::DescriptorSet;

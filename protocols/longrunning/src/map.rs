@@ -120,6 +120,18 @@ pub(crate) fn error(profile: Profile, operation: &Operation) -> Option<(i32, Cow
     }
 }
 
+/// The response of an operation that succeeded with a payload, as `google.api.HttpBody` whatever was
+/// declared: the form that grows least as JSON.
+pub(crate) fn response_as_bytes(types: &Types, operation: &Operation) -> Option<proto::Any> {
+    match operation.outcome.as_ref()? {
+        Outcome::Succeeded(payload) => {
+            let payload = payload.as_ref()?;
+            Some(content::within(0, types, Some(payload), None))
+        }
+        Outcome::Failed(_) | Outcome::Canceled(_) => None,
+    }
+}
+
 /// The operation a start answers with when it was only to be validated: done, and without a name,
 /// as nothing was started.
 pub(crate) fn validated(response_type: Option<&str>) -> proto::Operation {

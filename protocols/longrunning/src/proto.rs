@@ -56,6 +56,16 @@ pub(crate) struct ListRequest {
     pub return_partial_success: bool,
 }
 
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct ListResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub operations: Vec<Operation>,
+    #[prost(string, tag = "2")]
+    pub next_page_token: String,
+    #[prost(string, repeated, tag = "3")]
+    pub unreachable: Vec<String>,
+}
+
 #[cfg(test)]
 mod tests {
     use prost_reflect::DynamicMessage;
@@ -124,6 +134,22 @@ mod tests {
                 serde_json::json!({
                     "name": "n", "filter": "f", "pageSize": 2, "pageToken": "t",
                     "returnPartialSuccess": true
+                }),
+            ),
+            (
+                json(
+                    &longrunning("ListOperationsResponse"),
+                    &ListResponse {
+                        operations: vec![Operation {
+                            name: "n".to_owned(),
+                            ..Operation::default()
+                        }],
+                        next_page_token: "t".to_owned(),
+                        unreachable: vec!["u".to_owned()],
+                    },
+                ),
+                serde_json::json!({
+                    "operations": [{ "name": "n" }], "nextPageToken": "t", "unreachable": ["u"]
                 }),
             ),
             (

@@ -1,4 +1,5 @@
-//! The header `grpc-timeout`: how long the caller waits for this call.
+//! How long the caller waits for this call: the header `grpc-timeout`, or over HTTP with JSON
+//! `X-Server-Timeout`.
 
 use std::time::Duration;
 
@@ -30,7 +31,22 @@ impl Deadline {
                 "1 to 8 digits and a unit (H, M, S, m, u or n) are expected",
             )
         })?;
-        Ok(Self { timeout: Some(timeout), at: Instant::now().checked_add(timeout) })
+        Ok(Self::after(timeout))
+    }
+
+    /// From the value of `X-Server-Timeout`, if it was sent: seconds as a decimal number, as Google's
+    /// clients of HTTP with JSON give them.
+    pub fn parse_seconds(header: Option<&[u8]>) -> Result<Self, Error> {
+        let Some(header) = header else { return Ok(Self { timeout: None, at: None }) };
+        let seconds = std::str::from_utf8(header).ok().and_then(|text| text.trim().parse().ok());
+        let timeout = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        timeout
+            .map(Self::after)
+            .ok_or_else(|| Error::invalid("x-server-timeout", "a number of seconds is expected"))
+    }
+
+    fn after(timeout: Duration) -> Self {
+        Self { timeout: Some(timeout), at: Instant::now().checked_add(timeout) }
     }
 
     /// Runs to its end what is ready before the deadline. What is not is dropped: it may have taken
@@ -117,6 +133,27 @@ mod tests {
         ] {
             assert_eq!(parse(text.as_bytes()), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn seconds_are_a_decimal_number() {
+        for (text, expected) in [
+            ("30", Some(Duration::from_secs(30))),
+            (" 1.5 ", Some(Duration::from_millis(1500))),
+            ("60.0", Some(Duration::from_mins(1))),
+            ("0", Some(Duration::ZERO)),
+            ("1e30", None),
+            ("inf", None),
+            ("NaN", None),
+            ("-1", None),
+            ("30s", None),
+            ("", None),
+        ] {
+            let parsed = Deadline::parse_seconds(Some(text.as_bytes()));
+            assert_eq!(parsed.ok().and_then(|deadline| deadline.timeout), expected, "{text}");
+        }
+        assert_eq!(Deadline::parse_seconds(None).unwrap().timeout, None);
+        assert!(Deadline::parse_seconds(Some(b"\xff")).is_err());
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
-use opgate_bus::{Durability, Filter, List, PAGE_SIZE, Rendered, Snapshot, Until};
-use opgate_core::{Error, ErrorKind};
+use opgate_bus::{Durability, Filter, List, Listing, PAGE_SIZE, Rendered, Snapshot, Until};
+use opgate_core::{Error, ErrorKind, Operation};
 use opgate_telemetry::Protocol;
 use prost::Message;
 
@@ -53,7 +53,7 @@ impl Inner {
         answer.map_err(|error| Refusal::of(error, name))
     }
 
-    async fn change(&self, verb: Verb, name: &str) -> Result<Durability, Error> {
+    pub(crate) async fn change(&self, verb: Verb, name: &str) -> Result<Durability, Error> {
         let id = self.find(name).await?.id;
         let receipt = match verb {
             Verb::Cancel => self.bus.cancel(&self.caller, id, "").await?,
@@ -70,7 +70,7 @@ impl Inner {
         let message = Box::pin(self.read(call)).await?;
         let WaitRequest { name, timeout } = decode(message)?;
         let waited = match self.wait_limit(timeout, deadline) {
-            Ok(limit) => self.wait_for(&name, limit).await,
+            Ok(limit) => self.wait_for(Protocol::Grpc, &name, limit).await,
             Err(error) => Err(error),
         };
         match waited {
@@ -79,7 +79,12 @@ impl Inner {
         }
     }
 
-    async fn wait_for(&self, name: &str, limit: Duration) -> Result<Arc<Snapshot>, Error> {
+    pub(crate) async fn wait_for(
+        &self,
+        protocol: Protocol,
+        name: &str,
+        limit: Duration,
+    ) -> Result<Arc<Snapshot>, Error> {
         let snapshot = self.find(name).await?;
         if snapshot.is_done() || limit.is_zero() {
             return Ok(snapshot);
@@ -87,11 +92,11 @@ impl Inner {
         let id = snapshot.id;
         // A waiter must not hold a version that nobody else needs any more.
         drop(snapshot);
-        let _counted = self.metrics.bus.watchers.of(Protocol::Grpc).hold();
+        let _counted = self.metrics.bus.watchers.of(protocol).hold();
         self.bus.wait(&self.caller, id, Until::Done, limit).await
     }
 
-    fn wait_limit(
+    pub(crate) fn wait_limit(
         &self,
         timeout: Option<proto::Duration>,
         deadline: Deadline,
@@ -117,13 +122,18 @@ impl Inner {
             };
             return Ok(deadline.bound(self.list_instance(list)).await?);
         }
-        let list = List {
+        let list = self.listing(request)?;
+        Ok(deadline.bound(self.page(list, &unreachable)).await?)
+    }
+
+    /// What a request asks to list.
+    pub(crate) fn listing(&self, request: ListRequest) -> Result<List, Error> {
+        Ok(List {
             scope: map::scope(&request.name)?,
             page_size: page_size(request.page_size)?,
             page_token: request.page_token,
             filter: self.filter(request.filter)?,
-        };
-        Ok(deadline.bound(self.page(list, &unreachable)).await?)
+        })
     }
 
     fn filter(&self, text: String) -> Result<Option<Filter>, Error> {
@@ -134,20 +144,27 @@ impl Inner {
         Ok(Some(Filter { text, passes }))
     }
 
+    /// The next listing that is not empty, unless many in a row are; `list` goes on to its place.
+    pub(crate) async fn listed(&self, list: &mut List) -> Result<Listing, Error> {
+        let mut empty = 0;
+        loop {
+            let listing = self.bus.list(&self.caller, list.clone()).await?;
+            if !listing.items.is_empty() || listing.next_page_token.is_empty() || empty == EMPTY_MAX
+            {
+                return Ok(listing);
+            }
+            empty += 1;
+            list.page_token = listing.next_page_token;
+        }
+    }
+
     pub(super) async fn page(
         &self,
         mut list: List,
         unreachable: &[Arc<str>],
     ) -> Result<Reply, Error> {
-        let mut empty = 0;
         loop {
-            let listing = self.bus.list(&self.caller, list.clone()).await?;
-            if listing.items.is_empty() && !listing.next_page_token.is_empty() && empty < EMPTY_MAX
-            {
-                empty += 1;
-                list.page_token = listing.next_page_token;
-                continue;
-            }
+            let listing = self.listed(&mut list).await?;
             let mut page = Page::new(unreachable);
             let fitting = listing.items.iter().take_while(|item| page.add(&self.rendered(item)));
             let fitting = fitting.count();
@@ -186,17 +203,32 @@ impl Inner {
         call.read(self.request_bytes, self.request_timeout).await
     }
 
+    /// The operation of a name, where no disk is needed for it.
+    pub(crate) fn resident(&self, name: &str) -> Option<Arc<Snapshot>> {
+        let name = Name::parse(name).ok()?;
+        let snapshot = self.bus.peek(&self.caller, name.id)?.ok()?;
+        self.is_named(&name, &snapshot).then_some(snapshot)
+    }
+
+    fn is_named(&self, name: &Name<'_>, snapshot: &Snapshot) -> bool {
+        let parent = snapshot.parent.as_str();
+        name.is_under(parent, self.instances.profile(parent))
+    }
+
+    /// The operation as google.longrunning says it.
+    pub(crate) fn mapped(&self, operation: &Operation) -> proto::Operation {
+        map::operation(&self.types, self.instances.profile(operation.parent.as_str()), operation)
+    }
+
     /// The operation of a name; one that lies under another parent is not found.
-    pub(super) async fn find(&self, name: &str) -> Result<Arc<Snapshot>, Error> {
+    pub(crate) async fn find(&self, name: &str) -> Result<Arc<Snapshot>, Error> {
         let name = Name::parse(name)?;
         let snapshot = match self.bus.peek(&self.caller, name.id) {
             Some(answer) => answer?,
             // Boxed, for it is rare and large.
             None => Box::pin(self.bus.get(&self.caller, name.id)).await?,
         };
-        let parent = snapshot.parent.as_str();
-        let found = name.is_under(parent, self.instances.profile(parent));
-        if found { Ok(snapshot) } else { Err(Error::not_found()) }
+        if self.is_named(&name, &snapshot) { Ok(snapshot) } else { Err(Error::not_found()) }
     }
 
     /// The message frame of this version, encoded once.

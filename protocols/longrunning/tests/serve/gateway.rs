@@ -6,10 +6,15 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Request;
+use hyper::body::Incoming;
 use opgate_bus::{Admission, Backend, Bus, Lease, Offer, Route, Router};
 use opgate_core::{Code, Error, ErrorKind, Failure, Kind, Outcome, Payload};
-use opgate_edge::{Condition, Drain, DrainTrigger, Exporter, HttpLimits, HttpListener, Readiness};
-use opgate_longrunning::{DoorSettings, InputForm, Longrunning, Settings};
+use opgate_edge::{
+    Condition, Drain, DrainTrigger, Exporter, Frontend, HttpLimits, HttpListener, Peer, Readiness,
+    ResponseFuture,
+};
+use opgate_longrunning::{DoorSettings, InputForm, Longrunning, Rest, Settings};
 use opgate_store::{Clock, Store};
 use opgate_telemetry::Listener;
 use tempfile::TempDir;
@@ -39,6 +44,9 @@ impl Backend for Scripted {
                 let zeros = vec![0; length.parse().unwrap()];
                 Outcome::Succeeded(Some(Payload::new("application/octet-stream", zeros)))
             }
+            ("named", full_name) => {
+                Outcome::Succeeded(Some(Payload::protobuf(full_name, &b"\x08\x01"[..])))
+            }
             ("growing", length) => {
                 let values = "0,".repeat((length.parse::<usize>().unwrap() - 9) / 2);
                 Outcome::Succeeded(Some(Payload::json(format!("{{\"x\":[{values}0]}}"))))
@@ -59,6 +67,22 @@ impl Backend for Scripted {
             lease.canceled().await;
             Ok(Outcome::Canceled(None))
         })
+    }
+}
+
+/// Both faces on one port, told apart as the daemon does.
+struct Faces {
+    grpc: Longrunning,
+    rest: Rest,
+}
+
+impl Frontend for Faces {
+    fn call(&self, request: Request<Incoming>, peer: &Arc<Peer>) -> ResponseFuture {
+        if Longrunning::takes(request.headers()) {
+            self.grpc.call(request, peer)
+        } else {
+            self.rest.call(request, peer)
+        }
     }
 }
 
@@ -132,7 +156,9 @@ impl Gateway {
         );
         let listener = listener.await.unwrap();
         let address = listener.local_addr().unwrap();
-        let serving = tokio::spawn(listener.serve(Arc::new(face.unwrap()), drain));
+        let grpc = face.unwrap();
+        let faces = Faces { rest: grpc.rest(), grpc };
+        let serving = tokio::spawn(listener.serve(Arc::new(faces), drain));
         Self { address, bus, ready, exporter, trigger, serving, _dir: dir }
     }
 

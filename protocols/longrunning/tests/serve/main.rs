@@ -8,5 +8,7 @@ mod gateway;
 mod lists;
 mod operations;
 mod raw;
+mod rest;
+mod rest_bytes;
 mod services;
 mod starts;

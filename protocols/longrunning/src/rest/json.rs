@@ -1,0 +1,166 @@
+//! Operations and pages of them as JSON.
+//!
+//! The default form is indented, as Google's is. It is made once for each version of an operation
+//! and kept with it; a page is put together from these texts. Any other form is made when asked for.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use opgate_bus::{Listing, Rendered, Snapshot};
+use opgate_core::{Error, ErrorKind, Operation};
+use opgate_rpc::transcode::{Alt, Parameters};
+use opgate_rpc::wire;
+
+use crate::frontend::Inner;
+use crate::proto::{self, ListResponse};
+use crate::types::Types;
+use crate::{map, scan};
+
+const OPERATION: &str = "google.longrunning.Operation";
+const LIST_RESPONSE: &str = "google.longrunning.ListOperationsResponse";
+
+/// A page is no larger than over gRPC, unless one operation alone is.
+const PAGE_BYTES_MAX: usize = wire::MESSAGE_BYTES_MAX;
+/// Largest kept text of an operation: what the largest payload takes in base 64, and the rest of it.
+/// JSON that grows beyond gives way to base 64.
+const OPERATION_BYTES_MAX: usize = wire::MESSAGE_BYTES_MAX / 3 * 4 + 512 * 1024;
+
+const OPEN: &[u8] = b"{\n  \"operations\": [\n    ";
+const BETWEEN: &[u8] = b",\n    ";
+const CLOSE: &[u8] = b"\n  ]";
+const INDENT: &[u8] = b"\n    ";
+
+/// Whether the answer is wanted in the form that is kept.
+pub(super) fn is_kept(form: &Parameters) -> bool {
+    let Parameters { alt, fields, pretty, errors: _ } = form;
+    *alt == Alt::Json && fields.is_none() && *pretty
+}
+
+/// The operation in the default form.
+///
+/// # Errors
+/// It has no JSON, which is a defect.
+pub(super) fn kept(inner: &Inner, snapshot: &Snapshot) -> Result<Bytes, Error> {
+    let text = snapshot.rendered(Rendered::Rest, |operation| {
+        one(inner, operation, &Parameters::default()).unwrap_or_default().into()
+    });
+    if text.is_empty() { Err(Error::new(ErrorKind::Internal, "no JSON")) } else { Ok(text) }
+}
+
+/// The operation in any form.
+pub(super) fn operation(
+    inner: &Inner,
+    snapshot: &Snapshot,
+    form: &Parameters,
+) -> Result<Bytes, Error> {
+    if is_kept(form) { kept(inner, snapshot) } else { one(inner, snapshot, form).map(Bytes::from) }
+}
+
+fn one(inner: &Inner, operation: &Operation, form: &Parameters) -> Result<Vec<u8>, Error> {
+    let mut shown = shown(inner, operation);
+    let text = written(inner, OPERATION, &shown, form)?;
+    if text.len() <= OPERATION_BYTES_MAX {
+        return Ok(text);
+    }
+    match map::response_as_bytes(&inner.types, operation) {
+        Some(response) => {
+            shown.outcome = Some(proto::Outcome::Response(response));
+            written(inner, OPERATION, &shown, form)
+        }
+        None => Ok(text),
+    }
+}
+
+/// The operation as over gRPC, without what a strict reader of JSON could trip over: its error keeps
+/// the details that every such reader knows.
+fn shown(inner: &Inner, operation: &Operation) -> proto::Operation {
+    let mut shown = inner.mapped(operation);
+    if let Some(proto::Outcome::Error(status)) = &mut shown.outcome {
+        status.details.retain(|detail| is_common(&inner.types, detail));
+    }
+    shown
+}
+
+/// Whether a detail is one of `google/rpc/error_details.proto`, and whole.
+fn is_common(types: &Types, detail: &proto::Any) -> bool {
+    let name = detail.type_url.rsplit_once('/').map_or("", |(_, name)| name);
+    let common = name.strip_prefix("google.rpc.").is_some_and(|name| !name.contains('.'));
+    let message = types.message(name).filter(|_| common);
+    message.is_some_and(|message| scan::check(&message, &detail.value).is_ok())
+}
+
+fn written(
+    inner: &Inner,
+    full_name: &str,
+    message: &impl prost::Message,
+    form: &Parameters,
+) -> Result<Vec<u8>, Error> {
+    let bytes = message.encode_to_vec();
+    if form.alt == Alt::Proto {
+        return Ok(bytes);
+    }
+    let kind = inner.types.message(full_name);
+    let kind = kind.ok_or_else(|| Error::new(ErrorKind::Internal, "a built-in type is missing"))?;
+    form.json().encoded(&kind, bytes.into())
+}
+
+/// A page: as many of the operations as fit, one at least.
+pub(super) enum Page {
+    /// All of them.
+    Whole(Bytes),
+    /// So many are too many; try again with this many.
+    Fewer(usize),
+}
+
+/// A page of operations, with the backends that could not be asked for theirs.
+pub(super) fn page(
+    inner: &Inner,
+    listing: &Listing,
+    unreachable: &[Arc<str>],
+    form: &Parameters,
+) -> Result<Page, Error> {
+    if is_kept(form) && !listing.items.is_empty() && unreachable.is_empty() {
+        return joined(inner, listing);
+    }
+    let response = ListResponse {
+        operations: listing.items.iter().map(|item| shown(inner, item)).collect(),
+        next_page_token: listing.next_page_token.clone(),
+        unreachable: unreachable.iter().map(ToString::to_string).collect(),
+    };
+    let text = written(inner, LIST_RESPONSE, &response, form)?;
+    let (count, bytes) = (listing.items.len(), text.len());
+    if bytes <= PAGE_BYTES_MAX || count <= 1 {
+        return Ok(Page::Whole(text.into()));
+    }
+    Ok(Page::Fewer((count * PAGE_BYTES_MAX / bytes).clamp(1, count - 1)))
+}
+
+/// The page put together from the kept texts, moved to the right by two levels.
+fn joined(inner: &Inner, listing: &Listing) -> Result<Page, Error> {
+    let mut page = OPEN.to_vec();
+    for (count, item) in listing.items.iter().enumerate() {
+        if count > 0 {
+            page.extend_from_slice(BETWEEN);
+        }
+        let text = kept(inner, item)?;
+        // A line break within a text is escaped: each one here separates lines.
+        for (number, line) in text.split(|byte| *byte == b'\n').enumerate() {
+            if number > 0 {
+                page.extend_from_slice(INDENT);
+            }
+            page.extend_from_slice(line);
+        }
+        if page.len() > PAGE_BYTES_MAX && count > 0 {
+            return Ok(Page::Fewer(count));
+        }
+    }
+    page.extend_from_slice(CLOSE);
+    if !listing.next_page_token.is_empty() {
+        // A token is base 64 for URLs: nothing in it needs an escape.
+        page.extend_from_slice(b",\n  \"nextPageToken\": \"");
+        page.extend_from_slice(listing.next_page_token.as_bytes());
+        page.push(b'"');
+    }
+    page.extend_from_slice(b"\n}");
+    Ok(Page::Whole(page.into()))
+}
