@@ -10,6 +10,8 @@ use super::section::Section;
 /// Keys of a door whose problem may be about them.
 const KEYS: [&str; 7] =
     ["request_type", "response_type", "metadata_type", "parent", "request_id", "input", "stream"];
+/// What a problem of the door's HTTP request begins with.
+const HTTP: &str = "http: ";
 /// Those that are about the request, and wrong for sure where its type is.
 const OF_THE_REQUEST: [&str; 3] = ["parent", "request_id", "input"];
 
@@ -27,6 +29,14 @@ pub(super) fn check(
     let Err(problems) = Longrunning::check(&grpc, has_route) else { return };
     let mut blamed = Vec::new();
     for problem in &problems {
+        if let Some((form, problem)) = of_http(&grpc.doors, routes, problem) {
+            let named = problem.split_once(": ").filter(|(key, _)| *key == "body");
+            let (key, problem) = named.unwrap_or(("request", problem));
+            if !form.is_refused(key) {
+                form.refuse(key, problem);
+            }
+            continue;
+        }
         let door = grpc.doors.iter().find_map(|door| {
             let problem = problem.strip_prefix("grpc method ")?.strip_prefix(&*door.method)?;
             Some((section(door)?, problem.strip_prefix(": ")?))
@@ -52,4 +62,17 @@ pub(super) fn check(
             door.refuse(key, problem);
         }
     }
+}
+
+/// The section that a problem of a door's HTTP request is about, where there is one, and the problem.
+fn of_http<'a, 'p>(
+    doors: &[DoorSettings],
+    routes: &BTreeMap<String, Section<'a>>,
+    problem: &'p str,
+) -> Option<(Section<'a>, &'p str)> {
+    doors.iter().filter(|door| door.http.is_some()).find_map(|door| {
+        let problem = problem.strip_prefix("grpc method ")?.strip_prefix(&*door.method)?;
+        let problem = problem.strip_prefix(": ")?.strip_prefix(HTTP)?;
+        Some((routes.get(&door.route)?.section("http"), problem))
+    })
 }

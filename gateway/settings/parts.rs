@@ -76,6 +76,7 @@ impl Settings {
                 request_id: grpc.request_id,
                 input: grpc.input,
                 stream: grpc.stream,
+                http: route.http.clone(),
             })
         };
         GrpcSettings {

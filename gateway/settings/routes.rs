@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use opgate_core::Kind;
-use opgate_longrunning::InputForm;
+use opgate_longrunning::{HttpForm, InputForm};
 
 use super::section::Section;
 use super::{MS, RETENTION_MAX, SECOND, text};
@@ -41,6 +41,8 @@ pub struct Route {
     pub timeout: Option<Duration>,
     /// The gRPC method that starts it, if there is one.
     pub grpc: Option<GrpcDoor>,
+    /// The HTTP request that starts it beside the gRPC method, where it is configured.
+    pub http: Option<HttpForm>,
     /// What the backend is told of the route, by the backend's own keys.
     pub options: BTreeMap<String, String>,
 }
@@ -141,6 +143,7 @@ fn route(
         timeout: section
             .optional("timeout", |section, key| section.duration(key, MS..=RETENTION_MAX)),
         grpc: section.optional("grpc", |section, key| grpc(&section.section(key))),
+        http: http(section),
         options: showcase(section, &service),
         kind: kind.ok()?,
     })
@@ -167,6 +170,27 @@ fn grpc(section: &Section<'_>) -> GrpcDoor {
         section.refuse("method", "must be package.Service/Method, or package.Service/*");
     }
     door
+}
+
+/// `[routes.NAME.http]`. Whether it fits the method is told when the descriptors are known.
+fn http(route: &Section<'_>) -> Option<HttpForm> {
+    let section = route.section("http");
+    let request = section.optional("request", Section::text);
+    let body = section.optional("body", Section::text);
+    section.finish();
+    if !route.has("http") {
+        return None;
+    }
+    let request = request.unwrap_or_default();
+    if let Err(problem) = HttpForm::check(&request)
+        && !section.is_refused("request")
+    {
+        section.refuse("request", problem);
+    }
+    if !route.has("grpc") {
+        route.refuse("http", "needs a grpc section: it is another form of that method");
+    }
+    Some(HttpForm { request, body })
 }
 
 fn input(section: &Section<'_>, key: &'static str) -> InputForm {

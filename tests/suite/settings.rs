@@ -95,7 +95,13 @@ fn the_shipped_file_has_every_key_and_only_those() {
     let sections = ["data", "http", "admin", "wait", "watch", "retry", "drain", "log"]
         .into_iter()
         .chain(["buildgrid", "descriptors"])
-        .chain(["backends", "routes", "routes.NAME.grpc", "routes.NAME.showcase"]);
+        .chain([
+            "backends",
+            "routes",
+            "routes.NAME.grpc",
+            "routes.NAME.http",
+            "routes.NAME.showcase",
+        ]);
     let mut known = Settings::keys();
     for section in sections {
         assert!(known.remove(section), "{section} is read");
@@ -312,6 +318,22 @@ fn keys_are_checked_against_one_another() {
             "routes.showcase-run.grpc.method",
         ),
         (&["routes.create-workflow.grpc.input=xml"], "routes.create-workflow.grpc.input"),
+        (&["routes.create-workflow.http.body=x"], "routes.create-workflow.http.request"),
+        (
+            &["routes.create-workflow.http.request=\"GO /v1\""],
+            "routes.create-workflow.http.request",
+        ),
+        (
+            &["routes.create-workflow.http.request=\"POST /v1/{nope}\""],
+            "routes.create-workflow.http.request",
+        ),
+        (
+            &[
+                "routes.create-workflow.http.request=\"POST /v1/x\"",
+                "routes.create-workflow.http.body=nope",
+            ],
+            "routes.create-workflow.http.body",
+        ),
         (&["routes.showcase-run.grpc.request_type=1"], "routes.showcase-run.grpc.request_type"),
         (&["descriptors.files=[\"no/such.pb\"]"], "descriptors.files"),
         (&["buildgrid.instances=[\"a/operations\"]"], "buildgrid.instances"),

@@ -4,6 +4,7 @@
 //! `google.longrunning.Operation` does. Which ones do here is configuration, a door for each.
 
 mod headers;
+mod http_form;
 mod parent;
 mod table;
 #[cfg(test)]
@@ -23,6 +24,7 @@ use crate::proto::STRUCT;
 use crate::scan::{self, Raw};
 use parent::ParentRule;
 
+pub use http_form::HttpForm;
 pub(crate) use table::Doors;
 
 /// Values in one request that is turned into JSON: a value of one byte takes a hundred in between.
@@ -59,6 +61,9 @@ pub struct DoorSettings {
     /// Whether the method streams the operation until it is done, rather than answer with it once.
     /// By default as the method's descriptor says, else not.
     pub stream: Option<bool>,
+    /// The HTTP request that starts the same operations, for typed methods. By default those that
+    /// the `google.api.http` option of the method's descriptor says, if it has one.
+    pub http: Option<HttpForm>,
 }
 
 /// What a backend gets to see of a request.
@@ -116,10 +121,22 @@ impl Door {
         self.streams
     }
 
-    /// Reads a request to `endpoint` through this door.
+    /// Reads a gRPC request to `endpoint` through this door.
     pub(crate) fn read(
         &self,
         endpoint: &str,
+        headers: &HeaderMap,
+        request: &Bytes,
+    ) -> Result<Asked, Error> {
+        let endpoint = self.endpoint.clone().unwrap_or_else(|| Arc::from(endpoint));
+        self.asked(Face::Grpc, endpoint, headers, request)
+    }
+
+    /// What a message that came to an endpoint of a face asks for.
+    fn asked(
+        &self,
+        face: Face,
+        endpoint: Arc<str>,
         headers: &HeaderMap,
         request: &Bytes,
     ) -> Result<Asked, Error> {
@@ -138,13 +155,14 @@ impl Door {
         if validates {
             return Ok(Asked::Validate { response_type: self.expects.response_type.clone() });
         }
-        let endpoint = self.endpoint.clone().unwrap_or_else(|| Arc::from(endpoint));
         let input = self.input(request, values)?;
-        let mut start = Start::new(Face::Grpc, endpoint, Arc::clone(&self.route), input);
+        let mut start = Start::new(face, endpoint, Arc::clone(&self.route), input);
         start.parent = parent;
         start.expects = self.expects.clone();
         start.request_id = key.as_deref().map(Box::from).or_else(|| headers::request_id(headers));
-        start.dedupe = key.map(|key| (KeySpace::new("grpc"), key));
+        // Each face has a space of its own: two callers who happen on one key do not meet.
+        let space = if face == Face::Rest { "rest" } else { "grpc" };
+        start.dedupe = key.map(|key| (KeySpace::new(space), key));
         start.trace = headers::trace(headers);
         start.headers = headers::kept(headers);
         Ok(Asked::Start(Box::new(start)))

@@ -75,7 +75,7 @@ pub(crate) struct Inner {
     /// Everybody, until callers are authenticated.
     pub(crate) caller: Caller,
     pub(crate) types: Types,
-    doors: Doors,
+    pub(crate) doors: Doors,
     instances: Arc<Instances>,
     services: Services,
     pub(crate) bindings: Bindings,

@@ -17,7 +17,7 @@ mod sample;
 mod scan;
 mod types;
 
-pub use door::{DoorSettings, InputForm};
+pub use door::{DoorSettings, HttpForm, InputForm};
 pub use frontend::{Longrunning, Settings};
 pub use rest::Rest;
 pub use types::DescriptorSet;

@@ -8,6 +8,7 @@
 //! | `DELETE /{version}/{name}` | Delete | |
 //! | `POST /{version}/{name}:cancel` | Cancel | body `{}` or none |
 //! | `GET`, `POST /{version}/{name}:wait` | Wait | `timeout` in the query or the body |
+//! | whatever a door says | a start | the fields of the method's request |
 //!
 //! Where it says other than gRPC, because strict readers of JSON refuse an answer as a whole for one
 //! type that they do not know:
@@ -23,6 +24,7 @@ mod path;
 mod reply;
 mod request;
 mod resident;
+mod start;
 #[cfg(test)]
 mod table;
 
@@ -119,10 +121,19 @@ fn resolved(raw_path: &str) -> Result<Cow<'_, str>, Error> {
 fn answer(inner: &Arc<Inner>, request: Request<Incoming>) -> ResponseFuture {
     let inner = Arc::clone(inner);
     let (parts, body) = request.into_parts();
-    let target = method_override(&parts.method, &parts.headers)
-        .and_then(|method| Target::of(&method, parts.uri.path()));
-    let method = target.as_ref().map_or(Method::Other, Target::method);
+    let called = method_override(&parts.method, &parts.headers);
     let (mut form, problem) = Form::read(&parts);
+    // What is configured goes before what is built in.
+    if let Ok(called) = &called
+        && start::is_one(&inner, called, parts.uri.path())
+    {
+        return match problem {
+            None => start::answer(inner, called.clone(), parts, body, form),
+            Some(error) => inner.refuse_json(Method::Start, &form, &error.into()),
+        };
+    }
+    let target = called.and_then(|method| Target::of(&method, parts.uri.path()));
+    let method = target.as_ref().map_or(Method::Other, Target::method);
     let target = match target.and_then(|target| problem.map_or(Ok(target), Err)) {
         Ok(target) => target,
         Err(error) => return inner.refuse_json(method, &form, &error.into()),

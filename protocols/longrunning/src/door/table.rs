@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use opgate_core::{Expects, Payload};
+use opgate_core::{Error, Expects, Payload};
+use opgate_rpc::transcode::{Found, Rules};
 use prost_reflect::{Kind, MessageDescriptor, MethodDescriptor};
 
+use super::http_form::{self, HttpStart};
 use super::parent::{ParentRule, field};
 use super::{Door, DoorSettings, InputForm};
 use crate::buildgrid::EXECUTION;
@@ -27,6 +29,8 @@ pub(crate) struct Doors {
     methods: HashMap<String, Arc<Door>>,
     /// By `package.Service`.
     services: HashMap<String, Arc<Door>>,
+    /// By HTTP method and path.
+    http: Rules<HttpStart>,
 }
 
 impl Doors {
@@ -45,11 +49,20 @@ impl Doors {
                 found.push(format!("there is no route `{}`", settings.route));
             }
             let taken = match settings.method.strip_suffix("/*") {
-                Some(service) => doors.services.insert(service.to_owned(), door),
-                None => doors.methods.insert(settings.method.clone(), door),
+                Some(service) => doors.services.insert(service.to_owned(), Arc::clone(&door)),
+                None => doors.methods.insert(settings.method.clone(), Arc::clone(&door)),
             };
             if taken.is_some() {
                 found.push("another door has the same method".to_owned());
+            } else {
+                let described = described(types, settings);
+                let (bindings, wrong) = http_form::bindings(
+                    settings.http.as_ref(),
+                    door.request.as_ref(),
+                    described.as_ref(),
+                );
+                found.extend(wrong);
+                found.extend(http_form::add(&mut doors.http, &door, bindings));
             }
             let method = &settings.method;
             problems.extend(
@@ -65,6 +78,15 @@ impl Doors {
             let (service, method) = endpoint.split_once('/')?;
             self.services.get(service).filter(|_| is_identifier(method))
         })
+    }
+
+    /// What an HTTP request of this method and raw path starts.
+    pub(crate) fn http(
+        &self,
+        method: &http::Method,
+        path: &str,
+    ) -> Result<Option<Found<'_, HttpStart>>, Error> {
+        self.http.find(method, path)
     }
 
     /// The services doors lead from, each once.
@@ -86,6 +108,12 @@ fn is_identifier(text: &str) -> bool {
         && text.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
 }
 
+/// The descriptor of a door's method.
+fn described(types: &Types, settings: &DoorSettings) -> Option<MethodDescriptor> {
+    let (service, method) = settings.method.split_once('/')?;
+    types.method(service, method)
+}
+
 /// Builds a door. Where there are problems, what comes out is not used.
 fn build(types: &Types, settings: &DoorSettings, problems: &mut Vec<String>) -> Door {
     let (service, method) = settings.method.split_once('/').unwrap_or((&settings.method, ""));
@@ -99,7 +127,7 @@ fn build(types: &Types, settings: &DoorSettings, problems: &mut Vec<String>) -> 
     if service == EXECUTION && method == "WaitExecution" {
         problems.push("it starts nothing, and is opgate's own".to_owned());
     }
-    let described = types.method(service, method);
+    let described = described(types, settings);
     if let Some(described) = &described {
         check_shape(described, problems);
     }

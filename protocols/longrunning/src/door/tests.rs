@@ -286,6 +286,7 @@ fn every_problem_is_found() {
         request_id: Some("scopes".to_owned()),
         input: InputForm::Bytes,
         stream: Some(true),
+        http: None,
     };
     assert_eq!(
         problems(&door),
@@ -425,4 +426,111 @@ fn a_request_may_ask_to_be_validated_only() {
     assert_eq!(response_type.as_deref(), Some(POLICY));
     assert!(matches!(read(b"\x28\x00"), Asked::Start(_)));
     assert!(matches!(read(b""), Asked::Start(_)));
+}
+
+/// Reads one HTTP request, such as `POST /v1/things?a=b`, through the only door; none if it is no
+/// start.
+fn http(settings: DoorSettings, request: &str, body: &str) -> Option<Result<Asked, Error>> {
+    let (doors, problems) = Doors::new(types(), &[settings], |_| true);
+    assert_eq!(problems, Vec::<String>::new());
+    let (method, uri) = request.split_once(' ').unwrap();
+    let (path, query) = uri.split_once('?').unwrap_or((uri, ""));
+    let found = doors.http(&method.parse().unwrap(), path).unwrap()?;
+    let headers = HeaderMap::new();
+    Some(found.value.read(&found.captured, Some(query), &headers, body.as_bytes()))
+}
+
+fn http_start(settings: DoorSettings, request: &str, body: &str) -> Start {
+    match http(settings, request, body).unwrap().unwrap() {
+        Asked::Start(start) => *start,
+        Asked::Validate { .. } => panic!("a start was expected"),
+    }
+}
+
+#[test]
+fn an_annotated_method_is_started_by_its_http_request() {
+    let json = r#"{"description": "d"}"#;
+    let request = "POST /v1/projects/p/locations/l/workflows?workflowId=w&$alt=json";
+    let rest = http_start(settings(CREATE_WORKFLOW), request, json);
+    assert_eq!(rest.face, Face::Rest);
+    assert_eq!(&*rest.endpoint, "POST /v1/{parent=projects/*/locations/*}/workflows");
+    assert_eq!(rest.parent.as_str(), "projects/p/locations/l");
+    // The very message that a gRPC caller would send, and the same promises about the answer.
+    let mut workflow =
+        DynamicMessage::new(types().message("google.cloud.workflows.v1.Workflow").unwrap());
+    workflow.set_field_by_name("description", Value::String("d".to_owned()));
+    let message = message(
+        "google.cloud.workflows.v1.CreateWorkflowRequest",
+        &[
+            ("parent", Value::String("projects/p/locations/l".to_owned())),
+            ("workflow", Value::Message(workflow)),
+            ("workflow_id", Value::String("w".to_owned())),
+        ],
+    );
+    let grpc = start(settings(CREATE_WORKFLOW), &[], &message);
+    assert_eq!((rest.input, rest.expects), (grpc.input, grpc.expects));
+    assert_eq!(rest.route, grpc.route);
+
+    let policy =
+        http_start(settings(CREATE_POLICY), "POST /v1/accessPolicies", r#"{"title": "t"}"#);
+    assert_eq!(policy.input.bytes, &b"\x1a\x01t"[..]);
+    for other in ["GET /v1/accessPolicies", "POST /v1/accessPolicies/x", "POST /v2/accessPolicies"]
+    {
+        assert!(http(settings(CREATE_POLICY), other, "").is_none(), "{other}");
+    }
+    let error = http(settings(CREATE_POLICY), "POST /v1/accessPolicies", r#"{"titel": "t"}"#);
+    assert_eq!(error.unwrap().unwrap_err().field.unwrap().field, "titel");
+}
+
+#[test]
+fn a_request_that_is_sent_again_is_the_same_bytes() {
+    let labels: Vec<String> = (0..9).map(|number| format!(r#""l{number}": """#)).collect();
+    let json = format!(r#"{{"labels": {{{}}}}}"#, labels.join(","));
+    for input in [InputForm::Bytes, InputForm::Json] {
+        let input = || {
+            let door = DoorSettings { input, ..settings(CREATE_WORKFLOW) };
+            http_start(door, "POST /v1/projects/p/locations/l/workflows", &json).input
+        };
+        let first = input();
+        for _ in 0..20 {
+            assert_eq!(input(), first);
+        }
+    }
+}
+
+#[test]
+fn a_configured_request_replaces_the_annotated_one() {
+    let form = |request: &str, body: Option<&str>| {
+        let form = HttpForm { request: request.to_owned(), body: body.map(str::to_owned) };
+        DoorSettings { http: Some(form), ..settings(CREATE_POLICY) }
+    };
+    let put = || form("PUT /policies/{parent=organizations/*}/{title}", Some("*"));
+    let start = http_start(put(), "PUT /policies/organizations/1/a%2Fb", r#"{"scopes": ["s"]}"#);
+    assert_eq!(start.parent.as_str(), "organizations/1");
+    assert!(http(put(), "POST /v1/accessPolicies", "").is_none());
+
+    let opaque = DoorSettings { http: put().http, ..settings("acme.Things/Make") };
+    assert_eq!(problems(&opaque), ["http: needs a method whose request type is known"]);
+    for (request, body, problem) in [
+        ("POST", None, "http: a method and a path, such as `POST /v1/things`, is expected"),
+        ("POST /v1/{nope}", None, &*format!("http: {POLICY} has no field `nope`")),
+        ("POST /v1/x", Some("nope"), &*format!("http: body: {POLICY} has no field `nope`")),
+    ] {
+        assert_eq!(problems(&form(request, body)), [problem]);
+    }
+    let both = [form("POST /v1/{title}", None), form("POST /v1/{etag}", None)];
+    let methods = ["x.A/B", "x.A/C"].map(str::to_owned);
+    let both: Vec<DoorSettings> = both
+        .into_iter()
+        .zip(methods)
+        .map(|(door, method)| DoorSettings {
+            method,
+            request_type: Some(POLICY.to_owned()),
+            ..door
+        })
+        .collect();
+    let (_, problems) = Doors::new(types(), &both, |_| true);
+    let conflict = "http: `POST /v1/{etag}` matches the same requests as `POST /v1/{title}`";
+    let conflict = conflict.replace("POST ", "");
+    assert_eq!(problems, [format!("grpc method x.A/C: {conflict}")]);
 }

@@ -89,6 +89,15 @@ fn is_common(types: &Types, detail: &proto::Any) -> bool {
     message.is_some_and(|message| scan::check(&message, &detail.value).is_ok())
 }
 
+/// An operation that is nobody's: the answer to a request that was only looked at.
+pub(super) fn written_operation(
+    inner: &Inner,
+    operation: &proto::Operation,
+    form: &Parameters,
+) -> Result<Vec<u8>, Error> {
+    written(inner, OPERATION, operation, form)
+}
+
 fn written(
     inner: &Inner,
     full_name: &str,

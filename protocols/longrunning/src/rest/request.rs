@@ -106,6 +106,11 @@ pub(super) async fn asked(
 
 impl Asked {
     /// Whether the body says anything: some clients send an empty object with every request.
+    /// The query and the body.
+    pub(super) fn parts(&self) -> (Option<&str>, &[u8]) {
+        (self.query.as_deref(), &self.body)
+    }
+
     pub(super) fn has_body(&self) -> bool {
         says(&self.body)
     }

@@ -1,0 +1,98 @@
+//! The HTTP requests that start what gRPC methods start.
+//!
+//! A request becomes the message that a gRPC caller would send, and goes on as that does.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use opgate_core::{Error, Face};
+use opgate_rpc::transcode::{self, Binding, Captured, Parameters, Rules, Template};
+use prost_reflect::{MessageDescriptor, MethodDescriptor};
+
+use super::{Asked, Door};
+
+/// An HTTP request as configured.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HttpForm {
+    /// A method and a path template of `google.api.http`, such as
+    /// `POST /v1/{parent=projects/*}/things`.
+    pub request: String,
+    /// What the body is: `*` for all fields that are not in the path, the name of one field, or
+    /// nothing.
+    pub body: Option<String>,
+}
+
+impl HttpForm {
+    /// Whether a text is a method and a path template.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check(request: &str) -> Result<(), String> {
+        transcode::request_line(request).map(|_| ())
+    }
+}
+
+/// An HTTP request that goes through a door.
+#[derive(Debug)]
+pub(crate) struct HttpStart {
+    door: Arc<Door>,
+    binding: Binding,
+    /// The method and the template: `POST /v1/things`.
+    endpoint: Arc<str>,
+}
+
+impl HttpStart {
+    /// Reads a request of this form.
+    pub(crate) fn read(
+        &self,
+        captured: &Captured<'_>,
+        query: Option<&str>,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<Asked, Error> {
+        let message = self.binding.message(captured, query, body, Parameters::is_one)?;
+        let message = Bytes::from(transcode::encode(&message));
+        self.door.asked(Face::Rest, Arc::clone(&self.endpoint), headers, &message)
+    }
+}
+
+/// The HTTP requests of a door, and every problem with them.
+pub(super) fn bindings(
+    configured: Option<&HttpForm>,
+    request: Option<&MessageDescriptor>,
+    described: Option<&MethodDescriptor>,
+) -> (Vec<Binding>, Vec<String>) {
+    let found = match (configured, request, described) {
+        (Some(form), Some(message), _) => {
+            Binding::new(&form.request, form.body.as_deref(), message.clone())
+                .map(|binding| vec![binding])
+        }
+        (Some(_), None, _) => Err("needs a method whose request type is known".to_owned()),
+        (None, _, Some(described)) => Binding::of(described),
+        (None, _, None) => Ok(Vec::new()),
+    };
+    match found {
+        Ok(bindings) => (bindings, Vec::new()),
+        Err(problem) => (Vec::new(), vec![format!("http: {problem}")]),
+    }
+}
+
+/// Adds the requests of a door, and returns every problem.
+pub(super) fn add(
+    rules: &mut Rules<HttpStart>,
+    door: &Arc<Door>,
+    bindings: Vec<Binding>,
+) -> Vec<String> {
+    let mut problems = Vec::new();
+    for binding in bindings {
+        let (method, template) = (binding.method().cloned(), binding.template().clone());
+        let word = method.as_ref().map_or("*", http::Method::as_str);
+        let endpoint = Arc::from(format!("{word} {}", Template::text(&template)));
+        let start = HttpStart { door: Arc::clone(door), binding, endpoint };
+        if let Err(conflict) = rules.insert(method, template, start) {
+            problems.push(format!("http: {conflict}"));
+        }
+    }
+    problems
+}
