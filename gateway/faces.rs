@@ -7,7 +7,7 @@ use hyper::body::Incoming;
 use opgate_edge::{Frontend, Peer, ResponseFuture};
 use opgate_longrunning::Longrunning;
 
-/// Gives each request to its protocol: gRPC by content type, the others by how the path begins.
+/// Gives each request to its protocol: by how the path begins, then gRPC by content type.
 pub(crate) struct Faces {
     pub(crate) grpc: Arc<dyn Frontend>,
     /// The first whose text the path begins with takes the request.
@@ -18,12 +18,11 @@ pub(crate) struct Faces {
 
 impl Frontend for Faces {
     fn call(&self, request: Request<Incoming>, peer: &Arc<Peer>) -> ResponseFuture {
-        let face = if Longrunning::takes(request.headers()) {
-            &self.grpc
-        } else {
-            let path = request.uri().path();
-            let face = self.paths.iter().find(|(prefix, _)| path.starts_with(prefix));
-            face.map_or(&self.rest, |(_, face)| face)
+        let path = request.uri().path();
+        let face = match self.paths.iter().find(|(prefix, _)| path.starts_with(prefix)) {
+            Some((_, face)) => face,
+            None if Longrunning::takes(request.headers()) => &self.grpc,
+            None => &self.rest,
         };
         face.call(request, peer)
     }

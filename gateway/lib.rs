@@ -12,8 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use opgate_bus::Bus;
-use opgate_edge::{Admin, Drain, Exporter, HttpListener, Readiness};
+use opgate_edge::{Admin, Drain, Exporter, Frontend, HttpListener, Readiness};
 use opgate_longrunning::Longrunning;
+use opgate_native::{Names, Native};
 use opgate_store::{Clock, OpenError, Store};
 use opgate_telemetry::{Listener, Metrics};
 use tracing::{info, warn};
@@ -109,8 +110,19 @@ impl Gateway {
                 return Err(StartError::Configuration(problems.join("; ")));
             }
         };
+        let named = grpc.clone();
+        let names = Names::default().with("grpc", move |operation| Some(named.name(operation)));
+        let native = match Native::new(settings.native(names), bus.clone(), Arc::clone(&metrics)) {
+            Ok(native) => native,
+            Err(defect) => {
+                bus.drain().await;
+                return Err(StartError::Internal(defect));
+            }
+        };
+        let native: Arc<dyn Frontend> = Arc::new(native);
         let rest = Arc::new(grpc.rest());
-        let faces = Faces { grpc: Arc::new(grpc), paths: Vec::new(), rest };
+        let paths = Native::PATHS.map(|path| (path, Arc::clone(&native))).into();
+        let faces = Faces { grpc: Arc::new(grpc), paths, rest };
         let http = Serving::new(trigger, http.0.serve(Arc::new(faces), drain));
         let (trigger, drain) = Drain::new();
         let admin = Serving::new(trigger, admin.0.serve(drain));

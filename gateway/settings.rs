@@ -21,7 +21,7 @@ use std::time::Duration;
 pub use opgate_longrunning::{DescriptorSet, InputForm};
 pub use opgate_store::Durability;
 pub use problem::{Problem, Problems};
-pub use routes::{Backend, BackendKind, GrpcDoor, Route};
+pub use routes::{Backend, BackendKind, GrpcDoor, Route, Worker};
 pub use sources::Sources;
 pub use text::Effective;
 

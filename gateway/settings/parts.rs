@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use opgate_bus::{Backend, Backoff, Options as BusOptions, Route, Router};
+use opgate_bus::{Backoff, Options as BusOptions, Pull, Route, Router};
 use opgate_edge::HttpLimits;
 use opgate_longrunning::{DoorSettings, Settings as GrpcSettings};
-use opgate_native::Showcase;
+use opgate_native::{Names, Settings as NativeSettings, Showcase};
 use opgate_store::Options as StoreOptions;
 
-use super::{BackendKind, Http, Settings};
+use super::{BackendKind, DescriptorSet, Http, Settings, Worker};
 use crate::StartError;
 
 impl Settings {
@@ -32,8 +32,9 @@ impl Settings {
         BusOptions {
             waits: self.wait.open,
             watches: self.watches,
+            // A worker that waits is a wait like any other.
+            askers: self.wait.open,
             backoff,
-            ..BusOptions::default()
         }
     }
 
@@ -41,10 +42,15 @@ impl Settings {
     pub(crate) fn router(&self) -> Result<Router, StartError> {
         let mut builder = Router::builder();
         for (name, backend) in &self.backends {
-            let carrier: Arc<dyn Backend> = match backend.kind {
-                BackendKind::Showcase => Arc::new(Showcase),
+            builder = match backend.kind {
+                BackendKind::Showcase => {
+                    builder.backend(name.as_str(), Arc::new(Showcase), backend.concurrency)
+                }
+                BackendKind::Worker(Worker { backlog, lease, attempts }) => {
+                    let concurrency = backend.concurrency;
+                    builder.worker(name.as_str(), Pull { concurrency, backlog, lease, attempts })
+                }
             };
-            builder = builder.backend(name.as_str(), carrier, backend.concurrency);
         }
         for (name, route) in &self.routes {
             builder = builder.route(Route {
@@ -79,10 +85,25 @@ impl Settings {
                 http: route.http.clone(),
             })
         };
+        let own = DescriptorSet {
+            origin: "opgate.v1".to_owned(),
+            bytes: opgate_native::DESCRIPTORS.to_vec(),
+        };
         GrpcSettings {
             doors: self.routes.iter().filter_map(door).collect(),
-            descriptor_sets: self.descriptors.clone(),
             buildgrid: self.buildgrid.clone(),
+            descriptor_sets: std::iter::once(own).chain(self.descriptors.iter().cloned()).collect(),
+            others: opgate_native::SERVICES.map(str::to_owned).into(),
+            request_bytes: self.http.body_bytes,
+            request_timeout: self.http.body_timeout,
+            wait_limit: self.wait.max,
+        }
+    }
+
+    /// opgate's own API, with the names of operations elsewhere.
+    pub(crate) fn native(&self, names: Names) -> NativeSettings {
+        NativeSettings {
+            names,
             request_bytes: self.http.body_bytes,
             request_timeout: self.http.body_timeout,
             wait_limit: self.wait.max,

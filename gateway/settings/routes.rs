@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use opgate_bus::{LEASE, Pull, QUEUE};
 use opgate_core::Kind;
 use opgate_longrunning::{HttpForm, InputForm};
 
 use super::section::Section;
-use super::{MS, RETENTION_MAX, SECOND, text};
+use super::{MS, RETENTION_MAX, SECOND, narrow, text};
 
 /// `[backends.NAME]`.
 #[derive(Clone, Debug)]
@@ -23,10 +24,25 @@ pub struct Backend {
 pub enum BackendKind {
     /// The built-in one.
     Showcase,
+    /// Workers that come for their operations.
+    Worker(Worker),
+}
+
+/// What is configured for workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Worker {
+    /// Operations that wait in one queue; more are refused.
+    pub backlog: usize,
+    /// How long a worker may be silent unless it asks for another time.
+    pub lease: Duration,
+    /// Leases of one operation that may run out before it fails.
+    pub attempts: u32,
 }
 
 /// Kinds that are known, and not there yet.
-const COMING: [&str; 5] = ["longrunning", "oci", "nexus", "amqp", "worker"];
+const COMING: [&str; 4] = ["longrunning", "oci", "nexus", "amqp"];
+/// The keys that only workers have.
+const OF_WORKERS: [&str; 3] = ["backlog", "lease", "attempts"];
 
 /// `[routes.NAME]`.
 #[derive(Clone, Debug)]
@@ -71,7 +87,20 @@ pub struct GrpcDoor {
 
 pub(super) fn backends(root: &Section<'_>) -> BTreeMap<String, Backend> {
     let read = |section: &Section<'_>| {
-        let kind = kind(section);
+        let word = section.text("kind");
+        let default = Pull::default();
+        let worker = Worker {
+            backlog: section
+                .optional("backlog", |section, key| section.count(key, 1..=10_000_000))
+                .unwrap_or(default.backlog),
+            lease: section
+                .optional("lease", |section, key| section.duration(key, LEASE))
+                .unwrap_or(default.lease),
+            attempts: section
+                .optional("attempts", |section, key| section.count(key, 1..=1000))
+                .map_or(default.attempts, |attempts| narrow(attempts as u64)),
+        };
+        let kind = kind(section, &word, worker);
         let backend = Backend { kind, concurrency: section.count("concurrency", 1..=1_000_000) };
         section.finish();
         backend
@@ -79,12 +108,20 @@ pub(super) fn backends(root: &Section<'_>) -> BTreeMap<String, Backend> {
     root.named("backends").into_iter().map(|(name, section)| (name, read(&section))).collect()
 }
 
-fn kind(section: &Section<'_>) -> BackendKind {
-    let word = section.text("kind");
+fn kind(section: &Section<'_>, word: &str, worker: Worker) -> BackendKind {
+    if word == "worker" {
+        return BackendKind::Worker(worker);
+    }
     if word != "showcase" && !word.is_empty() {
-        let known = COMING.contains(&word.as_str());
-        let problem = if known { "is not there yet" } else { "is not known" };
-        section.refuse("kind", format!("{problem}; the kinds there are: \"showcase\""));
+        let problem = if COMING.contains(&word) { "is not there yet" } else { "is not known" };
+        let there = "the kinds there are: \"showcase\", \"worker\"";
+        section.refuse("kind", format!("{problem}; {there}"));
+    } else if !word.is_empty() {
+        for key in OF_WORKERS {
+            if section.has(key) {
+                section.refuse(key, "has no effect: it is for backends of kind = \"worker\"");
+            }
+        }
     }
     BackendKind::Showcase
 }
@@ -97,6 +134,7 @@ pub(super) fn routes(
     let mut routes = BTreeMap::new();
     let mut kinds = BTreeMap::new();
     let mut methods = BTreeMap::new();
+    let mut queues = BTreeMap::new();
     for (name, section) in sections {
         let enabled = section.optional("enabled", Section::flag).unwrap_or(true);
         let route = route(section, backends, retention);
@@ -110,6 +148,15 @@ pub(super) fn routes(
         {
             let grpc = section.section("grpc");
             grpc.refuse("method", format!("is the method of route {other} already"));
+        }
+        if let Some(BackendKind::Worker(_)) = backends.get(&route.backend).map(|known| known.kind) {
+            let queue = route.options.get(QUEUE).unwrap_or(&route.backend).clone();
+            let of = queues.entry(queue).or_insert_with(|| route.backend.clone());
+            if *of != route.backend {
+                let reason =
+                    format!("is a queue of backend {of}: workers could not tell them apart");
+                section.section("worker").refuse("queue", reason);
+            }
         }
         routes.insert(name.clone(), route);
     }
@@ -136,7 +183,6 @@ fn route(
         section.refuse("backend", format!("is not declared; there are: {}", known.join(", ")));
     }
     Some(Route {
-        backend,
         retention: section
             .optional("retention", |section, key| section.duration(key, SECOND..=RETENTION_MAX))
             .unwrap_or(retention),
@@ -144,7 +190,8 @@ fn route(
             .optional("timeout", |section, key| section.duration(key, MS..=RETENTION_MAX)),
         grpc: section.optional("grpc", |section, key| grpc(&section.section(key))),
         http: http(section),
-        options: showcase(section, &service),
+        options: options(section, &service, backends.get(&backend).map(|known| known.kind)),
+        backend,
         kind: kind.ok()?,
     })
 }
@@ -215,6 +262,41 @@ fn is_word(word: &str) -> bool {
     !word.is_empty()
         && !word.starts_with(|first: char| first.is_ascii_digit())
         && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+/// What the backend is told of a route.
+fn options(
+    section: &Section<'_>,
+    service: &str,
+    backend: Option<BackendKind>,
+) -> BTreeMap<String, String> {
+    let worker = section.section("worker");
+    let queue = worker.optional("queue", queue);
+    worker.finish();
+    let showcase = showcase(section, service);
+    let refuse = |key, kind: &str| {
+        section
+            .refuse(key, format!("has no effect: the route's backend is not of kind = {kind:?}"));
+    };
+    match backend {
+        Some(BackendKind::Worker(_)) if !showcase.is_empty() => refuse("showcase", "showcase"),
+        Some(BackendKind::Showcase) if queue.is_some() => refuse("worker", "worker"),
+        Some(BackendKind::Worker(_) | BackendKind::Showcase) | None => {}
+    }
+    match queue {
+        Some(queue) => BTreeMap::from([(QUEUE.to_owned(), queue)]),
+        None => showcase,
+    }
+}
+
+/// The queue of a route to workers: a name like all others.
+fn queue(section: &Section<'_>, key: &'static str) -> String {
+    let name = section.text(key);
+    let letter = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    if name.len() > 64 || !name.bytes().all(letter) {
+        section.refuse(key, "must be 1 to 64 of the characters a-z, 0-9 and -");
+    }
+    name
 }
 
 /// The options of a route to a showcase.

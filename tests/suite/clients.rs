@@ -12,6 +12,9 @@ const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients");
 /// A place below `target/` that outlives the test, so that the packages are fetched once.
 const KEPT: &str = env!("CARGO_TARGET_TMPDIR");
 
+/// Routes to workers, beside those that are there by default.
+const WORKERS: &str = include_str!("../../config/examples/worker.toml");
+
 /// Runs a program to its end; its output.
 fn run(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
@@ -44,7 +47,7 @@ fn the_vendors_clients_find_what_they_expect() {
     let python = environment("requirements.txt").join("python");
     let bgd = environment("requirements-buildgrid.txt").join("bgd");
     let dir = tempfile::tempdir().unwrap();
-    let daemon = Launch::new(dir.path()).start();
+    let daemon = Launch::new(dir.path()).config(WORKERS).start();
     let grid_dir = tempfile::tempdir().unwrap();
     let grid =
         Launch::new(grid_dir.path()).config(include_str!("../clients/buildgrid.toml")).start();

@@ -10,3 +10,4 @@ mod faults;
 mod grpc;
 mod process;
 mod settings;
+mod worker;

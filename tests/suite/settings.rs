@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use opgate::settings::{Durability, Effective, Problem, Settings, Sources};
+use opgate::settings::{BackendKind, Durability, Effective, Problem, Settings, Sources, Worker};
 
 const DEFAULTS: &str = include_str!("../../config/opgate.toml");
 
@@ -101,6 +101,7 @@ fn the_shipped_file_has_every_key_and_only_those() {
             "routes.NAME.grpc",
             "routes.NAME.http",
             "routes.NAME.showcase",
+            "routes.NAME.worker",
         ]);
     let mut known = Settings::keys();
     for section in sections {
@@ -420,4 +421,44 @@ fn an_instruction_is_kept_as_json() {
     assert_eq!(instruction["duration"], "1s");
     assert_eq!(instruction["steps"], 2);
     assert_eq!(instruction["result"]["$merge"][0], "${/workflow}");
+}
+
+#[test]
+fn workers_are_configured_and_what_is_wrong_with_them_is_told() {
+    let (_file, sources) = file(
+        "[backends.farm]\nkind = \"worker\"\nconcurrency = 1\n\
+         [routes.render]\nservice = \"s\"\noperation = \"o\"\nbackend = \"farm\"\n",
+    );
+    let settings = Settings::load(&sources).unwrap().0;
+    let expected = Worker { backlog: 100_000, lease: Duration::from_secs(30), attempts: 3 };
+    assert_eq!(settings.backends["farm"].kind, BackendKind::Worker(expected));
+    assert!(settings.routes["render"].grpc.is_none(), "a route needs no door");
+
+    let (_file, sources) = file(
+        "[backends.farm]\nkind = \"worker\"\nconcurrency = 1\n\
+         backlog = 0\nlease = \"1ms\"\nattempts = 0\n\
+         [backends.mill]\nkind = \"worker\"\nconcurrency = 1\n\
+         [backends.show]\nkind = \"showcase\"\nconcurrency = 1\nlease = \"30s\"\n\
+         [routes.a]\nservice = \"s\"\noperation = \"a\"\nbackend = \"farm\"\n\
+         worker = { queue = \"No Queue\" }\n\
+         [routes.b]\nservice = \"s\"\noperation = \"b\"\nbackend = \"show\"\n\
+         worker = { queue = \"q\" }\n\
+         [routes.c]\nservice = \"s\"\noperation = \"c\"\nbackend = \"farm\"\n\
+         showcase = { duration = \"1s\" }\n\
+         [routes.d]\nservice = \"s\"\noperation = \"d\"\nbackend = \"farm\"\n\
+         worker = { queue = \"mill\" }\n\
+         [routes.e]\nservice = \"s\"\noperation = \"e\"\nbackend = \"mill\"\n",
+    );
+    let found: Vec<String> = problems(&sources).into_iter().map(|problem| problem.key).collect();
+    let expected = [
+        "backends.farm.attempts",
+        "backends.farm.backlog",
+        "backends.farm.lease",
+        "backends.show.lease",
+        "routes.a.worker.queue",
+        "routes.b.worker",
+        "routes.c.showcase",
+        "routes.e.worker.queue",
+    ];
+    assert_eq!(found, expected);
 }

@@ -144,6 +144,11 @@ impl Bus {
         self.0.carrier.router.route(name)
     }
 
+    /// The routes of one kind, by name.
+    pub fn routes_of(&self, service: &str, operation: &str) -> Vec<&Route> {
+        self.0.carrier.router.routes_of(service, operation)
+    }
+
     /// Whether changes can be made durable, and every change of that.
     pub fn health(&self) -> watch::Receiver<Health> {
         self.0.store.health()

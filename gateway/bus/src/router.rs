@@ -162,6 +162,14 @@ impl Router {
         self.routes.values().map(|target| &*target.route)
     }
 
+    /// The routes of one kind, by name.
+    pub fn routes_of(&self, service: &str, operation: &str) -> Vec<&Route> {
+        let is_one = |kind: &Kind| kind.service() == service && kind.operation() == operation;
+        let mut routes: Vec<&Route> = self.routes().filter(|route| is_one(&route.kind)).collect();
+        routes.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        routes
+    }
+
     /// Every backend's name, in the order they were declared.
     pub fn backend_names(&self) -> impl Iterator<Item = &str> {
         self.backends.iter().map(|placed| &*placed.name)

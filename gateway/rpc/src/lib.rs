@@ -1,10 +1,11 @@
-//! What the faces whose messages are protobuf share: unary gRPC calls over hyper, the
+//! What the faces whose messages are protobuf share: gRPC calls over hyper, the
 //! `google.rpc.Status` of errors and failures, and the transcoding between HTTP with JSON and
 //! protobuf messages by the rules of `google.api.http`.
 //!
 //! This crate must never know a service or a method: the protocols bring those.
 
 mod failures;
+pub mod headers;
 pub mod proto;
 pub mod status;
 pub mod transcode;

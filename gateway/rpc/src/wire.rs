@@ -18,7 +18,7 @@ pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub use compression::Compression;
 pub use frame::{PREFIX_BYTES, frame, set_prefix};
 pub use percent::decode as percent_decode;
-pub use reply::{Reply, not_grpc, ok, refused};
+pub use reply::{DURABILITY, Reply, not_grpc, ok, refused};
 pub use request::{Call, NotGrpc, Unread, check, is_grpc};
 pub use stream::{Next, stream};
 pub use timeout::Deadline;

@@ -66,6 +66,16 @@ label! {
         Delete => "delete",
         /// Follow changes as a stream.
         Watch => "watch",
+        /// End an operation by hand.
+        Complete => "complete",
+        /// Take operations from a queue.
+        Lease => "lease",
+        /// Tell how a leased operation goes.
+        Report => "report",
+        /// End a leased operation.
+        Finish => "finish",
+        /// Give a leased operation back.
+        Release => "release",
         /// Health, reflection, and what matched no method.
         Other => "other",
     }

@@ -22,6 +22,7 @@ use prost_reflect::MessageDescriptor;
 use crate::map::{self, NoJson};
 use crate::proto::STRUCT;
 use crate::scan::{self, Raw};
+use opgate_rpc::headers as shared;
 use parent::ParentRule;
 
 pub use http_form::HttpForm;
@@ -163,17 +164,17 @@ impl Door {
         // Each face has a space of its own: two callers who happen on one key do not meet.
         let space = if face == Face::Rest { "rest" } else { "grpc" };
         start.dedupe = key.map(|key| (KeySpace::new(space), key));
-        start.trace = headers::trace(headers);
+        start.trace = shared::trace(headers);
         start.headers = headers::kept(headers);
         Ok(Asked::Start(Box::new(start)))
     }
 
     fn key(&self, headers: &HeaderMap, request: &[u8]) -> Result<Option<String>, Error> {
-        let header = headers::idempotency_key(headers)?;
+        let header = shared::idempotency_key(headers)?;
         let field = self.request_id.as_ref().and_then(|path| scan::find(request, path));
         let (name, key) = match (field, header) {
             (Some(Raw::Bytes(key)), _) if !key.is_empty() => ("request_id", key),
-            (_, Some(key)) => (headers::IDEMPOTENCY_KEY, key),
+            (_, Some(key)) => (shared::IDEMPOTENCY_KEY, key),
             (_, None) => return Ok(None),
         };
         let key = std::str::from_utf8(key).map_err(|_| Error::invalid(name, "is not UTF-8"))?;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
 use opgate_bus::{Bus, Caller};
-use opgate_core::{Error, ErrorKind};
+use opgate_core::{Error, ErrorKind, Operation};
 use opgate_edge::{Body, Drain, Frontend, Peer, Readiness, ResponseFuture};
 use opgate_telemetry::{Code, InFlight, Method, Metrics, Protocol};
 use tonic::body::Body as TonicBody;
@@ -39,6 +39,9 @@ pub struct Settings {
     /// The parents that are instances of remote execution, and speak BuildGrid's profile; the empty
     /// text is the empty instance. Default none.
     pub buildgrid: Vec<String>,
+    /// Services that others serve on the same port: health and reflection know them too, and no
+    /// door leads there. Reflection describes those that a descriptor set has.
+    pub others: Vec<String>,
     /// Largest request message, compressed or not. Default 4 MiB, what gRPC servers take.
     pub request_bytes: usize,
     /// Time for a request message to arrive. Default 30 s.
@@ -54,6 +57,7 @@ impl Default for Settings {
             doors: Vec::new(),
             descriptor_sets: Vec::new(),
             buildgrid: Vec::new(),
+            others: Vec::new(),
             request_bytes: 4 * 1024 * 1024,
             request_timeout: Duration::from_secs(30),
             wait_limit: Duration::from_secs(30),
@@ -102,6 +106,7 @@ impl Longrunning {
             checked(settings, |route| bus.route(route).is_some());
         let mut names = doors.services();
         names.push(OPERATIONS.to_owned());
+        names.extend(settings.others.iter().cloned());
         if !instances.is_empty() {
             names.push(buildgrid::EXECUTION.to_owned());
             names.sort_unstable();
@@ -144,6 +149,12 @@ impl Longrunning {
         Rest::new(Arc::clone(&self.0))
     }
 
+    /// The name an operation has on this face.
+    pub fn name(&self, operation: &Operation) -> String {
+        let profile = self.0.instances.profile(operation.parent.as_str());
+        map::name(profile, &operation.parent, operation.id)
+    }
+
     /// Whether a request is for this frontend, by its content type.
     pub fn takes(headers: &HeaderMap) -> bool {
         wire::is_grpc(headers)
@@ -164,6 +175,12 @@ fn checked(settings: &Settings, has_route: impl Fn(&str) -> bool) -> Checked {
     problems.extend(found);
     let (instances, found) = Instances::new(&settings.buildgrid);
     problems.extend(found);
+    for door in &settings.doors {
+        let service = door.method.split('/').next().unwrap_or_default();
+        if settings.others.iter().any(|other| other == service) {
+            problems.push(format!("grpc method {}: is served by opgate itself", door.method));
+        }
+    }
     for problem in &mut problems {
         // Names out of a file may hold anything.
         *problem = problem.replace(char::is_control, " ");

@@ -21,7 +21,8 @@ const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const GRPC_DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
 pub(super) const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
-const DURABILITY: HeaderName = HeaderName::from_static("opgate-durability");
+/// The header that says how durable an acknowledged change is.
+pub const DURABILITY: HeaderName = HeaderName::from_static("opgate-durability");
 pub(super) const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/grpc");
 
 pub(super) static TRAILERS: LazyLock<HeaderMap> =

@@ -1,0 +1,178 @@
+//! What each method does. One handler for both forms of the API: messages come in and go out
+//! encoded, whatever they were on the way.
+
+mod change;
+mod read;
+mod start;
+mod work;
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use opgate_bus::{Receipt, Snapshot, Subject};
+use opgate_core::{Error, ErrorKind, OperationId, Trace, Version};
+use opgate_rpc::headers;
+use opgate_rpc::wire::{self, Deadline, Reply};
+
+use super::client as proto;
+use super::map::{self, View};
+use super::method::Method;
+use super::refusal::Refusal;
+use super::{Inner, map::name};
+
+/// A request message on its way.
+pub(super) type Message = Pin<Box<dyn Future<Output = Result<Bytes, Refusal>> + Send>>;
+/// An answer on its way.
+pub(super) type Answer = Pin<Box<dyn Future<Output = Result<Reply, Refusal>> + Send>>;
+
+/// What is asked beside the message.
+#[derive(Debug)]
+pub(super) struct Asked {
+    /// When the caller stops waiting.
+    deadline: Deadline,
+    /// What only a start has a use for.
+    head: Box<Head>,
+}
+
+#[derive(Debug)]
+struct Head {
+    trace: Option<Box<Trace>>,
+    /// The header `idempotency-key`.
+    key: Option<String>,
+}
+
+impl Asked {
+    /// What the head of a request asks.
+    pub(super) fn new(headers: &HeaderMap, deadline: Deadline) -> Result<Self, Error> {
+        let key = headers::idempotency_key(headers)?.map(|key| {
+            let key = std::str::from_utf8(key);
+            key.map_err(|_| Error::invalid(headers::IDEMPOTENCY_KEY, "is not UTF-8"))
+        });
+        let key = key.transpose()?.map(str::to_owned);
+        Ok(Self { deadline, head: Box::new(Head { trace: headers::trace(headers), key }) })
+    }
+}
+
+/// Decodes a request message.
+fn decode<M: prost::Message + Default>(message: Bytes) -> Result<M, Error> {
+    M::decode(message).map_err(|error| {
+        let text = format!("the message is not what this method takes: {error}");
+        Error::new(ErrorKind::InvalidArgument, text)
+    })
+}
+
+impl Inner {
+    /// Serves a call that has one answer.
+    ///
+    /// Each method has a future of its own, which holds no more than that method needs: there may be
+    /// tens of thousands of waits.
+    pub(super) fn answer(
+        self: Arc<Self>,
+        method: Method,
+        asked: Asked,
+        message: Message,
+    ) -> Answer {
+        let Asked { deadline, head } = asked;
+        match method {
+            Method::Start => Box::pin(async move {
+                let request = decode(message.await?)?;
+                Ok(deadline.bound(self.start(request, *head)).await?)
+            }),
+            Method::Get => Box::pin(async move {
+                let proto::GetOperationRequest { name } = decode(message.await?)?;
+                let found = deadline.bound(self.find(&name)).await;
+                found.map(|found| self.read_reply(&found)).map_err(|error| Refusal::of(error, name))
+            }),
+            Method::List => Box::pin(async move {
+                let request = decode(message.await?)?;
+                Ok(deadline.bound(self.list(request)).await?)
+            }),
+            Method::Wait => Box::pin(async move {
+                let request = decode(message.await?)?;
+                self.wait(request, deadline).await
+            }),
+            Method::Cancel => Box::pin(async move {
+                let proto::CancelOperationRequest { name, reason, version } =
+                    decode(message.await?)?;
+                let done = deadline.bound(self.cancel(&name, &reason, version)).await;
+                done.map_err(|error| Refusal::of(error, name))
+            }),
+            Method::Delete => Box::pin(async move {
+                let proto::DeleteOperationRequest { name, version } = decode(message.await?)?;
+                let done = deadline.bound(self.delete(&name, version)).await;
+                done.map_err(|error| Refusal::of(error, name))
+            }),
+            Method::Complete => Box::pin(async move {
+                let proto::CompleteOperationRequest { name, outcome, version } =
+                    decode(message.await?)?;
+                let done = deadline.bound(self.complete(&name, outcome, version)).await;
+                done.map_err(|error| Refusal::of(error, name))
+            }),
+            Method::Lease => Box::pin(async move {
+                let request = decode(message.await?)?;
+                Ok(self.lease(request, deadline).await?)
+            }),
+            Method::Report => Box::pin(async move {
+                let request = decode(message.await?)?;
+                Ok(deadline.bound(self.report(request)).await?)
+            }),
+            Method::Finish => Box::pin(async move {
+                let request = decode(message.await?)?;
+                Ok(deadline.bound(self.finish(request)).await?)
+            }),
+            Method::Release => Box::pin(async move {
+                let request = decode(message.await?)?;
+                Ok(deadline.bound(self.release(request)).await?)
+            }),
+            Method::Watch | Method::WatchAll => Box::pin(async {
+                Err(Error::new(ErrorKind::Internal, "a watch has many answers").into())
+            }),
+        }
+    }
+
+    /// The operation of a name, whichever face has given it.
+    pub(super) async fn find(&self, name: &str) -> Result<Arc<Snapshot>, Error> {
+        self.read(name::id(name)?).await
+    }
+
+    pub(super) async fn read(&self, id: OperationId) -> Result<Arc<Snapshot>, Error> {
+        match self.bus.peek(&self.caller, id) {
+            Some(answer) => answer,
+            // Boxed, for it is rare and large.
+            None => Box::pin(self.bus.get(&self.caller, id)).await,
+        }
+    }
+
+    /// The operation as this API shows it.
+    pub(super) fn shown(&self, snapshot: &Snapshot, view: View) -> proto::Operation {
+        map::operation(snapshot, view, &self.settings.names)
+    }
+
+    fn read_reply(&self, snapshot: &Snapshot) -> Reply {
+        Reply::read(wire::frame(&self.shown(snapshot, View::Full)))
+    }
+
+    fn change_reply(&self, receipt: &Receipt) -> Reply {
+        let framed = wire::frame(&self.shown(&receipt.snapshot, View::Full));
+        Reply { framed, durability: Some(receipt.durability) }
+    }
+}
+
+/// The operation of a name, in the version it must have; 0 takes any.
+fn subject(name: &str, version: u64) -> Result<Subject, Error> {
+    let expect = (version != 0).then_some(Version(version));
+    Ok(Subject { id: name::id(name)?, expect })
+}
+
+/// A duration a request names.
+fn duration(field: &'static str, duration: prost_types::Duration) -> Result<Duration, Error> {
+    let seconds = u64::try_from(duration.seconds).ok();
+    let nanos = u32::try_from(duration.nanos).ok().filter(|nanos| *nanos < 1_000_000_000);
+    match (seconds, nanos) {
+        (Some(seconds), Some(nanos)) => Ok(Duration::new(seconds, nanos)),
+        _ => Err(Error::invalid(field, "is negative or no valid Duration")),
+    }
+}

@@ -1,0 +1,10 @@
+//! opgate's own API as clients see it.
+#![cfg(test)]
+
+mod changes;
+mod gateway;
+mod json;
+mod reads;
+mod starts;
+mod watches;
+mod workers;
