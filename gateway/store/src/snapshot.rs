@@ -37,7 +37,7 @@ impl Snapshot {
     }
 
     /// The bytes it holds in memory, by estimate; a rendered form counts as much as its payloads.
-    pub(crate) fn cost(&self) -> usize {
+    pub fn cost(&self) -> usize {
         let operation = &self.operation;
         let output = match &operation.outcome {
             Some(Outcome::Succeeded(Some(payload))) => payload.bytes.len(),

@@ -14,7 +14,8 @@
 //!
 //! Every operation of an instance takes these forms, whichever door it came through: a client that
 //! lists an instance stops at the first one it does not know. Google's names are understood too, and
-//! a list of `{instance}/operations` is Google's list of it.
+//! a list of `{instance}/operations` is Google's list of it. Over HTTP a list's path has `/operations`
+//! behind that name: `GET /v1/{instance}/operations` is the instance's list.
 
 mod filter;
 mod instances;

@@ -18,6 +18,7 @@ use opgate_edge::{Body, Drain, Frontend, Peer, Readiness, ResponseFuture};
 use opgate_telemetry::{Code, InFlight, Method, Metrics, Protocol};
 use tonic::body::Body as TonicBody;
 
+pub(crate) use self::operations::Fit;
 use self::services::Services;
 use crate::buildgrid::{self, Instances};
 use crate::door::{Door, DoorSettings, Doors};
@@ -80,7 +81,7 @@ pub(crate) struct Inner {
     pub(crate) caller: Caller,
     pub(crate) types: Types,
     pub(crate) doors: Doors,
-    instances: Arc<Instances>,
+    pub(crate) instances: Arc<Instances>,
     services: Services,
     pub(crate) bindings: Bindings,
     pub(crate) request_bytes: usize,

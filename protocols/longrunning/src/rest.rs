@@ -4,7 +4,7 @@
 //! | request | method | |
 //! |---|---|---|
 //! | `GET /{version}/{name}` | Get | |
-//! | `GET /{version}/{scope}/operations` | List | `filter`, `pageSize`, `pageToken`, `returnPartialSuccess` |
+//! | `GET /{version}/{scope}/operations` | List | `filter`, `pageSize`, `pageToken`, `returnPartialSuccess`; of a BuildGrid instance as that has it |
 //! | `DELETE /{version}/{name}` | Delete | |
 //! | `POST /{version}/{name}:cancel` | Cancel | body `{}` or none |
 //! | `GET`, `POST /{version}/{name}:wait` | Wait | `timeout` in the query or the body |

@@ -51,6 +51,18 @@ impl Instances {
     pub(crate) fn named(&self, name: &str) -> Option<Parent> {
         self.0.get(name).and_then(|name| Parent::new(name).ok())
     }
+
+    /// The instance whose list is at this path of HTTP, `{instance}/operations`: what the path adds to
+    /// the name that a gRPC caller gives.
+    pub(crate) fn with_list(&self, path: &str) -> Option<Parent> {
+        match path.rsplit_once('/') {
+            // The empty instance has no slash, and no other begins with one.
+            Some(("", _)) => None,
+            Some((instance, "operations")) => self.named(instance),
+            None if path == "operations" => self.named(""),
+            Some(_) | None => None,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -75,6 +87,18 @@ mod tests {
             ("Main", Profile::Google),
         ] {
             assert_eq!(instances.profile(parent), expected, "{parent}");
+        }
+        for (path, expected) in [
+            ("main/operations", Some("main")),
+            ("a/b/operations", Some("a/b")),
+            ("operations", Some("")),
+            ("a/operations", None),
+            ("main/operations/operations", None),
+            ("/operations", None),
+            ("main", None),
+        ] {
+            let found = instances.with_list(path);
+            assert_eq!(found.as_ref().map(Parent::as_str), expected, "{path}");
         }
         let (none, _) = new(&[]);
         assert_eq!(none.profile(""), Profile::Google);

@@ -9,6 +9,10 @@ use prost_reflect::{
 use super::{TYPE, json, means};
 use crate::types::Types;
 
+/// Anys that are unpacked on the way, each within the one before: what is packed nests as deep as its
+/// bytes are long, and a path does not end it. Beyond, nothing is set.
+const ANYS_MAX: usize = 32;
+
 type Test<'t> = &'t mut dyn FnMut(Found<'_>) -> bool;
 
 /// Shows every value the path leads to, until the test says true.
@@ -18,13 +22,15 @@ pub(super) fn any(
     path: &[String],
     test: Test<'_>,
 ) -> bool {
-    Walk { types, listed: false, test }.message(message, path)
+    Walk { types, listed: false, unpacked: 0, test }.message(message, path)
 }
 
 struct Walk<'a, 't> {
     types: &'a Types,
     /// Whether the way led through a list.
     listed: bool,
+    /// Anys that are open.
+    unpacked: usize,
     test: Test<'t>,
 }
 
@@ -82,8 +88,14 @@ impl Walk<'_, '_> {
         let bytes = bytes.as_deref().and_then(Reflected::as_bytes);
         let descriptor = type_url.rsplit('/').next().and_then(|name| self.types.message(name));
         let (Some(descriptor), Some(bytes)) = (descriptor, bytes) else { return false };
-        DynamicMessage::decode(descriptor, bytes.clone())
-            .is_ok_and(|message| self.message(&message, path))
+        if self.unpacked == ANYS_MAX {
+            return false;
+        }
+        self.unpacked += 1;
+        let passes = DynamicMessage::decode(descriptor, bytes.clone())
+            .is_ok_and(|message| self.message(&message, path));
+        self.unpacked -= 1;
+        passes
     }
 
     fn value(

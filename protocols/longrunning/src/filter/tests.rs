@@ -249,3 +249,23 @@ fn what_is_no_field_is_refused() {
         assert!(field.description.starts_with(expected), "{text}: {}", field.description);
     }
 }
+
+#[test]
+fn an_any_is_looked_into_as_deep_as_is_sane() {
+    let nested = |depth: usize| {
+        let mut packed = prost_types::Any {
+            type_url: format!("type.googleapis.com/{POLICY}"),
+            value: b"\x1a\x05title".to_vec(),
+        };
+        for _ in 0..depth {
+            let value = prost::Message::encode_to_vec(&packed);
+            packed = prost_types::Any { type_url: "google.protobuf.Any".to_owned(), value };
+        }
+        let bytes = prost::Message::encode_to_vec(&packed);
+        let payload = Payload::protobuf("google.protobuf.Any", bytes);
+        ended(operation(None, None), Outcome::Succeeded(Some(payload)))
+    };
+    check(&nested(3), &[("response.title = title", true), ("response.title = other", false)]);
+    // So deep that one call for each would be more than a stack holds.
+    check(&nested(5_000), &[("response.title = title OR response:title", false)]);
+}

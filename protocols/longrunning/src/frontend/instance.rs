@@ -2,27 +2,21 @@
 
 use std::sync::Arc;
 
-use opgate_bus::{Filter as BusFilter, List, PAGE_SIZE, Snapshot};
+use bytes::Bytes;
+use opgate_bus::{Filter as BusFilter, List, Listing, PAGE_SIZE, Snapshot};
 use opgate_core::filter::Predicate;
 use opgate_core::{Error, ErrorKind, Operation, Parent};
 
 use super::Inner;
-use super::operations::Page;
+use super::operations::{Fit, page_size};
 use crate::buildgrid::{Filter, Order, Place, WINDOW};
-use opgate_rpc::wire::Reply;
+use crate::proto::ListRequest;
+use opgate_rpc::wire;
 
 /// Pages looked through to sort, at most: large operations make pages short.
 const PAGES_MAX: usize = 200;
-
-/// A list of an instance.
-pub(super) struct InstanceList {
-    pub(super) instance: Parent,
-    pub(super) filter: String,
-    pub(super) page_size: usize,
-    pub(super) page_token: String,
-    /// The backends that the page is to name.
-    pub(super) unreachable: Vec<Arc<str>>,
-}
+/// Bytes of operations after which a sorted page is long enough: what a client takes in one message.
+const BYTES: usize = wire::MESSAGE_BYTES_MAX;
 
 /// What lies in the instance, not beneath it, and passes.
 struct Alone {
@@ -45,35 +39,37 @@ impl Predicate for Alone {
 }
 
 impl Inner {
-    /// Lists the operations of an instance alone.
-    pub(super) async fn list_instance(&self, asked: InstanceList) -> Result<Reply, Error> {
-        let filter = Arc::new(Filter::parse(&asked.filter)?);
-        let passes = Alone { instance: asked.instance.clone(), filter: Arc::clone(&filter) };
+    /// Lists a page of the operations of an instance alone. `fit` makes the answer of a listing.
+    pub(super) async fn list_instance(
+        &self,
+        instance: Parent,
+        request: ListRequest,
+        fit: impl Fn(&Listing) -> Result<Fit, Error>,
+    ) -> Result<Bytes, Error> {
+        let filter = Arc::new(Filter::parse(&request.filter)?);
+        let passes = Alone { instance: instance.clone(), filter: Arc::clone(&filter) };
+        // Not the text of Google's list of the same parent.
+        let text = format!("buildgrid {}", request.filter);
         let list = List {
-            scope: asked.instance,
-            page_size: asked.page_size,
-            page_token: asked.page_token,
-            // Not the text of Google's list of the same parent.
-            filter: Some(BusFilter {
-                text: format!("buildgrid {}", asked.filter),
-                passes: Arc::new(passes),
-            }),
+            scope: instance,
+            page_size: page_size(request.page_size)?,
+            page_token: request.page_token,
+            filter: Some(BusFilter { text: text.clone(), passes: Arc::new(passes) }),
         };
         if filter.order().is_none() {
-            self.page(list, &asked.unreachable).await
+            self.page(list, fit).await
         } else {
-            self.sorted(list, &filter, &asked.unreachable).await
+            self.sorted(list, &text, filter.order(), fit).await
         }
     }
 
     async fn sorted(
         &self,
         list: List,
-        filter: &Filter,
-        unreachable: &[Arc<str>],
-    ) -> Result<Reply, Error> {
-        let text = list.filter.as_ref().map_or("", |filter| &*filter.text);
-        let order = filter.order();
+        text: &str,
+        order: &Order,
+        fit: impl Fn(&Listing) -> Result<Fit, Error>,
+    ) -> Result<Bytes, Error> {
         let after = match &*list.page_token {
             "" => None,
             token => {
@@ -86,30 +82,47 @@ impl Inner {
         if let Some(after) = after {
             places.retain(|place| order.compare(place, &after).is_gt());
         }
-        let mut page = Page::new(unreachable);
-        let mut last = None;
-        let mut taken = 0;
-        for place in &places {
-            if taken == list.page_size {
-                break;
+        let mut size = list.page_size;
+        loop {
+            let listing = self.first(&places, size, &list.scope, text).await?;
+            match fit(&listing)? {
+                Fit::Whole(page) => return Ok(page),
+                Fit::Fewer(count) => size = count,
             }
-            // Gone since it was looked at: removed, or expired. It is passed over.
-            let Ok(snapshot) = self.bus.get(&self.caller, place.id).await else { continue };
-            if !page.add(&self.rendered(&snapshot)) {
-                break;
-            }
-            taken += 1;
-            last = Some(place);
         }
-        let ended = places.last().map(|place| place.id) == last.map(|last| last.id);
-        let token = match last {
-            Some(last) if !ended => {
-                let cursor = last.write();
-                self.bus.seal_cursor(&self.caller, &list.scope, text, &cursor)?
+    }
+
+    /// The operations at the first of these places, and the token that goes on behind them.
+    async fn first(
+        &self,
+        places: &[Place],
+        size: usize,
+        scope: &Parent,
+        text: &str,
+    ) -> Result<Listing, Error> {
+        let (mut items, mut bytes, mut looked) = (Vec::new(), 0, 0);
+        for place in places {
+            if items.len() == size || bytes >= BYTES {
+                break;
+            }
+            looked += 1;
+            match self.bus.get(&self.caller, place.id).await {
+                Ok(snapshot) => {
+                    bytes += snapshot.cost();
+                    items.push(snapshot);
+                }
+                // Gone since it was looked at: removed, or expired. It is passed over.
+                Err(error) if error.kind == ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let next_page_token = match places.get(..looked).and_then(<[Place]>::last) {
+            Some(last) if looked < places.len() => {
+                self.bus.seal_cursor(&self.caller, scope, text, &last.write())?
             }
             Some(_) | None => String::new(),
         };
-        Ok(Reply::read(page.finish(&token)))
+        Ok(Listing { items, next_page_token })
     }
 
     /// Where every operation that passes stands, in order. The operations themselves may be large,

@@ -6,11 +6,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::request::Parts;
 use opgate_bus::{Durability, Filter, List, Listing, PAGE_SIZE, Rendered, Snapshot, Until};
-use opgate_core::{Error, ErrorKind, Operation};
+use opgate_core::{Error, ErrorKind, Operation, Parent};
 use opgate_telemetry::Protocol;
 use prost::Message;
 
-use super::instance::InstanceList;
 use super::{Inner, Refusal, Verb, endpoint};
 use crate::door::{Asked, Door};
 use crate::filter::Shows;
@@ -110,30 +109,36 @@ impl Inner {
     pub(super) async fn list(&self, call: Call) -> Result<Reply, Refusal> {
         let deadline = call.deadline();
         let request: ListRequest = decode(self.read(call).await?)?;
-        let unreachable =
-            if request.return_partial_success { self.bus.unreachable() } else { Vec::new() };
-        if let Some(instance) = self.instances.named(&request.name) {
-            let list = InstanceList {
-                instance,
-                filter: request.filter,
-                page_size: page_size(request.page_size)?,
-                page_token: request.page_token,
-                unreachable,
-            };
-            return Ok(deadline.bound(self.list_instance(list)).await?);
-        }
-        let list = self.listing(request)?;
-        Ok(deadline.bound(self.page(list, &unreachable)).await?)
+        let unreachable = self.unreachable(&request);
+        let instance = self.instances.named(&request.name);
+        let fit = |listing: &Listing| Ok(self.fit(listing, &unreachable));
+        let page = deadline.bound(self.list_page(instance, request, fit)).await?;
+        Ok(Reply::read(page))
     }
 
-    /// What a request asks to list.
-    pub(crate) fn listing(&self, request: ListRequest) -> Result<List, Error> {
-        Ok(List {
+    /// The backends that a page is to name.
+    pub(crate) fn unreachable(&self, request: &ListRequest) -> Vec<Arc<str>> {
+        if request.return_partial_success { self.bus.unreachable() } else { Vec::new() }
+    }
+
+    /// Lists a page of an instance, or else of the scope that the request names. `fit` makes the
+    /// answer of a listing.
+    pub(crate) async fn list_page(
+        &self,
+        instance: Option<Parent>,
+        request: ListRequest,
+        fit: impl Fn(&Listing) -> Result<Fit, Error>,
+    ) -> Result<Bytes, Error> {
+        if let Some(instance) = instance {
+            return self.list_instance(instance, request, fit).await;
+        }
+        let list = List {
             scope: map::scope(&request.name)?,
             page_size: page_size(request.page_size)?,
             page_token: request.page_token,
             filter: self.filter(request.filter)?,
-        })
+        };
+        self.page(list, fit).await
     }
 
     fn filter(&self, text: String) -> Result<Option<Filter>, Error> {
@@ -145,7 +150,7 @@ impl Inner {
     }
 
     /// The next listing that is not empty, unless many in a row are; `list` goes on to its place.
-    pub(crate) async fn listed(&self, list: &mut List) -> Result<Listing, Error> {
+    async fn listed(&self, list: &mut List) -> Result<Listing, Error> {
         let mut empty = 0;
         loop {
             let listing = self.bus.list(&self.caller, list.clone()).await?;
@@ -158,22 +163,31 @@ impl Inner {
         }
     }
 
+    /// The answer of a list in the order it is stored in. Where the answer would be too large, it is
+    /// asked for again, ever smaller: the token has to stand after the last operation sent.
     pub(super) async fn page(
         &self,
         mut list: List,
-        unreachable: &[Arc<str>],
-    ) -> Result<Reply, Error> {
+        fit: impl Fn(&Listing) -> Result<Fit, Error>,
+    ) -> Result<Bytes, Error> {
         loop {
             let listing = self.listed(&mut list).await?;
-            let mut page = Page::new(unreachable);
-            let fitting = listing.items.iter().take_while(|item| page.add(&self.rendered(item)));
-            let fitting = fitting.count();
-            if fitting == listing.items.len() {
-                return Ok(Reply::read(page.finish(&listing.next_page_token)));
+            match fit(&listing)? {
+                Fit::Whole(page) => return Ok(page),
+                Fit::Fewer(count) => list.page_size = count,
             }
-            // More than a client takes in one message. The token has to stand after the last
-            // operation sent, so the page is asked for again, ever smaller.
-            list.page_size = fitting;
+        }
+    }
+
+    /// A listing as one message of the size that clients take.
+    fn fit(&self, listing: &Listing, unreachable: &[Arc<str>]) -> Fit {
+        let mut page = Page::new(unreachable);
+        let fitting = listing.items.iter().take_while(|item| page.add(&self.rendered(item)));
+        let fitting = fitting.count();
+        if fitting == listing.items.len() {
+            Fit::Whole(page.finish(&listing.next_page_token))
+        } else {
+            Fit::Fewer(fitting)
         }
     }
 
@@ -239,7 +253,7 @@ impl Inner {
     }
 }
 
-fn page_size(asked: i32) -> Result<usize, Error> {
+pub(super) fn page_size(asked: i32) -> Result<usize, Error> {
     match usize::try_from(asked) {
         Ok(0) => Ok(PAGE_SIZE_DEFAULT),
         Ok(size) => Ok(size.min(PAGE_SIZE)),
@@ -254,6 +268,14 @@ fn duration(duration: proto::Duration) -> Result<Duration, Error> {
         (Some(seconds), Some(nanos)) => Ok(Duration::new(seconds, nanos)),
         _ => Err(Error::invalid("timeout", "is negative or no valid Duration")),
     }
+}
+
+/// A listing as an answer.
+pub(crate) enum Fit {
+    /// All of it.
+    Whole(Bytes),
+    /// It is too large; so many of its operations, one at least, may fit.
+    Fewer(usize),
 }
 
 /// A `ListOperationsResponse` in the making, as a message frame.

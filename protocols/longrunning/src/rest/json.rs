@@ -11,7 +11,7 @@ use opgate_core::{Error, ErrorKind, Operation};
 use opgate_rpc::transcode::{Alt, Parameters};
 use opgate_rpc::wire;
 
-use crate::frontend::Inner;
+use crate::frontend::{Fit, Inner};
 use crate::proto::{self, ListResponse};
 use crate::types::Types;
 use crate::{map, scan};
@@ -113,21 +113,13 @@ fn written(
     form.json().encoded(&kind, bytes.into())
 }
 
-/// A page: as many of the operations as fit, one at least.
-pub(super) enum Page {
-    /// All of them.
-    Whole(Bytes),
-    /// So many are too many; try again with this many.
-    Fewer(usize),
-}
-
-/// A page of operations, with the backends that could not be asked for theirs.
-pub(super) fn page(
+/// A listing as a page, with the backends that could not be asked for theirs.
+pub(super) fn fit(
     inner: &Inner,
     listing: &Listing,
     unreachable: &[Arc<str>],
     form: &Parameters,
-) -> Result<Page, Error> {
+) -> Result<Fit, Error> {
     if is_kept(form) && !listing.items.is_empty() && unreachable.is_empty() {
         return joined(inner, listing);
     }
@@ -139,13 +131,13 @@ pub(super) fn page(
     let text = written(inner, LIST_RESPONSE, &response, form)?;
     let (count, bytes) = (listing.items.len(), text.len());
     if bytes <= PAGE_BYTES_MAX || count <= 1 {
-        return Ok(Page::Whole(text.into()));
+        return Ok(Fit::Whole(text.into()));
     }
-    Ok(Page::Fewer((count * PAGE_BYTES_MAX / bytes).clamp(1, count - 1)))
+    Ok(Fit::Fewer((count * PAGE_BYTES_MAX / bytes).clamp(1, count - 1)))
 }
 
 /// The page put together from the kept texts, moved to the right by two levels.
-fn joined(inner: &Inner, listing: &Listing) -> Result<Page, Error> {
+fn joined(inner: &Inner, listing: &Listing) -> Result<Fit, Error> {
     let mut page = OPEN.to_vec();
     for (count, item) in listing.items.iter().enumerate() {
         if count > 0 {
@@ -160,7 +152,7 @@ fn joined(inner: &Inner, listing: &Listing) -> Result<Page, Error> {
             page.extend_from_slice(line);
         }
         if page.len() > PAGE_BYTES_MAX && count > 0 {
-            return Ok(Page::Fewer(count));
+            return Ok(Fit::Fewer(count));
         }
     }
     page.extend_from_slice(CLOSE);
@@ -171,5 +163,5 @@ fn joined(inner: &Inner, listing: &Listing) -> Result<Page, Error> {
         page.push(b'"');
     }
     page.extend_from_slice(b"\n}");
-    Ok(Page::Whole(page.into()))
+    Ok(Fit::Whole(page.into()))
 }

@@ -1,10 +1,10 @@
 //! What each call comes to.
 
-use opgate_core::Error;
+use opgate_bus::Listing;
 use opgate_telemetry::Protocol;
 
 use super::Problem;
-use super::json::{self, Page};
+use super::json;
 use super::reply::Answer;
 use super::request::{Asked, Form};
 use crate::frontend::{Inner, Verb};
@@ -66,20 +66,11 @@ impl Inner {
         form: &Form,
     ) -> Result<Answer, Problem> {
         let request: ListRequest = asked.message(&self.bindings.list, scope)?;
-        let unreachable =
-            if request.return_partial_success { self.bus.unreachable() } else { Vec::new() };
-        let mut list = self.listing(ListRequest { name: scope.to_owned(), ..request })?;
-        let page = async {
-            loop {
-                let listing = self.listed(&mut list).await?;
-                match json::page(self, &listing, &unreachable, &form.parameters)? {
-                    Page::Whole(text) => return Ok::<_, Error>(Answer::read(text)),
-                    // The token has to stand after the last operation sent, so the page is asked
-                    // for again.
-                    Page::Fewer(count) => list.page_size = count,
-                }
-            }
-        };
-        Ok(asked.deadline.bound(page).await?)
+        let unreachable = self.unreachable(&request);
+        let instance = self.instances.with_list(scope);
+        let request = ListRequest { name: scope.to_owned(), ..request };
+        let fit = |listing: &Listing| json::fit(self, listing, &unreachable, &form.parameters);
+        let page = asked.deadline.bound(self.list_page(instance, request, fit)).await?;
+        Ok(Answer::read(page))
     }
 }

@@ -105,12 +105,12 @@ pub(super) async fn asked(
 }
 
 impl Asked {
-    /// Whether the body says anything: some clients send an empty object with every request.
     /// The query and the body.
     pub(super) fn parts(&self) -> (Option<&str>, &[u8]) {
         (self.query.as_deref(), &self.body)
     }
 
+    /// Whether the body says anything: some clients send an empty object with every request.
     pub(super) fn has_body(&self) -> bool {
         says(&self.body)
     }

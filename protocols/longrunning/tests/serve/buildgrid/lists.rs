@@ -3,7 +3,8 @@
 use tonic::Code;
 
 use super::{id, start};
-use crate::client::{Client, List, Listed, Operation, list, refused};
+use crate::client::{Client, List, Listed, Operation, list, named, refused};
+use crate::rest::{ask, names as names_over_rest};
 
 async fn page(client: &Client, request: List) -> Listed {
     client.operations("ListOperations", request).await.unwrap()
@@ -83,7 +84,7 @@ async fn a_sorted_list_is_walked_in_its_order_while_others_come_and_go() {
     let first = page(&client, request.clone()).await;
     assert_eq!(names(&first.operations), made[..2]);
     // The last one shown goes, another comes: neither the third nor the fourth is missed.
-    let _: () = client.operations("DeleteOperation", crate::client::named(&made[1])).await.unwrap();
+    let _: () = client.operations("DeleteOperation", named(&made[1])).await.unwrap();
     client.make("main", "nothing ").await;
     let next = List { page_token: first.next_page_token, ..request.clone() };
     let second = page(&client, next.clone()).await;
@@ -123,5 +124,68 @@ async fn odd_lists_are_refused() {
     // A page size above the largest is taken for the largest.
     let large = List { page_size: i32::MAX, page_token: first.next_page_token, ..list("main") };
     assert_eq!(page(&client, large).await.operations.len(), 1);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn over_rest_an_instance_is_listed_the_same() {
+    let (gateway, client) = start().await;
+    let mut made = Vec::new();
+    for parent in ["main", "", "a/b", "main/x", "main"] {
+        made.push(client.make(parent, "").await.name);
+    }
+    let ended = client.make("main", "nothing ").await.name;
+    let [first, empty, slashed, beneath, last] = &*made else { panic!() };
+    for (target, expected) in [
+        ("main/operations", &[last, first][..]),
+        ("main/operations?prettyPrint=false", &[last, first]),
+        ("main/operations?filter=stage%3DCOMPLETED", &[&ended]),
+        ("main/operations?filter=sort_order%3Dqueued_time", &[first, last, &ended]),
+        ("a/b/operations", &[slashed]),
+        ("operations", &[empty]),
+        // What over gRPC is the name `main/operations`.
+        ("main/operations/operations", &[&ended, last, beneath, first]),
+    ] {
+        let answer = ask(&gateway, "GET", &format!("/v1/{target}")).await;
+        assert!(names_over_rest(&answer).iter().eq(expected.iter().copied()), "{target}");
+    }
+    let (mut walked, mut token) = (Vec::new(), String::new());
+    loop {
+        let order = "filter=sort_order%3Dqueued_time&pageSize=2&pageToken=";
+        let target = format!("/v1/main/operations?{order}{token}");
+        let page = ask(&gateway, "GET", &target).await;
+        walked.extend(names_over_rest(&page));
+        match page.json().get("nextPageToken") {
+            Some(next) => token = next.as_str().unwrap().to_owned(),
+            None => break,
+        }
+    }
+    assert!(walked.iter().eq([first, last, &ended]), "{walked:?}");
+    let odd = ask(&gateway, "GET", "/v1/main/operations?filter=done%3Dtrue").await;
+    assert_eq!(odd.status, 400);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_sorted_list_of_large_operations_shows_each_once() {
+    let (gateway, client) = start().await;
+    let mut made = Vec::new();
+    for size in [1_400_000, 1_400_000, 1_400_000, 4_100_000, 10] {
+        made.push(client.make("main", &format!("zeros {size}")).await.name);
+    }
+    let filter = "sort_order=queued_time".to_owned();
+    let mut request = List { filter, ..list("main") };
+    let mut walked = Vec::new();
+    loop {
+        let page = page(&client, request.clone()).await;
+        let bytes = prost::Message::encoded_len(&page);
+        assert!(bytes <= 4 << 20 || page.operations.len() == 1, "{bytes}");
+        walked.extend(page.operations);
+        request.page_token = page.next_page_token;
+        if request.page_token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(names(&walked), made);
     gateway.stop().await;
 }
