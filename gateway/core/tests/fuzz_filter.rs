@@ -1,8 +1,6 @@
 //! Fuzz targets of the filter language. A plain `cargo test` tries a second's worth of random bytes;
 //! CONTRIBUTING.md says how to look for longer.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-
 use opgate_core::filter::{BYTES, Filter, canonical};
 
 #[test]
