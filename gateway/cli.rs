@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use opgate::settings::Sources;
 
+use crate::ops::Ops;
+
 const AFTER_HELP: &str = "\
 Settings come from the shipped defaults, then each --config, then variables of the form
 OPGATE__SECTION__KEY (OPGATE__HTTP__LISTEN sets http.listen), then each --set.
@@ -67,6 +69,8 @@ pub(crate) enum Command {
         #[arg(long)]
         print: bool,
     },
+    /// Start, show and steer operations of a running gateway
+    Ops(Box<Ops>),
     /// Show the version
     Version {
         /// As JSON

@@ -19,6 +19,7 @@ use opgate_store::{Clock, OpenError, Store};
 use opgate_telemetry::{Listener, Metrics};
 use tracing::{info, warn};
 
+pub use opgate_core::Code;
 pub use running::{Addresses, Running};
 
 use faces::Faces;

@@ -2,6 +2,7 @@
 
 mod cli;
 mod logging;
+mod ops;
 mod ready;
 
 use std::io::{self, Write as _};
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
     match cli.command() {
         Command::Version { json } => version(json),
         Command::Check { print } => check(&cli.sources(), print),
+        Command::Ops(ops) => ops::run(&ops, &cli.sources(), cli.ready_file.as_deref()),
         Command::Run => run(&cli),
     }
 }

@@ -24,6 +24,7 @@ pub use problem::{Problem, Problems};
 pub use routes::{Backend, BackendKind, GrpcDoor, Route, Worker};
 pub use sources::Sources;
 pub use text::Effective;
+pub use units::duration as parse_duration;
 
 use section::{Findings, Section};
 use tracing_subscriber::EnvFilter;

@@ -12,8 +12,8 @@ const DURATIONS: [(&str, u64); 5] =
 const SIZES: [(&str, u64); 5] =
     [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
 
-/// A duration such as `250ms`, `30s`, `5m`, `2h`, `7d`.
-pub(super) fn duration(text: &str) -> Option<Duration> {
+/// A duration such as `250ms`, `30s`, `5m`, `2h`, `7d`; none for any other text.
+pub fn duration(text: &str) -> Option<Duration> {
     parse(text, &DURATIONS).map(Duration::from_millis)
 }
 

@@ -8,6 +8,7 @@ mod crash;
 mod drain;
 mod faults;
 mod grpc;
+mod ops;
 mod process;
 mod settings;
 mod worker;

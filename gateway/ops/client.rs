@@ -1,0 +1,170 @@
+//! The JSON form of opgate's own API, from the caller's side.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HOST};
+use http::{HeaderValue, Method, Request, Uri};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// Time for a connection to come about.
+const CONNECT: Duration = Duration::from_secs(5);
+/// Time for an answer, beyond what the request itself asks the gateway to wait.
+const ANSWER: Duration = Duration::from_secs(30);
+/// The longest wait of one request that is asked for: what a gateway grants by default.
+pub(super) const WAIT: Duration = Duration::from_secs(30);
+/// Largest answer: a page of full operations is bounded to 4 MiB, and base64 makes it a third
+/// longer.
+const ANSWER_BYTES: usize = 16 * 1024 * 1024;
+
+/// All but the unreserved characters of RFC 3986.
+const VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// The same for several segments of a path.
+const SEGMENTS: &AsciiSet = &VALUE.remove(b'/');
+
+/// A request was not done.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refusal {
+    /// Nobody answered, or not in the API's terms.
+    #[error("{address}: {problem}")]
+    Unreachable {
+        /// Who was asked.
+        address: String,
+        /// What happened.
+        problem: String,
+    },
+    /// The gateway said no.
+    #[error("{status}: {message}")]
+    Refused {
+        /// A name of `google.rpc.Code`.
+        status: String,
+        /// Why.
+        message: String,
+    },
+}
+
+/// A gateway, as its address says. Each request opens a connection of its own: a command makes few.
+#[derive(Clone, Debug)]
+pub(super) struct Client {
+    /// `host:port`.
+    authority: String,
+}
+
+impl Client {
+    /// From `http://host:port`.
+    pub(super) fn new(address: &str) -> Result<Self, String> {
+        let refused = |why: &str| {
+            format!("{address} is not an address of a gateway: {why}; http://HOST:PORT is expected")
+        };
+        let uri: Uri = address.parse().map_err(|_| refused("it is not a URL"))?;
+        if uri.scheme_str() != Some("http") {
+            return Err(refused("only http:// is spoken"));
+        }
+        if !matches!(uri.path_and_query().map_or("/", |rest| rest.as_str()), "/" | "") {
+            return Err(refused("it goes on after the port"));
+        }
+        let authority = uri.authority().ok_or_else(|| refused("it names no host"))?;
+        let port = authority.port_u16().unwrap_or(80);
+        Ok(Self { authority: format!("{}:{port}", authority.host()) })
+    }
+
+    /// Sends a request, and gives the answer's JSON. `waits` is how long the gateway may take on
+    /// purpose.
+    pub(super) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        waits: Duration,
+    ) -> Result<Value, Refusal> {
+        let unreachable = |problem: String| Refusal::Unreachable {
+            address: format!("http://{}", self.authority),
+            problem,
+        };
+        let asked = timeout(waits + ANSWER, self.exchange(method, path, body)).await;
+        let (status, body) = asked
+            .map_err(|_| unreachable("no answer in time".to_owned()))?
+            .map_err(|error| unreachable(error.to_string()))?;
+        let answer: Option<Value> = serde_json::from_slice(&body).ok();
+        match answer {
+            Some(answer) if status.is_success() => Ok(answer),
+            Some(answer) if answer["error"]["status"].is_string() => {
+                let text = |key: &str| answer["error"][key].as_str().unwrap_or_default().to_owned();
+                Err(Refusal::Refused { status: text("status"), message: text("message") })
+            }
+            _ => Err(unreachable(format!("HTTP {status}: this is not a gateway's API"))),
+        }
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> io::Result<(http::StatusCode, Bytes)> {
+        let connected = timeout(CONNECT, TcpStream::connect(&self.authority)).await;
+        let stream = connected.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        let (mut sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+        let connection = tokio::spawn(connection);
+        let mut request = Request::builder().method(method).uri(path).header(HOST, &self.authority);
+        let body = body.map(|body| Bytes::from(body.to_string()));
+        if body.is_some() {
+            let json = HeaderValue::from_static("application/json");
+            request = request.header(CONTENT_TYPE, json);
+        }
+        let request =
+            request.body(Full::new(body.unwrap_or_default())).map_err(io::Error::other)?;
+        let response = sender.send_request(request).await.map_err(io::Error::other)?;
+        let (head, body) = response.into_parts();
+        let body = Limited::new(body, ANSWER_BYTES).collect().await.map_err(io::Error::other)?;
+        connection.abort();
+        Ok((head.status, body.to_bytes()))
+    }
+}
+
+/// The path of an operation, and of an action on it such as `:cancel`.
+///
+/// The name may be any face's: its segments are kept, what is not fit for a path is escaped.
+pub(super) fn path(name: &str, action: &str) -> String {
+    let name = utf8_percent_encode(name.trim_matches('/'), SEGMENTS);
+    format!("/opgate/v1/operations/{name}{action}")
+}
+
+/// Text as the value of a query parameter.
+pub(super) fn value(text: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(text, VALUE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_name_makes_a_path() {
+        assert_eq!(path("abc", ""), "/opgate/v1/operations/abc");
+        assert_eq!(
+            path("projects/p/operations/abc", ":cancel"),
+            "/opgate/v1/operations/projects/p/operations/abc:cancel"
+        );
+        assert_eq!(path("/abc", ""), "/opgate/v1/operations/abc");
+        assert_eq!(path("a?b#c d:e", ""), "/opgate/v1/operations/a%3Fb%23c%20d%3Ae");
+    }
+
+    #[test]
+    fn an_address_is_http_with_a_host() {
+        assert_eq!(Client::new("http://127.0.0.1:8080").unwrap().authority, "127.0.0.1:8080");
+        assert_eq!(Client::new("http://[::1]:8080/").unwrap().authority, "[::1]:8080");
+        assert_eq!(Client::new("http://gateway").unwrap().authority, "gateway:80");
+        for wrong in ["", "127.0.0.1:8080", "https://a:1", "http://a:1/v1", "http:///x"] {
+            assert!(Client::new(wrong).is_err(), "{wrong}");
+        }
+    }
+}

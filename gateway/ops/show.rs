@@ -1,0 +1,236 @@
+//! Operations as people read them.
+
+use serde_json::Value;
+
+/// Columns of a list, with the widest each may grow; the last takes what is left.
+const COLUMNS: [(&str, usize); 6] = [
+    ("ID", 26),
+    ("STATE", 11),
+    ("PROGRESS", 9),
+    ("CREATED", 20),
+    ("KIND", 60),
+    ("PARENT", usize::MAX),
+];
+
+/// Widths that most lists need anyway, so that their pages are aligned with one another.
+const LEAST: [usize; 6] = [26, 9, 8, 20, 0, 0];
+
+/// A page of a list as a part of one JSON object, with a line for each operation.
+pub(super) fn json_list(operations: &[Value], is_first: bool, is_last: bool) -> String {
+    let mut text = String::from(if is_first { "{\"operations\": [\n" } else { ",\n" });
+    let lines: Vec<String> = operations.iter().map(Value::to_string).collect();
+    text.push_str(&lines.join(",\n"));
+    text.push_str(if is_last { "\n]}\n" } else { "" });
+    text
+}
+
+/// A page of a list, one line each, beneath a heading if it is the first.
+pub(super) fn list(operations: &[Value], is_first: bool) -> String {
+    let heading = is_first.then(|| COLUMNS.map(|(name, _)| name.to_owned()));
+    let rows: Vec<[String; 6]> = heading.into_iter().chain(operations.iter().map(row)).collect();
+    let mut widths = LEAST;
+    for row in &rows {
+        for (width, (cell, (_, most))) in widths.iter_mut().zip(row.iter().zip(COLUMNS)) {
+            *width = (*width).max(cell.chars().count()).min(most);
+        }
+    }
+    let mut text = String::new();
+    for row in &rows {
+        let cells = row.iter().zip(widths);
+        let line: Vec<String> = cells.map(|(cell, width)| format!("{cell:<width$}")).collect();
+        text.push_str(line.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+fn row(operation: &Value) -> [String; 6] {
+    [
+        text(operation, "/id"),
+        state(operation),
+        progress(operation),
+        seconds(&text(operation, "/createTime")),
+        format!("{}/{}", text(operation, "/service"), text(operation, "/operation")),
+        text(operation, "/parent"),
+    ]
+}
+
+/// One operation, a line for each thing that is known of it.
+pub(super) fn one(operation: &Value) -> String {
+    let mut lines: Vec<(&str, String)> = vec![("id", text(operation, "/id"))];
+    let names = operation["names"].as_object().into_iter().flatten();
+    lines.extend(names.map(|(face, name)| ("name", format!("{} ({face})", plain(name)))));
+    lines.push(("state", state(operation)));
+    for (label, pointer) in [
+        ("native state", "/nativeState"),
+        ("waiting for", "/waiting"),
+        ("parent", "/parent"),
+        ("service", "/service"),
+        ("operation", "/operation"),
+        ("route", "/route"),
+        ("backend", "/backend"),
+        ("version", "/version"),
+        ("lease", "/epoch"),
+        ("created", "/createTime"),
+        ("started", "/startTime"),
+        ("updated", "/updateTime"),
+        ("ended", "/endTime"),
+        ("deadline", "/deadline"),
+        ("kept until", "/expireTime"),
+    ] {
+        lines.push((label, text(operation, pointer)));
+    }
+    let origin = |key| text(operation, &format!("/origin/{key}"));
+    lines.push(("started by", origin("principal")));
+    lines.push(("through", format!("{} {}", origin("face"), origin("endpoint"))));
+    lines.push(("request id", origin("requestId")));
+    lines.push(("progress", joined(&[progress(operation), text(operation, "/progress/message")])));
+    if operation["cancel"].is_object() {
+        let cancel = |key| text(operation, &format!("/cancel/{key}"));
+        let asked = format!("asked for by {}", cancel("by"));
+        let delivery =
+            if text(operation, "/done") == "true" { String::new() } else { cancel("delivery") };
+        lines.push(("cancel", joined(&[cancel("requestTime"), asked, cancel("reason"), delivery])));
+    }
+    let error = |key| text(operation, &format!("/error/{key}"));
+    lines.push(("error", joined(&[error("code"), error("message"), error("reason")])));
+    lines.push(("input", payload(&operation["input"])));
+    lines.push(("result", payload(&operation["result"])));
+    for resource in items(operation, "resources") {
+        let part = |key: &str| text(resource, &format!("/{key}"));
+        lines.push((
+            "resource",
+            joined(&[part("action"), part("entityType"), part("identifier"), part("uri")]),
+        ));
+    }
+    for entry in items(operation, "log") {
+        let part = |key: &str| text(entry, &format!("/{key}"));
+        lines.push(("log", joined(&[part("time"), part("code"), part("message")])));
+    }
+    lines.retain(|(_, value)| !value.trim().is_empty());
+    let width = lines.iter().map(|(label, _)| label.len()).max().unwrap_or(0);
+    let lines = lines.iter().map(|(label, value)| format!("{label:<width$}  {value}\n"));
+    lines.collect::<Vec<_>>().concat()
+}
+
+/// One word for the state: that it is to be canceled shows in it.
+fn state(operation: &Value) -> String {
+    let state = text(operation, "/state");
+    if operation["cancel"].is_object() && operation["done"] != true {
+        return "CANCELING".to_owned();
+    }
+    state
+}
+
+fn progress(operation: &Value) -> String {
+    let percent = operation.pointer("/progress/percent").and_then(Value::as_f64);
+    percent.map_or_else(String::new, |percent| format!("{percent:.0} %"))
+}
+
+fn payload(payload: &Value) -> String {
+    let kind = text(payload, "/mediaType");
+    match (&payload["json"], payload["text"].as_str(), payload["data"].as_str()) {
+        (Value::Null, Some(plain), _) => joined(&[kind, printable(plain)]),
+        // Four characters of base64 are three bytes.
+        (Value::Null, None, Some(data)) => {
+            let bytes = data.trim_end_matches('=').len() * 3 / 4;
+            joined(&[kind, format!("{bytes} bytes")])
+        }
+        (Value::Null, None, None) => kind,
+        (json, _, _) => joined(&[kind, json.to_string()]),
+    }
+}
+
+fn items<'a>(operation: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
+    operation[key].as_array().into_iter().flatten()
+}
+
+/// The parts that say anything, one after the other.
+fn joined(parts: &[String]) -> String {
+    let parts: Vec<&str> =
+        parts.iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
+    parts.join("  ")
+}
+
+/// What stands there, in one line; nothing where nothing does.
+fn text(value: &Value, pointer: &str) -> String {
+    value.pointer(pointer).map_or_else(String::new, plain)
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => printable(text),
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
+    }
+}
+
+/// Text that cannot take the terminal over: clients and backends chose it.
+fn printable(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
+}
+
+/// A time to the second.
+fn seconds(time: &str) -> String {
+    match time.split_once('.') {
+        Some((whole, _)) => format!("{whole}Z"),
+        None => time.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_list_is_aligned_and_says_what_is_to_be_canceled() {
+        let page = [
+            json!({
+                "id": "01m", "state": "RUNNING", "service": "s", "operation": "o", "parent": "p/q",
+                "createTime": "2026-11-20T01:02:03.004Z", "progress": { "percent": 41.6 },
+            }),
+            json!({ "id": "02m", "state": "RUNNING", "cancel": { "by": "x" }, "service": "longer",
+                "operation": "o", "createTime": "2026-11-20T01:02:03Z" }),
+        ];
+        assert_eq!(
+            list(&page, true),
+            "ID                          STATE      PROGRESS  CREATED               KIND      PARENT\n\
+             01m                         RUNNING    42 %      2026-11-20T01:02:03Z  s/o       p/q\n\
+             02m                         CANCELING            2026-11-20T01:02:03Z  longer/o\n"
+        );
+        assert!(!list(&page, false).contains("STATE"));
+    }
+
+    #[test]
+    fn pages_of_json_make_one_object() {
+        let (a, b) = ([json!({ "id": 1 }), json!({ "id": 2 })], [json!({ "id": 3 })]);
+        let pages = [json_list(&a, true, false), json_list(&b, false, true)].concat();
+        let whole: Value = serde_json::from_str(&pages).unwrap();
+        assert_eq!(whole["operations"].as_array().map(Vec::len), Some(3));
+        for page in [json_list(&b, true, true), json_list(&[], true, true)] {
+            assert!(serde_json::from_str::<Value>(&page).is_ok(), "{page}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_has_no_line_and_nothing_moves_the_cursor() {
+        let shown = one(&json!({
+            "id": "01m", "state": "FAILED", "done": true,
+            "error": { "code": "NOT_FOUND", "message": "gone\u{1b}[2J\nforever" },
+            "input": { "mediaType": "application/json", "json": { "a": 1 } },
+            "result": { "mediaType": "application/x", "data": "AAECAw==" },
+            "names": { "grpc": "operations/01m" },
+        }));
+        assert_eq!(
+            shown,
+            "id      01m\n\
+             name    operations/01m (grpc)\n\
+             state   FAILED\n\
+             error   NOT_FOUND  gone [2J forever\n\
+             input   application/json  {\"a\":1}\n\
+             result  application/x  4 bytes\n"
+        );
+    }
+}
