@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use opgate_bus::{Backoff, Options as BusOptions, Pull, Route, Router};
 use opgate_edge::HttpLimits;
-use opgate_longrunning::{DoorSettings, Settings as GrpcSettings};
+use opgate_longrunning::{DoorSettings, Longrunning, Settings as GrpcSettings};
 use opgate_native::{Names, Settings as NativeSettings, Showcase};
 use opgate_store::Options as StoreOptions;
 
@@ -52,6 +52,7 @@ impl Settings {
                 }
             };
         }
+        let declared = Longrunning::declared(&self.grpc());
         for (name, route) in &self.routes {
             builder = builder.route(Route {
                 name: name.as_str().into(),
@@ -60,6 +61,7 @@ impl Settings {
                 retention: route.retention,
                 timeout: route.timeout,
                 options: route.options.clone(),
+                expects: declared.get(name.as_str()).cloned().unwrap_or_default(),
             });
         }
         builder.build().map_err(|problems| {

@@ -7,6 +7,7 @@ import uuid
 
 import grpc
 import pytest
+from google.cloud import workflows_v1
 from google.protobuf import json_format, message_factory
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.rpc import error_details_pb2
@@ -101,6 +102,21 @@ def events(response, until=lambda event: False):
 def test_reflection_lists_the_services(channel):
     services = ProtoReflectionDescriptorDatabase(channel).get_services()
     assert {OPERATIONS, "opgate.v1.Workers"} <= set(services)
+
+
+def test_googles_client_gets_the_declared_types_of_what_was_started_here(api, client, parent):
+    """The types are the route's, whichever protocol an operation was started through."""
+    name = f"{parent}/workflows/w"
+    request = {"parent": parent, "workflowId": "w", "workflow": {"description": "d"}}
+    start = {"route": "create-workflow", "parent": parent, "input": {"json": request}}
+    started = api("POST", "operations", start)
+    done = api("GET", f"operations/{started['id']}:wait?timeout=20s")
+    shown = client.get_operation(done["names"]["grpc"])
+    workflow = workflows_v1.Workflow()
+    assert shown.response.Unpack(workflows_v1.Workflow.pb(workflow))
+    assert (workflow.name, workflow.description) == (name, "d")
+    metadata = workflows_v1.OperationMetadata()
+    assert shown.metadata.Unpack(workflows_v1.OperationMetadata.pb(metadata))
 
 
 def test_both_forms_show_the_same_operation(native, api):

@@ -10,6 +10,7 @@ use crate::process::{Daemon, Launch};
 const ROUTES: &str = r#"
 [backends.nobody]
 kind = "worker"
+concurrency = 10
 [routes.unserved]
 service = "unserved"
 operation = "run"

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use opgate_core::{
-    Accept, Command, Dedupe, DedupeKey, Error, ErrorKind, Fingerprint, Finish, KeySpace,
+    Accept, Command, Dedupe, DedupeKey, Error, ErrorKind, Expects, Fingerprint, Finish, KeySpace,
     OperationId, Origin, Outcome, Routed, Submission, Timestamp, Version,
 };
 use opgate_store::{Health, Peek, Receipt, Snapshot, Store};
@@ -199,6 +199,10 @@ impl Bus {
             Some((space, key)) => Some(Box::new(dedupe(caller, route, &start, space, key, now)?)),
             None => None,
         };
+        let expects = match start.expects {
+            none if none == Expects::default() => route.expects.clone(),
+            declared => declared,
+        };
         let accept = Accept {
             parent: start.parent,
             kind: route.kind.clone(),
@@ -213,7 +217,7 @@ impl Bus {
                 backend: Arc::clone(&route.backend),
                 native_ref: Bytes::new(),
             },
-            expects: start.expects,
+            expects,
             input: start.input,
             deadline: limit.map(|limit| now.plus(limit)),
             retention: route.retention,

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use opgate_core::Kind;
+use opgate_core::{Expects, Kind};
 
 use crate::backend::Backend;
 use crate::pull::Pull;
@@ -30,6 +30,8 @@ pub struct Route {
     /// What the backend is told of the route, by the backend's own keys. On a route to workers,
     /// `queue` names the queue its operations wait in; without it that is the backend's name.
     pub options: BTreeMap<String, String>,
+    /// The types its operations are shown in, for starts that declare none themselves.
+    pub expects: Expects,
 }
 
 /// The option of a route to workers that names its queue.
@@ -343,6 +345,7 @@ mod tests {
             retention: Duration::from_hours(1),
             timeout: None,
             options: BTreeMap::new(),
+            expects: Expects::default(),
         }
     }
 

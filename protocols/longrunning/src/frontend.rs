@@ -7,13 +7,14 @@ mod operations;
 mod reflection;
 mod services;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
 use opgate_bus::{Bus, Caller};
-use opgate_core::{Error, ErrorKind, Operation};
+use opgate_core::{Error, ErrorKind, Expects, Operation};
 use opgate_edge::{Body, Drain, Frontend, Peer, Readiness, ResponseFuture};
 use opgate_telemetry::{Code, InFlight, Method, Metrics, Protocol};
 use tonic::body::Body as TonicBody;
@@ -154,6 +155,12 @@ impl Longrunning {
     pub fn name(&self, operation: &Operation) -> String {
         let profile = self.0.instances.profile(operation.parent.as_str());
         map::name(profile, &operation.parent, operation.id)
+    }
+
+    /// The types that the doors' routes declare for their operations, so that one that was started
+    /// through another protocol is shown in them too.
+    pub fn declared(settings: &Settings) -> BTreeMap<Arc<str>, Expects> {
+        checked(settings, |_| true).doors.declared()
     }
 
     /// Whether a request is for this frontend, by its content type.

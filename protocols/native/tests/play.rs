@@ -7,7 +7,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use opgate_bus::core::{CancelDelivery, Face, Kind, OperationId, Outcome, Payload, State, Version};
+use opgate_bus::core::{
+    CancelDelivery, Expects, Face, Kind, OperationId, Outcome, Payload, State, Version,
+};
 use opgate_bus::{Bus, CONCURRENCY, Caller, Options, Route, Router, Snapshot, Start, Until};
 use opgate_native::Showcase;
 use opgate_store::{Clock, Store};
@@ -36,6 +38,7 @@ impl Gateway {
             retention: Duration::from_hours(1),
             timeout: None,
             options: BTreeMap::new(),
+            expects: Expects::default(),
         };
         let router = Router::builder()
             .backend("showcase", Arc::new(Showcase), CONCURRENCY)

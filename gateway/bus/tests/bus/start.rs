@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use opgate_bus::core::{Epoch, ErrorKind, KeySpace, Outcome, Retry, Seq, State, Version};
+use opgate_bus::core::{Epoch, ErrorKind, Expects, KeySpace, Outcome, Retry, Seq, State, Version};
 use opgate_bus::{Durability, Start};
 use opgate_store::Clock;
 use tempfile::tempdir;
@@ -35,6 +35,19 @@ async fn what_is_done_at_once_is_one_change_without_a_lease() {
     let receipt = bench.bus.start(&bench.caller, start("done")).await.unwrap();
     assert_eq!(receipt.snapshot.outcome, Some(succeeded("done")));
     assert_eq!((receipt.snapshot.version, receipt.snapshot.epoch), (Version(1), Epoch(0)));
+}
+
+#[tokio::test]
+async fn a_start_that_declares_no_types_is_shown_in_its_routes() {
+    let dir = tempdir().unwrap();
+    let bench = Setup::at(&dir).open();
+    let types = async |start| {
+        let receipt = bench.bus.start(&bench.caller, start).await.unwrap();
+        receipt.snapshot.expects.response_type.as_deref().map(str::to_owned)
+    };
+    assert_eq!(types(start("done")).await.as_deref(), Some("of.the.Route"));
+    let expects = Expects { response_type: Some("its.Own".into()), metadata_type: None };
+    assert_eq!(types(Start { expects, ..start("done") }).await.as_deref(), Some("its.Own"));
 }
 
 #[tokio::test]

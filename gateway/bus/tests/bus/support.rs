@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use opgate_bus::core::{
-    CancelDelivery, Error, ErrorKind, Face, Kind, OperationId, Outcome, Payload, Report, Retry,
-    State, Tenant, Timestamp, Version,
+    CancelDelivery, Error, ErrorKind, Expects, Face, Kind, OperationId, Outcome, Payload, Report,
+    Retry, State, Tenant, Timestamp, Version,
 };
 use opgate_bus::{
     Admission, Backend, Backoff, Bus, Caller, Durability, Lease, Offer, Options, Route, Router,
@@ -221,6 +221,10 @@ impl Setup {
                 retention: RETENTION,
                 timeout: self.timeout,
                 options: BTreeMap::new(),
+                expects: Expects {
+                    response_type: Some("of.the.Route".into()),
+                    metadata_type: None,
+                },
             })
             .build()
             .unwrap();

@@ -1,6 +1,6 @@
 //! All doors, checked at start.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use opgate_core::{Error, Expects, Payload};
@@ -87,6 +87,12 @@ impl Doors {
         path: &str,
     ) -> Result<Option<Found<'_, HttpStart>>, Error> {
         self.http.find(method, path)
+    }
+
+    /// The types that each door's route declares for its operations.
+    pub(crate) fn declared(&self) -> BTreeMap<Arc<str>, Expects> {
+        let doors = self.methods.values().chain(self.services.values());
+        doors.map(|door| (Arc::clone(&door.route), door.expects.clone())).collect()
     }
 
     /// The services doors lead from, each once.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::Request;
 use hyper::body::Incoming;
 use opgate_bus::{Admission, Backend, Bus, Lease, Offer, Route, Router};
-use opgate_core::{Code, Error, ErrorKind, Failure, Kind, Outcome, Payload};
+use opgate_core::{Code, Error, ErrorKind, Expects, Failure, Kind, Outcome, Payload};
 use opgate_edge::{
     Condition, Drain, DrainTrigger, Exporter, Frontend, HttpLimits, HttpListener, Peer, Readiness,
     ResponseFuture,
@@ -121,6 +121,7 @@ fn bus(store: &Store, exporter: &Exporter) -> Bus {
         retention: Duration::from_hours(1),
         timeout: None,
         options: BTreeMap::new(),
+        expects: Expects::default(),
     };
     let router = Router::builder().backend("scripted", Arc::new(Scripted), 64).route(route);
     let router = router.build().unwrap();

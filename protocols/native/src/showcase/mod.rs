@@ -132,7 +132,7 @@ fn changed(now: &str) -> Outcome {
 mod tests {
     use std::time::Duration;
 
-    use opgate_bus::core::{ErrorKind, Face, Link};
+    use opgate_bus::core::{ErrorKind, Expects, Face, Link};
     use opgate_bus::{Caller, Start};
 
     use super::*;
@@ -145,6 +145,7 @@ mod tests {
             retention: Duration::from_secs(1),
             timeout: None,
             options: BTreeMap::new(),
+            expects: Expects::default(),
         };
         Showcase.admit(&Offer { caller: &Caller::anonymous(), route: &route, start })
     }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use opgate_bus::core::Kind;
+use opgate_bus::core::{Expects, Kind};
 use opgate_bus::{Bus, Pull, QUEUE, Route, Router};
 use opgate_edge::{Drain, DrainTrigger, Exporter, HttpLimits, HttpListener};
 use opgate_native::client::operations_client::OperationsClient;
@@ -41,6 +41,7 @@ fn route(name: &str, service: &str, operation: &str, backend: &str) -> Route {
         retention: Duration::from_hours(1),
         timeout: None,
         options: BTreeMap::new(),
+        expects: Expects::default(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use opgate_bus::core::{Face, Kind, OperationId, Outcome, Payload, Tenant, Timestamp};
+use opgate_bus::core::{Expects, Face, Kind, OperationId, Outcome, Payload, Tenant, Timestamp};
 use opgate_bus::{
     Ask, Bus, Caller, Durability, Leased, Options, Pull, QUEUE, Route, Router, Snapshot, Start,
     Until,
@@ -49,6 +49,7 @@ impl Setup {
                 retention: RETENTION,
                 timeout: None,
                 options: BTreeMap::from([(QUEUE.into(), queue.into())]),
+                expects: Expects::default(),
             });
         }
         let bus = Bus::open(store.clone(), router.build().unwrap(), self.options, metrics);
