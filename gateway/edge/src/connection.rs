@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use ::http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
+use ::http::header::{CONTENT_LENGTH, HeaderValue};
+use ::http::{Method, Request, Response, StatusCode};
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::{http1, http2};
 use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -145,8 +146,18 @@ impl Service<Request<Incoming>> for Requests {
 
     fn call(&self, request: Request<Incoming>) -> Contained {
         let Session { server, peer } = &*self.0;
+        let head_only = request.method() == Method::HEAD;
         let response = catch_unwind(AssertUnwindSafe(|| server.frontend.call(request, peer))).ok();
-        Contained { response, session: Arc::clone(&self.0) }
+        Contained { response, head_only, session: Arc::clone(&self.0) }
+    }
+}
+
+/// Leaves what HEAD is answered with, which says how long the body would be. hyper does so over
+/// HTTP/1.1 only; over HTTP/2 a body is an error of the protocol, for which the peer resets the stream.
+fn drop_body(response: &mut Response<Body>) {
+    let body = std::mem::take(response.body_mut());
+    if let Some(length) = body.size_hint().exact() {
+        response.headers_mut().entry(CONTENT_LENGTH).or_insert(HeaderValue::from(length));
     }
 }
 
@@ -154,6 +165,8 @@ impl Service<Request<Incoming>> for Requests {
 struct Contained {
     /// None if making the future panicked already.
     response: Option<ResponseFuture>,
+    /// Whether the request was HEAD.
+    head_only: bool,
     session: Arc<Session>,
 }
 
@@ -169,6 +182,9 @@ impl Future for Contained {
         match polled {
             Some(Poll::Pending) => Poll::Pending,
             Some(Poll::Ready(mut response)) => {
+                if self.head_only {
+                    drop_body(&mut response);
+                }
                 response.body_mut().count_panics(panics);
                 Poll::Ready(Ok(response))
             }

@@ -1,5 +1,6 @@
 //! Replies arrive whole, however large, however slowly they are read.
 
+use http::Request;
 use http_body_util::BodyExt as _;
 use opgate_edge::HttpLimits;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -121,4 +122,17 @@ async fn a_reader_that_stops_is_cut() {
     let text = fixture.finish().await;
     assert_line(&text, r#"opgate_connections_cut_total{listener="http",reason="stalled"} 1"#);
     drop(stream);
+}
+
+#[tokio::test]
+async fn head_is_answered_without_the_body_in_both_versions() {
+    let fixture = Fixture::start(HttpLimits::default()).await;
+    for (mut client, _ended) in [http1(fixture.address).await, http2(fixture.address).await] {
+        let response = client.send(Request::head("/whole/12345")).await.unwrap();
+        assert_eq!(response.headers()["content-length"], "12345");
+        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "");
+        // The connection is still in step.
+        assert_eq!(client.bytes("/whole/10").await, pattern(10));
+    }
+    fixture.finish().await;
 }
