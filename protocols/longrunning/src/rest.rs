@@ -132,6 +132,7 @@ fn answer(inner: &Arc<Inner>, request: Request<Incoming>) -> ResponseFuture {
             Some(error) => inner.refuse_json(Method::Start, &form, &error.into()),
         };
     }
+    let meant = called.as_ref().unwrap_or(&parts.method).clone();
     let target = called.and_then(|method| Target::of(&method, parts.uri.path()));
     let method = target.as_ref().map_or(Method::Other, Target::method);
     let target = match target.and_then(|target| problem.map_or(Ok(target), Err)) {
@@ -166,7 +167,7 @@ fn answer(inner: &Arc<Inner>, request: Request<Incoming>) -> ResponseFuture {
             inner.respond_json(method, in_flight, &form, answer).await
         }),
         Target::NotAllowed(allow) => {
-            inner.refuse_json(method, &form, &Problem::not_allowed(&parts.method, allow))
+            inner.refuse_json(method, &form, &Problem::not_allowed(&meant, allow))
         }
         Target::Nothing => {
             let error = Error::new(ErrorKind::NotFound, "there is nothing at this path");

@@ -94,6 +94,7 @@ impl Parameters {
                     let taken = match said {
                         Some((_, before)) if before == value => Ok(()),
                         Some(_) if !IGNORED.contains(&name) => {
+                            let name = if name == XGAFV { "$.xgafv" } else { name };
                             Err(Error::invalid(name.to_owned(), "is given twice, with two values"))
                         }
                         Some(_) | None => parameters.take(name, value),
@@ -211,6 +212,7 @@ mod tests {
             ("$.xgafv=3", "$.xgafv: `1` or `2` is expected, not `3`"),
             ("fields=a(", "fields: a name is missing at the end, at position 3"),
             ("alt=json&alt=proto", "alt: is given twice, with two values"),
+            ("$.xgafv=1&%24.xgafv=2", "$.xgafv: is given twice, with two values"),
             ("alt=%zz", "alt: `%` is not followed by two hex digits"),
         ] {
             assert_eq!(read(query).unwrap_err(), problem, "{query}");

@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 
 use bytes::Bytes;
-use flate2::read::GzDecoder;
+use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
 use opgate_core::{Error, ErrorKind};
 
@@ -43,8 +43,8 @@ impl Compression {
             ));
         }
         let mut message = Vec::new();
-        // One byte more than allowed tells "too large" from "just fits".
-        GzDecoder::new(compressed)
+        // Several members are one message. One byte more than allowed tells "too large" from "just fits".
+        MultiGzDecoder::new(compressed)
             .take(bytes_max as u64 + 1)
             .read_to_end(&mut message)
             .map_err(|_| Error::new(ErrorKind::InvalidArgument, "the message is not valid gzip"))?;
@@ -56,5 +56,23 @@ impl Compression {
         let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
         // Writing to memory does not fail.
         encoder.write_all(message).and_then(|()| encoder.finish()).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_in_a_row_are_one_message() {
+        let mut members = Compression::gzip(b"one ");
+        members.extend(Compression::gzip(b"two"));
+        assert_eq!(Compression::Gzip.decompress(&members, 7).unwrap(), "one two");
+        let kind = |bytes: &[u8], bytes_max| {
+            Compression::Gzip.decompress(bytes, bytes_max).unwrap_err().kind
+        };
+        assert_eq!(kind(&members, 6), ErrorKind::PayloadTooLarge);
+        members.push(b'x');
+        assert_eq!(kind(&members, 100), ErrorKind::InvalidArgument);
     }
 }

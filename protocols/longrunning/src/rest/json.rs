@@ -16,8 +16,9 @@ use crate::proto::{self, ListResponse};
 use crate::types::Types;
 use crate::{map, scan};
 
-const OPERATION: &str = "google.longrunning.Operation";
-const LIST_RESPONSE: &str = "google.longrunning.ListOperationsResponse";
+const ERROR_DETAILS: &str = "google/rpc/error_details.proto";
+pub(super) const OPERATION: &str = "google.longrunning.Operation";
+pub(super) const LIST_RESPONSE: &str = "google.longrunning.ListOperationsResponse";
 
 /// A page is no larger than over gRPC, unless one operation alone is.
 const PAGE_BYTES_MAX: usize = wire::MESSAGE_BYTES_MAX;
@@ -81,12 +82,17 @@ fn shown(inner: &Inner, operation: &Operation) -> proto::Operation {
     shown
 }
 
-/// Whether a detail is one of `google/rpc/error_details.proto`, and whole.
+/// Whether a detail is one of `google/rpc/error_details.proto`, and has JSON: not all bytes that are
+/// one have, such as a `RetryInfo` of a time that no Duration can be.
 fn is_common(types: &Types, detail: &proto::Any) -> bool {
     let name = detail.type_url.rsplit_once('/').map_or("", |(_, name)| name);
-    let common = name.strip_prefix("google.rpc.").is_some_and(|name| !name.contains('.'));
-    let message = types.message(name).filter(|_| common);
-    message.is_some_and(|message| scan::check(&message, &detail.value).is_ok())
+    let message = types.message(name).filter(|message| {
+        message.parent_message().is_none() && message.parent_file().name() == ERROR_DETAILS
+    });
+    message.is_some_and(|message| {
+        scan::check(&message, &detail.value).is_ok()
+            && Parameters::default().json().encoded(&message, detail.value.clone()).is_ok()
+    })
 }
 
 /// An operation that is nobody's: the answer to a request that was only looked at.
@@ -164,4 +170,33 @@ fn joined(inner: &Inner, listing: &Listing) -> Result<Fit, Error> {
     }
     page.extend_from_slice(b"\n}");
     Ok(Fit::Whole(page.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::types;
+
+    #[test]
+    fn a_detail_is_shown_if_every_reader_can_read_it() {
+        let detail = |name: &str, value: &'static [u8]| proto::Any {
+            type_url: format!("type.googleapis.com/{name}"),
+            value: Bytes::from_static(value),
+        };
+        let shown = |name, value| is_common(types(), &detail(name, value));
+        assert!(shown("google.rpc.Help", b""));
+        assert!(shown("google.rpc.RetryInfo", b"\x0a\x02\x08\x01"));
+        // Not whole; a time of 2^63 seconds; no UTF-8.
+        assert!(!shown("google.rpc.Help", b"\xff\xff"));
+        assert!(!shown(
+            "google.rpc.RetryInfo",
+            b"\x0a\x0a\x08\xff\xff\xff\xff\xff\xff\xff\xff\x7f"
+        ));
+        assert!(!shown("google.rpc.LocalizedMessage", b"\x0a\x01\xff"));
+        // It can hold what nobody knows; a part of a detail; other types.
+        assert!(!shown("google.rpc.Status", b"\x08\x01"));
+        assert!(!shown("google.rpc.Help.Link", b""));
+        assert!(!shown("google.protobuf.Struct", b""));
+        assert!(!shown("acme.v1.Nobody", b""));
+    }
 }

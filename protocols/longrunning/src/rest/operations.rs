@@ -26,6 +26,9 @@ impl Inner {
             Verb::Delete => &bindings.delete,
         };
         let NameRequest { .. } = asked.message(binding, &name)?;
+        if verb == Verb::Get {
+            form.check(&self.types, json::OPERATION)?;
+        }
         let answer = match verb {
             Verb::Get => asked.deadline.bound(self.find(&name)).await.and_then(|snapshot| {
                 json::operation(self, &snapshot, &form.parameters).map(Answer::read)
@@ -49,6 +52,7 @@ impl Inner {
         let bindings = &self.bindings;
         let binding = if asked.has_body() { &bindings.wait_body } else { &bindings.wait };
         let WaitRequest { timeout, .. } = asked.message(binding, &name)?;
+        form.check(&self.types, json::OPERATION)?;
         let limit = self.wait_limit(timeout, asked.deadline)?;
         drop(asked);
         let answer = match self.wait_for(Protocol::Http, &name, limit).await {
@@ -66,6 +70,7 @@ impl Inner {
         form: &Form,
     ) -> Result<Answer, Problem> {
         let request: ListRequest = asked.message(&self.bindings.list, scope)?;
+        form.check(&self.types, json::LIST_RESPONSE)?;
         let unreachable = self.unreachable(&request);
         let instance = self.instances.with_list(scope);
         let request = ListRequest { name: scope.to_owned(), ..request };

@@ -65,6 +65,14 @@ impl Form {
         let (parameters, problem) = Parameters::read(parts.uri.query(), &parts.headers);
         (Self { parameters, gzip: takes_gzip(&parts.headers) }, problem)
     }
+
+    /// Checks that the fields that are wanted are fields of the answer.
+    pub(super) fn check(&self, types: &Types, answer: &str) -> Result<(), Error> {
+        match (&self.parameters.fields, types.message(answer)) {
+            (Some(mask), Some(message)) => mask.check("fields", &message),
+            (Some(_) | None, _) => Ok(()),
+        }
+    }
 }
 
 /// A request that is here as a whole.
@@ -80,7 +88,7 @@ pub(super) async fn asked(
     inner: &Inner,
     parts: Parts,
     body: Incoming,
-    form: &mut Form,
+    answer: &mut Form,
 ) -> Result<Asked, Problem> {
     let Parts { uri, headers, .. } = parts;
     let deadline = headers.get(SERVER_TIMEOUT).map(http::HeaderValue::as_bytes);
@@ -88,10 +96,14 @@ pub(super) async fn asked(
     let body = collected(inner, &headers, body).await?;
     if headers.contains_key(METHOD_OVERRIDE) && is_form(&headers) {
         // A query that was too long for a URL comes as the body of a POST that means GET.
-        let query = String::from_utf8(body.to_vec());
-        let query = query.map_err(|_| Error::invalid("body", "is not UTF-8"))?;
+        let form =
+            std::str::from_utf8(&body).map_err(|_| Error::invalid("body", "is not UTF-8"))?;
+        let query = match uri.query() {
+            Some(start) => format!("{start}&{form}"),
+            None => form.to_owned(),
+        };
         let (parameters, problem) = Parameters::read(Some(&query), &headers);
-        form.parameters = parameters;
+        answer.parameters = parameters;
         let asked = Asked { query: Some(query), body: Bytes::new(), deadline };
         return match problem {
             Some(error) => Err(error.into()),
@@ -163,10 +175,11 @@ async fn collected(inner: &Inner, headers: &HeaderMap, body: Incoming) -> Result
         }
         BodyError::Broken(_) => Problem::from(Refusal::Withdrawn),
     })?;
-    match headers.get(CONTENT_ENCODING).map(http::HeaderValue::as_bytes) {
-        None | Some(b"" | b"identity") => Ok(body),
-        Some(b"gzip" | b"x-gzip") => Ok(Compression::Gzip.decompress(&body, bytes_max)?),
-        Some(_) => {
+    let coding = headers.get(CONTENT_ENCODING).map(http::HeaderValue::as_bytes);
+    match &*coding.unwrap_or_default().to_ascii_lowercase() {
+        b"" | b"identity" => Ok(body),
+        b"gzip" | b"x-gzip" => Ok(Compression::Gzip.decompress(&body, bytes_max)?),
+        _ => {
             let error = Error::invalid("content-encoding", "must be gzip or identity");
             Err(Problem::with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE, error))
         }

@@ -46,6 +46,7 @@ impl Inner {
     ) -> Result<Answer, Problem> {
         let (uri, headers) = (parts.uri.clone(), parts.headers.clone());
         let asked = asked(self, parts, body, form).await?;
+        form.check(&self.types, json::OPERATION)?;
         let found = self.doors.http(method, uri.path())?;
         let found = found
             .ok_or_else(|| Error::new(ErrorKind::NotFound, "there is nothing at this path"))?;

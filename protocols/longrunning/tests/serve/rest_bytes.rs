@@ -103,3 +103,66 @@ async fn paths_that_fit_are_answered_in_json_whatever_is_in_them() {
     assert!(answer.body.len() < 2_000, "a long name is not echoed");
     gateway.stop().await;
 }
+
+#[tokio::test]
+async fn fields_that_are_none_of_the_answers_are_refused_before_anything_is_done() {
+    let gateway = Gateway::start().await;
+    let client = Client::connect(gateway.address).await;
+    let name = client.make("a", "").await.name;
+    for (target, message) in [
+        (
+            format!("/v1/{name}?fields=nam"),
+            "fields: `nam`: google.longrunning.Operation has no such field",
+        ),
+        (format!("/v1/{name}:wait?fields=done(x)"), "fields: `done` has no fields within"),
+        (
+            "/v1/a/operations?fields=operations(name,titel)".to_owned(),
+            "fields: `operations.titel`: google.longrunning.Operation has no such field",
+        ),
+    ] {
+        let answer = ask(&gateway, "GET", &target).await;
+        assert_eq!(answer.status, 400, "{target}");
+        assert_eq!(answer.json()["error"]["message"], message, "{target}");
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_post_that_means_get_asks_with_its_target_and_its_form() {
+    let gateway = Gateway::start().await;
+    let client = Client::connect(gateway.address).await;
+    let (done, running) = (client.make("a", "nothing now").await, client.make("a", "").await);
+    let asked = async |method: &str, query: &str, form: &str| {
+        let head = format!(
+            "POST /v1/a/operations{query} HTTP/1.1\r\nhost: x\r\nx-http-method-override: {method}\r\n\
+             content-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\
+             connection: close\r\n\r\n{form}",
+            form.len(),
+        );
+        parsed(&exchange(gateway.address, head.as_bytes()).await)
+    };
+    let both = asked("GET", "?filter=done%3Dtrue", "fields=operations/name").await;
+    assert_eq!(both.json(), serde_json::json!({ "operations": [{ "name": done.name }] }));
+    let twice = asked("GET", "?filter=done%3Dtrue", "filter=done%3Dfalse").await;
+    assert_eq!(twice.status, 400);
+    let alone = asked("GET", "", "filter=done%3Dfalse&fields=operations/name").await;
+    assert_eq!(alone.json(), serde_json::json!({ "operations": [{ "name": running.name }] }));
+    let other = asked("PATCH", "", "").await;
+    assert_eq!(other.status, 405);
+    assert_eq!(other.json()["error"]["message"], "PATCH is not offered at this path: GET");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_coding_of_the_body_is_known_in_any_case() {
+    let gateway = Gateway::start().await;
+    for (coding, status) in [("GZIP", 400), ("X-Gzip", 400), ("Identity", 404), ("br", 415)] {
+        let request = format!(
+            "POST /v1/operations/x:cancel HTTP/1.1\r\nhost: x\r\ncontent-encoding: {coding}\r\n\
+             content-length: 2\r\nconnection: close\r\n\r\n{{}}"
+        );
+        let answer = parsed(&exchange(gateway.address, request.as_bytes()).await);
+        assert_eq!(answer.status, status, "{coding}");
+    }
+    gateway.stop().await;
+}
