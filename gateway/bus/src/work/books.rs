@@ -166,10 +166,14 @@ impl<T> Books<T> {
         }
     }
 
-    /// Takes an operation in; one that is there already stays as it is.
+    /// Takes an operation in; one that is there already stays where it is, but for a cancel request
+    /// that whoever brought it before may have kept to itself.
     pub(crate) fn arrive(&mut self, arrival: Arrival) {
         let Arrival { id, tenant, queue, canceling, held } = arrival;
         if self.items.contains_key(&id) {
+            if canceling {
+                self.cancel(id);
+            }
             return;
         }
         let place = if let Some((epoch, until)) = held {

@@ -111,7 +111,7 @@ impl Desk {
         }
     }
 
-    /// Takes an operation in; one that is there already stays as it is.
+    /// Takes an operation in; one that is there already stays where it is.
     pub(crate) fn arrive(self: &Arc<Self>, arrival: Arrival) {
         let mut desked = self.lock();
         desked.books.arrive(arrival);

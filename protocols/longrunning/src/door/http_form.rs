@@ -43,6 +43,11 @@ pub(crate) struct HttpStart {
 }
 
 impl HttpStart {
+    /// The method that this is another form of, as `package.Service/Method`.
+    pub(crate) fn grpc_method(&self) -> &str {
+        self.door.endpoint.as_deref().unwrap_or_default()
+    }
+
     /// Reads a request of this form.
     pub(crate) fn read(
         &self,

@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Response};
-use opgate_bus::{Snapshot, Start, Watch, Watching};
+use opgate_bus::{Snapshot, Watch, Watching};
 use opgate_core::{Error, ErrorKind};
 use opgate_edge::Body;
 use opgate_rpc::wire::{self, Call, Compression, Deadline, Next};
@@ -20,7 +20,6 @@ use opgate_telemetry::{Held, Method, Protocol};
 
 use super::operations::decode;
 use super::{Inner, Refusal, endpoint};
-use crate::buildgrid::{self, Profile};
 use crate::door::{Asked, Door};
 use crate::map;
 use crate::proto::NameRequest;
@@ -51,16 +50,6 @@ impl Inner {
         let mut response = self.follow(&receipt.snapshot, compression, deadline, Method::Start);
         response.headers_mut().insert(DURABILITY, durability);
         Ok(response)
-    }
-
-    /// An execution belongs to an instance: in another parent its caller could not read it.
-    fn check_instance(&self, endpoint: &str, start: &Start) -> Result<(), Error> {
-        let is_execution = endpoint.strip_suffix("/Execute") == Some(buildgrid::EXECUTION);
-        if is_execution && self.instances.profile(start.parent.as_str()) == Profile::Google {
-            let problem = format!("{:?} is no instance here", start.parent.as_str());
-            return Err(Error::invalid("instance_name", problem));
-        }
-        Ok(())
     }
 
     /// Streams an operation that was started before.

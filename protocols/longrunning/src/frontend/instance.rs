@@ -1,15 +1,15 @@
-//! Lists of an instance, as BuildGrid has them.
+//! Instances: what may start in one, and lists of one as BuildGrid has them.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use opgate_bus::{Filter as BusFilter, List, Listing, PAGE_SIZE, Snapshot};
+use opgate_bus::{Filter as BusFilter, List, Listing, PAGE_SIZE, Snapshot, Start};
 use opgate_core::filter::Predicate;
 use opgate_core::{Error, ErrorKind, Operation, Parent};
 
 use super::Inner;
 use super::operations::{Fit, page_size};
-use crate::buildgrid::{Filter, Order, Place, WINDOW};
+use crate::buildgrid::{self, Filter, Order, Place, Profile, WINDOW};
 use crate::proto::ListRequest;
 use opgate_rpc::wire;
 
@@ -39,6 +39,17 @@ impl Predicate for Alone {
 }
 
 impl Inner {
+    /// An execution belongs to an instance: in another parent its caller could not read it. `endpoint`
+    /// is the gRPC method, whichever way the start came.
+    pub(crate) fn check_instance(&self, endpoint: &str, start: &Start) -> Result<(), Error> {
+        let is_execution = endpoint.strip_suffix("/Execute") == Some(buildgrid::EXECUTION);
+        if is_execution && self.instances.profile(start.parent.as_str()) == Profile::Google {
+            let problem = format!("{:?} is no instance here", start.parent.as_str());
+            return Err(Error::invalid("instance_name", problem));
+        }
+        Ok(())
+    }
+
     /// Lists a page of the operations of an instance alone. `fit` makes the answer of a listing.
     pub(super) async fn list_instance(
         &self,

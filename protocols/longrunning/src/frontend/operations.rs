@@ -206,6 +206,7 @@ impl Inner {
                 Ok(Reply::read(wire::frame(&map::validated(response_type.as_deref()))))
             }
             Asked::Start(start) => {
+                self.check_instance(endpoint, &start)?;
                 let receipt = deadline.bound(self.bus.start(&self.caller, *start)).await?;
                 let framed = self.rendered(&receipt.snapshot);
                 Ok(Reply { framed, durability: Some(receipt.durability) })

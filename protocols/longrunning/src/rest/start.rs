@@ -58,6 +58,7 @@ impl Inner {
                 Ok(Answer::read(text.into()))
             }
             Asked::Start(start) => {
+                self.check_instance(found.value.grpc_method(), &start)?;
                 let receipt = asked.deadline.bound(self.bus.start(&self.caller, *start)).await?;
                 let body = json::operation(self, &receipt.snapshot, &form.parameters)?;
                 Ok(Answer { body, durability: Some(receipt.durability) })

@@ -216,3 +216,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_cancel_request_that_was_missed_is_heard_of_when_the_operation_comes_again() {
+    let mut books = books(100);
+    arrive(&mut books, QUEUE, [1, 2]);
+    let tenant = Tenant::anonymous();
+    books.arrive(Arrival { id: id(1), tenant, queue: QUEUE, canceling: true, held: None });
+    assert_eq!(books.ends(), [(id(1), End::Canceled)]);
+    books.ask(QUEUE, 100, "worker");
+    assert_eq!(dealt(&mut books), [("worker", vec![2])]);
+}

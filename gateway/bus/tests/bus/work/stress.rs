@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use opgate_bus::core::{Epoch, OperationId};
 use opgate_bus::{Ask, Bus, Pull};
@@ -10,28 +9,26 @@ use tempfile::tempdir;
 use tokio::task::JoinSet;
 
 use super::support::{Setup, ask, poll_once, succeeded};
+use crate::support::LONG;
 
 const OPERATIONS: usize = 2_000;
 const WORKERS: usize = 32;
 
 type Given = Arc<Mutex<HashSet<(OperationId, Epoch)>>>;
 
-/// Leases, and then as its round says: completes, gives back, or goes in the middle of the ask.
+/// Leases, and then as its round says: completes, gives back, or goes in the middle of the ask. It
+/// never ends by itself.
 async fn work(bus: Bus, name: usize, given: Given) {
     for round in name.. {
         let max = round % 5 + 1;
-        let ask = Ask { max, wait: Duration::from_millis(200), ..ask() };
+        let ask = Ask { max, wait: LONG, ..ask() };
         let leased = if round % 3 == 0 {
             match poll_once(bus.lease(ask)).await {
                 Some(leased) => leased.unwrap(),
                 None => continue,
             }
         } else {
-            let leased = bus.lease(ask).await.unwrap();
-            if leased.is_empty() {
-                return;
-            }
-            leased
+            bus.lease(ask).await.unwrap()
         };
         assert!(leased.len() <= max);
         for leased in leased {
@@ -63,8 +60,9 @@ async fn whoever_comes_and_goes_each_lease_is_given_once_and_everything_ends() {
     for id in started {
         shop.ended(id).await;
     }
+    workers.abort_all();
     while let Some(worker) = workers.join_next().await {
-        worker.unwrap();
+        assert!(worker.unwrap_err().is_cancelled());
     }
     shop.leased_out(0).await;
     assert_eq!(shop.value("opgate_operations_queued"), 0);

@@ -60,7 +60,7 @@ impl AnySeed<'_> {
         } else if is_empty {
             Ok(DynamicMessage::new(kind))
         } else {
-            let fields = FieldsVisitor { progress, message: &kind, skip: None };
+            let fields = FieldsVisitor { progress, message: &kind };
             Json::Object(object).deserialize_map(fields)
         };
         let message = read.map_err(|error| error.to_string())?;

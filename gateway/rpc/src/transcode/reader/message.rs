@@ -41,7 +41,7 @@ impl<'de> DeserializeSeed<'de> for MessageSeed<'_> {
                 wrapper.set_field(&field, value);
                 Ok(wrapper)
             }
-            _ => reader.deserialize_map(FieldsVisitor { progress, message, skip: None }),
+            _ => reader.deserialize_map(FieldsVisitor { progress, message }),
         }
     }
 }
@@ -50,8 +50,6 @@ impl<'de> DeserializeSeed<'de> for MessageSeed<'_> {
 pub(super) struct FieldsVisitor<'a> {
     pub(super) progress: &'a Progress,
     pub(super) message: &'a MessageDescriptor,
-    /// A key that is no field.
-    pub(super) skip: Option<&'static str>,
 }
 
 impl<'de> Visitor<'de> for FieldsVisitor<'_> {
@@ -62,16 +60,12 @@ impl<'de> Visitor<'de> for FieldsVisitor<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<DynamicMessage, A::Error> {
-        let Self { progress, message: kind, skip } = self;
+        let Self { progress, message: kind } = self;
         progress.enter()?;
         progress.count()?;
         let mut message = DynamicMessage::new(kind.clone());
         let mut seen = HashSet::new();
         while let Some(name) = map.next_key::<String>()? {
-            if skip == Some(&*name) {
-                map.next_value::<serde::de::IgnoredAny>()?;
-                continue;
-            }
             let field = find(kind, &name);
             progress.step(Step::Name(name));
             let field = field.ok_or_else(|| {

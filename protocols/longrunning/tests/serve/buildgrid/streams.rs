@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use opgate_bus::{Caller, Watch};
 use opgate_core::{Parent, Seq};
+use opgate_longrunning::HttpForm;
 use tonic::{Code, Request, Status, Streaming};
 
 use super::{EXECUTE, code, stage, start, start_with};
 use crate::client::{Client, Listed, Name, Operation, list, named, refused};
 use crate::gateway::SCRIPT;
+use crate::rest::ask;
 
 const WAIT: &str = "build.bazel.remote.execution.v2.Execution/WaitExecution";
 
@@ -222,5 +224,24 @@ async fn what_was_started_is_named_even_where_it_cannot_be_followed() {
     let asked = Name { name: name.clone(), timeout };
     let waited: Operation = client.operations("WaitOperation", asked).await.unwrap();
     assert!(!waited.done && waited.name == name);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn over_rest_too_an_execution_needs_an_instance() {
+    let (gateway, client) = start_with(|settings| {
+        let execute = settings.doors.iter_mut().find(|door| door.method == EXECUTE).unwrap();
+        let request = "POST /v2/{instance_name=*}/actions:execute".to_owned();
+        execute.http = Some(HttpForm { request, body: Some("*".to_owned()) });
+    })
+    .await;
+    let refused = ask(&gateway, "POST", "/v2/nowhere/actions:execute").await;
+    assert_eq!(refused.status, 400);
+    let message = refused.json()["error"]["message"].as_str().unwrap().to_owned();
+    assert!(message.starts_with("instance_name: "), "{message}");
+    let started = ask(&gateway, "POST", "/v2/main/actions:execute").await.json();
+    let name = started["name"].as_str().unwrap();
+    assert!(name.starts_with("main/"), "{name}");
+    assert_eq!(client.get(name).await.unwrap().name, name);
     gateway.stop().await;
 }
