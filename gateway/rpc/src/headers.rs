@@ -1,7 +1,7 @@
 //! Headers that mean the same on every face.
 
 use http::{HeaderMap, HeaderValue};
-use opgate_core::{Error, Trace};
+use opgate_core::{Error, Trace, limits};
 
 /// The header with the key by which a repeat is known.
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -27,7 +27,9 @@ pub fn trace(headers: &HeaderMap) -> Option<Box<Trace>> {
     if parents.next().is_some() {
         return None;
     }
-    let state = text(headers, TRACE_STATE).unwrap_or_default().into();
+    // A start must not fail for what only traces it: what may not be kept is left out.
+    let state = text(headers, TRACE_STATE).unwrap_or_default();
+    let state = if state.len() <= limits::TRACE_STATE_BYTES { state } else { "" }.into();
     Some(Box::new(Trace { parent, state }))
 }
 
@@ -55,4 +57,31 @@ fn is_trace_parent(text: &str) -> bool {
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).map(HeaderValue::to_str)?.ok().filter(|text| !text.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_is_kept_where_it_may_be_and_never_refuses_a_start() {
+        let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let read = |parent: &str, state: &str| {
+            let headers = [(TRACE_PARENT, parent), (TRACE_STATE, state)];
+            let headers = headers.map(|(name, value)| {
+                (http::HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())
+            });
+            trace(&HeaderMap::from_iter(headers))
+                .map(|trace| (trace.parent.to_string(), trace.state.to_string()))
+        };
+        let kept = |state: &str| Some((parent.to_owned(), state.to_owned()));
+        assert_eq!(read(parent, "a=1"), kept("a=1"));
+        let longest = "x".repeat(limits::TRACE_STATE_BYTES);
+        assert_eq!(read(parent, &longest), kept(&longest));
+        assert_eq!(read(parent, &format!("{longest}x")), kept(""));
+        for wrong in [&parent[1..], "00-0-0-01", &parent.to_uppercase(), &parent.replace("0af", "")]
+        {
+            assert_eq!(read(wrong, "a=1"), None, "{wrong}");
+        }
+    }
 }
