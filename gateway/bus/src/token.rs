@@ -186,6 +186,27 @@ mod tests {
         Bound { tenant, scope, filter }
     }
 
+    #[test]
+    fn fuzz_what_was_not_sealed_here_never_opens() {
+        let (sealer, tenant, scope) = (Sealer::new([7; 32]), Tenant::anonymous(), Parent::root());
+        let here = bound(&tenant, &scope, "");
+        let genuine = sealer.seal(here, Seq(9)).unwrap();
+        let genuine = URL_SAFE_NO_PAD.decode(genuine).unwrap();
+        bolero::check!().for_each(|bytes: &[u8]| {
+            // Text as it came, bytes in the right clothes, and a genuine token with some of them over it.
+            let mixed = genuine.iter().zip(bytes.iter().chain(std::iter::repeat(&0)));
+            let mixed: Vec<u8> = mixed.map(|(a, b)| a ^ b).collect();
+            let altered = mixed != genuine;
+            let texts =
+                [String::from_utf8_lossy(bytes).into_owned(), URL_SAFE_NO_PAD.encode(bytes)];
+            for text in texts.into_iter().chain(altered.then(|| URL_SAFE_NO_PAD.encode(mixed))) {
+                assert!(sealer.open(here, &text).is_err());
+                assert!(sealer.open_cursor(here, &text).is_err());
+                assert!(sealer.open_lease(&text).is_err());
+            }
+        });
+    }
+
     proptest! {
         #[test]
         fn a_token_opens_for_the_listing_it_was_made_for_only(

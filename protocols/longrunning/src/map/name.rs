@@ -102,6 +102,25 @@ mod tests {
         prop_oneof![Just(Profile::Google), Just(Profile::BuildGrid)]
     }
 
+    #[test]
+    fn fuzz_any_text_is_a_name_or_refused() {
+        bolero::check!().for_each(|bytes: &[u8]| {
+            let text = String::from_utf8_lossy(bytes);
+            if let Ok(name) = Name::parse(&text) {
+                assert!(name.before.len() < text.len());
+            }
+            if let Ok(parent) = scope(&text) {
+                assert!(text.starts_with(parent.as_str()));
+            }
+            if let Ok(parent) = check_parent(&text) {
+                for profile in [Profile::Google, Profile::BuildGrid] {
+                    let printed = print(profile, &parent, OperationId::from_bits(7));
+                    assert!(Name::parse(&printed).unwrap().is_under(parent.as_str(), profile));
+                }
+            }
+        });
+    }
+
     proptest! {
         #[test]
         fn a_printed_name_is_one_of_its_operation_and_of_no_other_parent(

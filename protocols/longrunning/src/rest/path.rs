@@ -77,6 +77,37 @@ mod tests {
 
     use super::*;
 
+    /// What paths are made of, so that chance finds some.
+    const PIECES: [&str; 12] = [
+        "/",
+        "/v1",
+        "/v2beta",
+        "/operations",
+        "operations",
+        ":cancel",
+        ":wait",
+        "v",
+        "7",
+        "a",
+        "%2F",
+        "0123456789abcdefghjkmnpqrs",
+    ];
+
+    #[test]
+    fn fuzz_what_a_path_is_about_is_in_the_path() {
+        bolero::check!().for_each(|bytes: &[u8]| {
+            let pieces = bytes.iter().filter_map(|byte| PIECES.get(usize::from(byte % 12)));
+            for path in [String::from_utf8_lossy(bytes).into_owned(), pieces.copied().collect()] {
+                if let Some(
+                    Place::One(name) | Place::Cancel(name) | Place::Wait(name) | Place::All(name),
+                ) = Place::parse(&path)
+                {
+                    assert!(path.contains(name) && name.len() < path.len(), "{path}");
+                }
+            }
+        });
+    }
+
     proptest! {
         #[test]
         fn no_path_panics_and_every_name_is_in_its_path(

@@ -54,6 +54,20 @@ mod tests {
     }
 
     #[test]
+    fn fuzz_any_text_is_a_name_or_refused() {
+        bolero::check!().for_each(|bytes: &[u8]| {
+            let text = String::from_utf8_lossy(bytes);
+            if let Ok(found) = id(&text) {
+                assert_eq!(id(&found.to_string()).unwrap(), found);
+            }
+            if let Ok(found) = parent(&text) {
+                assert_eq!(found.as_str(), text);
+                assert_eq!(scope(&text).unwrap(), found);
+            }
+        });
+    }
+
+    #[test]
     fn names_that_are_none() {
         for (name, expected) in [
             (String::new(), ErrorKind::InvalidArgument),
