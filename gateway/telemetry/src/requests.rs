@@ -107,10 +107,20 @@ impl Requests {
         self.shards.iter().map(|shard| cell(shard).load(Relaxed)).fold(0, u64::wrapping_add)
     }
 
+    /// What is shown: what a protocol has, from the first scrape on, and whatever was counted all the same.
+    fn shown(&self) -> impl Iterator<Item = (Protocol, Method)> {
+        pairs().filter(|&(protocol, method)| {
+            has(protocol, method)
+                || (0..BUCKETS).any(|bucket| {
+                    self.sum(|shard| &shard.buckets[pair(protocol, method) * BUCKETS + bucket]) > 0
+                })
+        })
+    }
+
     /// Writes the three families in the Prometheus text format.
     pub(crate) fn render(&self, out: &mut impl fmt::Write) -> fmt::Result {
         family(out, &REQUESTS)?;
-        for (&protocol, &method) in pairs() {
+        for (protocol, method) in self.shown() {
             for &code in Code::ALL {
                 let count = self
                     .sum(|shard| &shard.codes[pair(protocol, method) * Code::COUNT + code.index()]);
@@ -133,7 +143,7 @@ impl Requests {
             )?;
         }
         family(out, &REQUEST_DURATION)?;
-        for (&protocol, &method) in pairs() {
+        for (protocol, method) in self.shown() {
             self.render_duration(out, protocol, method)?;
         }
         Ok(())
@@ -174,10 +184,23 @@ fn pair(protocol: Protocol, method: Method) -> usize {
     protocol.index() * Method::COUNT + method.index()
 }
 
-fn pairs() -> impl Iterator<Item = (&'static Protocol, &'static Method)> {
+fn pairs() -> impl Iterator<Item = (Protocol, Method)> {
     Protocol::ALL
         .iter()
-        .flat_map(|protocol| Method::ALL.iter().map(move |method| (protocol, method)))
+        .flat_map(|&protocol| Method::ALL.iter().map(move |&method| (protocol, method)))
+}
+
+/// Whether a protocol has a method. Series that nothing can ever count are noise on every scrape.
+const fn has(protocol: Protocol, method: Method) -> bool {
+    match protocol {
+        Protocol::Native => true,
+        // It has no frontend yet.
+        Protocol::Amqp => false,
+        Protocol::Grpc | Protocol::Http => !matches!(
+            method,
+            Method::Complete | Method::Lease | Method::Report | Method::Finish | Method::Release
+        ),
+    }
 }
 
 /// A request being worked on.
