@@ -32,8 +32,10 @@ fn main() {
         for workers in [1, 16, 256] {
             // One at a time takes as long as two syncs each.
             let count = if workers == 1 { operations / 20 } else { operations };
-            let floor = runtime.block_on(Bench::open(durability).directly(count, workers));
-            let leases = runtime.block_on(Bench::open(durability).by_lease(count, workers));
+            let floor =
+                runtime.block_on(async { Bench::open(durability).directly(count, workers).await });
+            let leases =
+                runtime.block_on(async { Bench::open(durability).by_lease(count, workers).await });
             println!(
                 "{} x{workers}: {leases:.0} leases and ends a second, {:.2} of the bare changes ({floor:.0})",
                 durability.name(),
