@@ -50,9 +50,9 @@ pub const fn http_code(code: Code) -> u16 {
 
 /// The word of the older APIs for a code.
 ///
-/// Source: answers quoted in the issues of Google's API client libraries (Python, Go, Java, .NET,
-/// PHP, Node), where the word stands beside the status. None was found for `OUT_OF_RANGE`,
-/// `DATA_LOSS` and UNKNOWN: they have the word of the codes they share their HTTP status with.
+/// Not written down anywhere. Answers quoted in the issues of Google's client libraries have
+/// `backendError` and `failedPrecondition` beside their status and `aborted` beside a 409; the others
+/// are the words those APIs are known by. A code without one has that of its HTTP status.
 const fn reason(code: Code) -> &'static str {
     match code {
         Code::InvalidArgument | Code::OutOfRange => "badRequest",
