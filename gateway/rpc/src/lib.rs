@@ -5,6 +5,7 @@
 //! This crate must never know a service or a method: the protocols bring those.
 
 mod failures;
+pub mod fields;
 pub mod headers;
 pub mod proto;
 pub mod status;

@@ -31,5 +31,6 @@ pub use percent::decode_path;
 pub use query::pairs as query_pairs;
 pub use reader::{DEPTH_MAX as READ_DEPTH_MAX, VALUES_MAX as READ_VALUES_MAX, from_json};
 pub use rules::{Conflict, Found, Rules};
+pub use scalar::is_wrapper;
 pub use template::{Captured, Template};
 pub use writer::{BYTES_MAX as JSON_BYTES_MAX, DEPTH_MAX as JSON_DEPTH_MAX, Json};

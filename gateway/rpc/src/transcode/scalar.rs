@@ -14,7 +14,7 @@ const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIEN
 const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
 
 /// Whether the message is one of the wrappers of a scalar, whose JSON is the scalar's.
-pub(super) fn is_wrapper(full_name: &str) -> bool {
+pub fn is_wrapper(full_name: &str) -> bool {
     full_name
         .strip_prefix("google.protobuf.")
         .and_then(|name| name.strip_suffix("Value"))

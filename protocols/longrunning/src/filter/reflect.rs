@@ -1,6 +1,7 @@
 //! A path through a message of any known type.
 
 use opgate_core::filter::{Found, Keys, Value};
+use opgate_rpc::transcode::is_wrapper;
 use prost_reflect::{
     DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, ReflectMessage as _,
     Value as Reflected,
@@ -143,26 +144,6 @@ impl Walk<'_, '_> {
             }
         }
     }
-}
-
-fn is_wrapper(full_name: &str) -> bool {
-    full_name
-        .strip_prefix("google.protobuf.")
-        .and_then(|name| name.strip_suffix("Value"))
-        .is_some_and(|of| {
-            matches!(
-                of,
-                "Double"
-                    | "Float"
-                    | "Int64"
-                    | "UInt64"
-                    | "Int32"
-                    | "UInt32"
-                    | "Bool"
-                    | "String"
-                    | "Bytes"
-            )
-        })
 }
 
 fn is_named(field: &FieldDescriptor, segment: &str) -> bool {

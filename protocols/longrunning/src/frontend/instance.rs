@@ -8,10 +8,10 @@ use opgate_core::filter::Predicate;
 use opgate_core::{Error, ErrorKind, Operation, Parent};
 
 use super::Inner;
-use super::operations::{Fit, page_size};
+use super::operations::Fit;
 use crate::buildgrid::{self, Filter, Order, Place, Profile, WINDOW};
 use crate::proto::ListRequest;
-use opgate_rpc::wire;
+use opgate_rpc::{fields, wire};
 
 /// Pages looked through to sort, at most: large operations make pages short.
 const PAGES_MAX: usize = 200;
@@ -63,7 +63,7 @@ impl Inner {
         let text = format!("buildgrid {}", request.filter);
         let list = List {
             scope: instance,
-            page_size: page_size(request.page_size)?,
+            page_size: fields::page_size(request.page_size)?,
             page_token: request.page_token,
             filter: Some(BusFilter { text: text.clone(), passes: Arc::new(passes) }),
         };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
-use opgate_bus::{Durability, Filter, List, Listing, PAGE_SIZE, Rendered, Snapshot, Until};
+use opgate_bus::{Durability, Filter, List, Listing, Rendered, Snapshot, Until};
 use opgate_core::{Error, ErrorKind, Operation, Parent};
 use opgate_telemetry::Protocol;
 use prost::Message;
@@ -15,9 +15,9 @@ use crate::door::{Asked, Door};
 use crate::filter::Shows;
 use crate::map::{self, Name};
 use crate::proto::{self, ListRequest, NameRequest, WaitRequest};
+use opgate_rpc::fields;
 use opgate_rpc::wire::{self, Call, Deadline, PREFIX_BYTES, Reply, Unread};
 
-const PAGE_SIZE_DEFAULT: usize = 50;
 /// Empty pages that are passed over, each after thousands of operations that a filter held back:
 /// BuildGrid's client takes an empty page for the last one.
 const EMPTY_MAX: usize = 20;
@@ -100,7 +100,9 @@ impl Inner {
         timeout: Option<proto::Duration>,
         deadline: Deadline,
     ) -> Result<Duration, Error> {
-        let wanted = timeout.map(duration).transpose()?;
+        let wanted = timeout
+            .map(|timeout| fields::duration("timeout", timeout.seconds, timeout.nanos))
+            .transpose()?;
         let limits = [wanted, deadline.wait_limit(), Some(self.wait_limit)];
         Ok(limits.into_iter().flatten().min().unwrap_or_default())
     }
@@ -134,7 +136,7 @@ impl Inner {
         }
         let list = List {
             scope: map::scope(&request.name)?,
-            page_size: page_size(request.page_size)?,
+            page_size: fields::page_size(request.page_size)?,
             page_token: request.page_token,
             filter: self.filter(request.filter)?,
         };
@@ -251,23 +253,6 @@ impl Inner {
         snapshot.rendered(Rendered::Grpc, |operation| {
             map::framed(&self.types, self.instances.profile(operation.parent.as_str()), operation)
         })
-    }
-}
-
-pub(super) fn page_size(asked: i32) -> Result<usize, Error> {
-    match usize::try_from(asked) {
-        Ok(0) => Ok(PAGE_SIZE_DEFAULT),
-        Ok(size) => Ok(size.min(PAGE_SIZE)),
-        Err(_) => Err(Error::invalid("page_size", "must not be negative")),
-    }
-}
-
-fn duration(duration: proto::Duration) -> Result<Duration, Error> {
-    let seconds = u64::try_from(duration.seconds).ok();
-    let nanos = u32::try_from(duration.nanos).ok().filter(|nanos| *nanos < 1_000_000_000);
-    match (seconds, nanos) {
-        (Some(seconds), Some(nanos)) => Ok(Duration::new(seconds, nanos)),
-        _ => Err(Error::invalid("timeout", "is negative or no valid Duration")),
     }
 }
 

@@ -14,8 +14,8 @@ use bytes::Bytes;
 use http::HeaderMap;
 use opgate_bus::{Receipt, Snapshot, Subject};
 use opgate_core::{Error, ErrorKind, OperationId, Trace, Version};
-use opgate_rpc::headers;
 use opgate_rpc::wire::{self, Deadline, Reply};
+use opgate_rpc::{fields, headers};
 
 use super::client as proto;
 use super::map::{self, View};
@@ -169,10 +169,5 @@ fn subject(name: &str, version: u64) -> Result<Subject, Error> {
 
 /// A duration a request names.
 fn duration(field: &'static str, duration: prost_types::Duration) -> Result<Duration, Error> {
-    let seconds = u64::try_from(duration.seconds).ok();
-    let nanos = u32::try_from(duration.nanos).ok().filter(|nanos| *nanos < 1_000_000_000);
-    match (seconds, nanos) {
-        (Some(seconds), Some(nanos)) => Ok(Duration::new(seconds, nanos)),
-        _ => Err(Error::invalid(field, "is negative or no valid Duration")),
-    }
+    fields::duration(field, duration.seconds, duration.nanos)
 }

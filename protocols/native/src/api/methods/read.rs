@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use opgate_bus::{Filter, List, PAGE_SIZE, Snapshot, Until, Watch};
+use opgate_bus::{Filter, List, Snapshot, Until, Watch};
 use opgate_core::filter::canonical;
 use opgate_core::{Error, Seq, Version};
+use opgate_rpc::fields;
 use opgate_rpc::wire::{self, Deadline, Reply};
 use opgate_telemetry::Protocol;
 use prost::Message as _;
@@ -18,7 +19,6 @@ use crate::api::map::{View, name};
 use crate::api::method::Method;
 use crate::api::refusal::Refusal;
 
-const PAGE_SIZE_DEFAULT: usize = 50;
 /// Leaves room for the page token, and takes any one operation.
 const PAGE_BYTES_MAX: usize = wire::MESSAGE_BYTES_MAX - 4 * 1024;
 
@@ -28,7 +28,7 @@ impl Inner {
         let view = view(request.view, View::Basic)?;
         let mut list = List {
             scope: name::scope(&request.parent)?,
-            page_size: page_size(request.page_size)?,
+            page_size: fields::page_size(request.page_size)?,
             page_token: request.page_token,
             filter: filter(request.filter)?,
         };
@@ -135,14 +135,6 @@ impl Inner {
             filter: self::filter(filter)?,
         };
         Ok(Events::new(self, watch, self::view(view, View::Basic)?)?)
-    }
-}
-
-fn page_size(asked: i32) -> Result<usize, Error> {
-    match usize::try_from(asked) {
-        Ok(0) => Ok(PAGE_SIZE_DEFAULT),
-        Ok(size) => Ok(size.min(PAGE_SIZE)),
-        Err(_) => Err(Error::invalid("page_size", "must not be negative")),
     }
 }
 
