@@ -129,8 +129,12 @@ impl Bench {
                         store.submit(Submission { tenant, target, expect: None, command })
                     };
                     submit(Command::Start { epoch: Epoch(1) }).await.unwrap();
-                    let finish =
-                        Finish { epoch: None, by: None, outcome: Outcome::Succeeded(None) };
+                    let finish = Finish {
+                        epoch: None,
+                        by: None,
+                        outcome: Outcome::Succeeded(None),
+                        report: None,
+                    };
                     submit(Command::Finish(Box::new(finish))).await.unwrap();
                 }
             });

@@ -269,7 +269,7 @@ async fn waiters(dir: &Path, count: usize) {
         .collect();
     tokio::time::sleep(Duration::from_millis(500)).await;
     let each = resident().saturating_sub(before) / count as u64;
-    let finish = Finish { epoch: None, by: None, outcome: Outcome::Succeeded(None) };
+    let finish = Finish { epoch: None, by: None, outcome: Outcome::Succeeded(None), report: None };
     let began = Instant::now();
     let tenant = Tenant::anonymous();
     let command = Command::Finish(Box::new(finish));

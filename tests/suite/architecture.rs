@@ -8,14 +8,25 @@ use serde_json::Value;
 
 /// What each crate may depend on, of ours. A protocol may add nothing: neither the store nor
 /// another protocol is in reach.
-const ALLOWED: [(&str, &[&str]); 7] = [
+const ALLOWED: [(&str, &[&str]); 8] = [
     ("opgate-core", &[]),
     ("opgate-telemetry", &[]),
     ("opgate-store", &["opgate-core", "opgate-telemetry"]),
     ("opgate-bus", &["opgate-core", "opgate-telemetry", "opgate-store"]),
     ("opgate-edge", &["opgate-core", "opgate-telemetry"]),
+    ("opgate-egress", &["opgate-core", "opgate-telemetry"]),
     ("opgate-rpc", &["opgate-core", "opgate-telemetry", "opgate-bus", "opgate-edge"]),
-    ("a protocol", &["opgate-core", "opgate-telemetry", "opgate-bus", "opgate-edge", "opgate-rpc"]),
+    (
+        "a protocol",
+        &[
+            "opgate-core",
+            "opgate-telemetry",
+            "opgate-bus",
+            "opgate-edge",
+            "opgate-egress",
+            "opgate-rpc",
+        ],
+    ),
 ];
 
 /// Crates that make time, chance or input and output: the core has none.

@@ -1,8 +1,10 @@
 //! The side that carries operations out.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use opgate_core::{Error, Outcome};
+use opgate_store::Snapshot;
 
 use crate::lease::Lease;
 use crate::router::Route;
@@ -46,4 +48,14 @@ pub trait Backend: Send + Sync + 'static {
     /// The future is dropped, at any await, when the lease ends otherwise: the gateway drains, the
     /// operation's deadline has passed, or it was ended by hand.
     fn run(&self, lease: Lease) -> Pin<Box<dyn Future<Output = Result<Outcome, Error>> + Send>>;
+
+    /// Hears that an operation it was given has ended without it: by its deadline or by hand. What
+    /// goes on upstream is to be canceled there. The future is given a bounded time and tried once;
+    /// none where there is nobody to tell.
+    fn abandon(
+        &self,
+        _operation: Arc<Snapshot>,
+    ) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
+        None
+    }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use opgate_core::{
     Accept, Command, Dedupe, DedupeKey, Error, ErrorKind, Expects, Fingerprint, Finish, KeySpace,
-    OperationId, Origin, Outcome, Routed, Submission, Timestamp, Version,
+    OperationId, Origin, Outcome, Report, Routed, Submission, Timestamp, Version,
 };
 use opgate_store::{Health, Peek, Receipt, Snapshot, Store};
 use opgate_telemetry::Metrics;
@@ -277,8 +277,66 @@ impl Bus {
         outcome: Outcome,
     ) -> Result<Receipt, Error> {
         let by = Some((*caller.principal).into());
-        let finish = Finish { epoch: None, by, outcome };
+        let finish = Finish { epoch: None, by, outcome, report: None };
         self.change(caller, subject.into(), Command::Finish(Box::new(finish))).await
+    }
+
+    /// Ends an operation with what its upstream said of its own accord, and keeps what became known
+    /// with the end. Nobody asked, so nobody's tenant limits it: the caller has made sure of who
+    /// says it. The same end once more is acknowledged.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such operation, or another backend has it; `Conflict` when it has
+    /// ended otherwise; `InvalidArgument`, `PayloadTooLarge` when a part exceeds its limit;
+    /// `TooManyRequests` and `Unavailable` as for [`Bus::start`].
+    pub async fn conclude(
+        &self,
+        id: OperationId,
+        backend: &str,
+        report: Report,
+        outcome: Outcome,
+    ) -> Result<Receipt, Error> {
+        let found = self.0.store.get(id).await?;
+        let current = found.filter(|snapshot| *snapshot.routed.backend == *backend);
+        let tenant = current.ok_or_else(Error::not_found)?.tenant.clone();
+        let finish = Finish { report: Some(Box::new(report)), ..Finish::new(outcome) };
+        let command = Command::Finish(Box::new(finish));
+        let submission = Submission { tenant, target: id, expect: None, command };
+        self.0.store.submit(submission).await
+    }
+
+    /// Has the dead letters of an operation's callbacks delivered once more.
+    ///
+    /// # Errors
+    /// As [`Bus::cancel`]; `FailedPrecondition` when no callback of it is a dead letter.
+    pub async fn redrive(
+        &self,
+        caller: &Caller,
+        subject: impl Into<Subject>,
+    ) -> Result<Receipt, Error> {
+        self.change(caller, subject.into(), Command::Redrive).await
+    }
+
+    /// The text by which a face or an upstream knows an operation: not to be guessed, the same each
+    /// time, and good for `purpose` and `bound` only. 76 characters, safe in a URL and a header.
+    ///
+    /// # Errors
+    /// `Internal` when it cannot be made.
+    pub fn handle(&self, purpose: &str, bound: &[&str], id: OperationId) -> Result<String, Error> {
+        self.0.sealer.seal_handle(purpose, bound, id)
+    }
+
+    /// The operation that a handle was made for.
+    ///
+    /// # Errors
+    /// `NotFound` when it was not made here, for this purpose and bound.
+    pub fn open_handle(
+        &self,
+        purpose: &str,
+        bound: &[&str],
+        handle: &str,
+    ) -> Result<OperationId, Error> {
+        self.0.sealer.open_handle(purpose, bound, handle)
     }
 
     /// Reads an operation where no disk is needed for it; `None` where it is: then [`Bus::get`].

@@ -166,7 +166,8 @@ impl Carrier {
         let epoch = leased.epoch;
         let (mut tries, mut replaced) = (0, false);
         loop {
-            let finish = Finish { epoch: Some(epoch), by: None, outcome: outcome.clone() };
+            let finish =
+                Finish { epoch: Some(epoch), by: None, outcome: outcome.clone(), report: None };
             let Err(error) = self.submit(leased, None, Command::Finish(Box::new(finish))).await
             else {
                 return Verdict::Over;
@@ -212,7 +213,8 @@ impl Carrier {
         loop {
             match self.store.get(id).await {
                 Ok(Some(current)) if !current.is_done() => {
-                    let finish = Finish { epoch: None, by: None, outcome: outcome.clone() };
+                    let finish =
+                        Finish { epoch: None, by: None, outcome: outcome.clone(), report: None };
                     let command = Command::Finish(Box::new(finish));
                     // Bound to the version that was seen to be open: an end that comes first stands
                     // without a contradiction on record.

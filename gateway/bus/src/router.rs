@@ -8,6 +8,7 @@ use std::time::Duration;
 use opgate_core::{Expects, Kind};
 
 use crate::backend::Backend;
+use crate::notify::Notifier;
 use crate::pull::Pull;
 
 /// Operations one backend carries out at a time, unless configured otherwise. A lease costs one
@@ -116,8 +117,8 @@ pub(crate) struct Target {
 }
 
 /// All routes and backends, checked.
-#[derive(Debug)]
 pub struct Router {
+    notifier: Option<Arc<dyn Notifier>>,
     routes: HashMap<Arc<str>, Target>,
     backends: Box<[Placed]>,
     queues: HashMap<Arc<str>, (BackendIndex, QueueIndex)>,
@@ -132,6 +133,11 @@ impl Router {
     /// The route of this name.
     pub fn route(&self, name: &str) -> Option<&Route> {
         self.routes.get(name).map(|target| &*target.route)
+    }
+
+    /// Who tells of completions; without one callbacks stay owed.
+    pub fn notifier(&self) -> Option<&Arc<dyn Notifier>> {
+        self.notifier.as_ref()
     }
 
     /// The route of this name and its backend.
@@ -178,9 +184,19 @@ impl Router {
     }
 }
 
+impl fmt::Debug for Router {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Router")
+            .field("routes", &self.routes)
+            .field("backends", &self.backends)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Collects routes and backends in any order.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct RouterBuilder {
+    notifier: Option<Arc<dyn Notifier>>,
     routes: Vec<Route>,
     backends: Vec<Placed>,
 }
@@ -210,6 +226,13 @@ impl RouterBuilder {
             carrying: Carrying::Pull(pull),
             queues: Vec::new(),
         });
+        self
+    }
+
+    /// Sets who tells of completions.
+    #[must_use]
+    pub fn notifier(mut self, notifier: Arc<dyn Notifier>) -> Self {
+        self.notifier = Some(notifier);
         self
     }
 
@@ -266,7 +289,7 @@ impl RouterBuilder {
             }
         }
         if problems.is_empty() {
-            Ok(Router { routes, backends: self.backends.into(), queues })
+            Ok(Router { notifier: self.notifier, routes, backends: self.backends.into(), queues })
         } else {
             Err(problems)
         }
@@ -300,6 +323,15 @@ fn queue(
             queues.insert(name, (backend, queue));
             Ok(Some(queue))
         }
+    }
+}
+
+impl fmt::Debug for RouterBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RouterBuilder")
+            .field("routes", &self.routes)
+            .field("backends", &self.backends)
+            .finish_non_exhaustive()
     }
 }
 

@@ -10,6 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use opgate_core::{Epoch, Error, ErrorKind, OperationId, Parent, Seq, Tenant};
+use sha2::{Digest, Sha256};
 
 /// Long enough to be drawn at random for every token a gateway will ever make.
 const NONCE_BYTES: usize = 24;
@@ -20,12 +21,15 @@ const FORMAT: u8 = 1;
 const PAGE_BYTES: usize = 1 + 8;
 /// The format, the operation, the epoch, and the length in milliseconds.
 const LEASE_BYTES: usize = 1 + 16 + 4 + 4;
+/// The format, and the operation.
+const HANDLE_BYTES: usize = 1 + 16;
 /// The longest cursor.
 const CURSOR_BYTES_MAX: usize = 4096;
 /// What binds a lease token to its purpose. No page token has it: theirs go on.
 const LEASE: &[u8] = b"opgate lease token";
 const PAGE: &[u8] = b"opgate page token";
 const CURSOR: &[u8] = b"opgate cursor token";
+const HANDLE: &[u8] = b"opgate handle";
 
 /// The listing a token belongs to.
 #[derive(Clone, Copy, Debug)]
@@ -77,11 +81,17 @@ impl Unsealed {
 }
 
 /// Makes and opens tokens.
-pub(crate) struct Sealer(XChaCha20Poly1305);
+pub(crate) struct Sealer {
+    cipher: XChaCha20Poly1305,
+    /// What the nonces of handles are drawn with.
+    nonces: [u8; 32],
+}
 
 impl Sealer {
     pub(crate) fn new(secret: [u8; 32]) -> Self {
-        Self(XChaCha20Poly1305::new(&secret.into()))
+        let mut nonces = Sha256::new_with_prefix(secret);
+        nonces.update(HANDLE);
+        Self { cipher: XChaCha20Poly1305::new(&secret.into()), nonces: nonces.finalize().into() }
     }
 
     /// The token of a page that ended at `last`. 66 characters.
@@ -136,14 +146,49 @@ impl Sealer {
         })
     }
 
+    /// The handle of an operation. 76 characters, the same each time.
+    pub(crate) fn seal_handle(
+        &self,
+        purpose: &str,
+        bound: &[&str],
+        id: OperationId,
+    ) -> Result<String, Error> {
+        let mut plain = [FORMAT; HANDLE_BYTES];
+        plain[1..].copy_from_slice(&id.to_bits().to_be_bytes());
+        let aad = handle_text(purpose, bound);
+        // Drawn from what is sealed: two different handles never share one, and one is always alike.
+        let mut hash = Sha256::new_with_prefix(self.nonces);
+        hash.update((aad.len() as u64).to_be_bytes());
+        hash.update(&aad);
+        hash.update(plain);
+        let nonce = hash.finalize().get(..NONCE_BYTES).unwrap_or_default().to_vec();
+        self.sealed_under(nonce, &aad, &plain)
+    }
+
+    /// The operation a handle was made for.
+    pub(crate) fn open_handle(
+        &self,
+        purpose: &str,
+        bound: &[&str],
+        handle: &str,
+    ) -> Result<OperationId, Error> {
+        let aad = handle_text(purpose, bound);
+        let opened = self.opened::<HANDLE_BYTES>(&aad, handle).map_err(|_| Error::not_found())?;
+        let [_, id @ ..] = opened;
+        Ok(OperationId::from_bits(u128::from_be_bytes(id)))
+    }
+
     fn sealed(&self, aad: &[u8], plain: &[u8]) -> Result<String, Error> {
-        let unsealed = |_| Error::new(ErrorKind::Internal, "a token could not be made");
-        let mut sealed = [0; NONCE_BYTES].to_vec();
-        getrandom::fill(&mut sealed)
+        let mut nonce = [0; NONCE_BYTES].to_vec();
+        getrandom::fill(&mut nonce)
             .map_err(|error| unsealed(chacha20poly1305::Error).with_source(error))?;
+        self.sealed_under(nonce, aad, plain)
+    }
+
+    fn sealed_under(&self, mut sealed: Vec<u8>, aad: &[u8], plain: &[u8]) -> Result<String, Error> {
         let payload = Payload { msg: plain, aad };
         let nonce = nonce(&sealed).ok_or(chacha20poly1305::Error).map_err(unsealed)?;
-        let body = self.0.encrypt(&nonce, payload).map_err(unsealed)?;
+        let body = self.cipher.encrypt(&nonce, payload).map_err(unsealed)?;
         sealed.extend(body);
         Ok(URL_SAFE_NO_PAD.encode(sealed))
     }
@@ -168,9 +213,23 @@ impl Sealer {
         let (head, body) = sealed.split_at(NONCE_BYTES);
         let nonce = nonce(head).ok_or(Unsealed::Malformed)?;
         let payload = Payload { msg: body, aad };
-        let plain = self.0.decrypt(&nonce, payload).map_err(|_| Unsealed::Foreign)?;
+        let plain = self.cipher.decrypt(&nonce, payload).map_err(|_| Unsealed::Foreign)?;
         if plain.first() == Some(&FORMAT) { Ok(plain) } else { Err(Unsealed::Malformed) }
     }
+}
+
+fn unsealed(_: chacha20poly1305::Error) -> Error {
+    Error::new(ErrorKind::Internal, "a token could not be made")
+}
+
+/// Every part behind its length, as for [`Bound`].
+fn handle_text(purpose: &str, bound: &[&str]) -> Vec<u8> {
+    let mut text = HANDLE.to_vec();
+    for part in std::iter::once(&purpose).chain(bound) {
+        text.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        text.extend_from_slice(part.as_bytes());
+    }
+    text
 }
 
 fn nonce(bytes: &[u8]) -> Option<XNonce> {
@@ -288,6 +347,35 @@ mod tests {
             }
             token.truncate(cut);
             prop_assert!(sealer.open_lease(&token).is_err());
+        }
+
+        #[test]
+        fn a_handle_is_always_alike_and_good_for_what_it_was_made_for_only(
+            secret: [u8; 32], other: [u8; 32], id: u128, another: u128,
+            bound in "[a-z]{0,4}", elsewhere in "[a-z]{0,4}", cut in 0..76_usize,
+        ) {
+            let (sealer, id) = (Sealer::new(secret), OperationId::from_bits(id));
+            let handle = sealer.seal_handle("p", &[&bound, "x"], id).unwrap();
+            prop_assert_eq!(handle.len(), 76);
+            prop_assert_eq!(&sealer.seal_handle("p", &[&bound, "x"], id).unwrap(), &handle);
+            let another = OperationId::from_bits(another);
+            let differs = sealer.seal_handle("p", &[&bound, "x"], another).unwrap() != handle;
+            prop_assert_eq!(differs, another != id);
+            prop_assert_eq!(sealer.open_handle("p", &[&bound, "x"], &handle).unwrap(), id);
+            let there = sealer.open_handle("p", &[&elsewhere, "x"], &handle);
+            prop_assert_eq!(there.is_ok(), bound == elsewhere);
+            prop_assert!(sealer.open_handle("q", &[&bound, "x"], &handle).is_err());
+            let joined = format!("{bound}x");
+            prop_assert!(sealer.open_handle("p", &[&joined], &handle).is_err());
+            prop_assert_eq!(
+                Sealer::new(other).open_handle("p", &[&bound, "x"], &handle).is_ok(),
+                other == secret
+            );
+            let cut = handle.get(..cut).unwrap();
+            prop_assert_eq!(
+                sealer.open_handle("p", &[&bound, "x"], cut).unwrap_err().kind,
+                ErrorKind::NotFound
+            );
         }
 
         #[test]

@@ -150,7 +150,7 @@ pub fn accept() -> impl Strategy<Value = Accept> {
                 links_in,
                 callbacks: callbacks
                     .into_iter()
-                    .map(|(url, headers)| Callback { url: url.into(), headers })
+                    .map(|(url, headers)| Callback::new(url, headers))
                     .collect(),
                 headers,
                 trace: trace.map(|(parent, state)| {
@@ -222,7 +222,7 @@ pub fn command() -> impl Strategy<Value = Command> {
         2 => (text(), text()).prop_map(|(by, reason)| Command::Cancel { by: by.into(), reason: reason.into() }),
         2 => (option::of(0_u32..4), option::of(text()), outcome()).prop_map(|(epoch, by, outcome)| {
             let by = by.map(Into::into);
-            Command::Finish(Box::new(Finish { epoch: epoch.map(Epoch), by, outcome }))
+            Command::Finish(Box::new(Finish { epoch: epoch.map(Epoch), by, outcome, report: None }))
         }),
         1 => (0_u64..1000).prop_map(|keep| Command::Remove { keep: Duration::from_millis(keep) }),
     ]

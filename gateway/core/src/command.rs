@@ -49,6 +49,10 @@ pub enum Command {
     },
     /// End it.
     Finish(Box<Finish>),
+    /// Record what became of an attempt to deliver one of its callbacks.
+    Attempt(Box<Attempt>),
+    /// Deliver its dead letters once more.
+    Redrive,
     /// Hide it for good. The work goes on.
     Remove {
         /// How long the tombstone stays.
@@ -109,6 +113,45 @@ pub struct Finish {
     pub by: Option<Box<str>>,
     /// How it ends.
     pub outcome: Outcome,
+    /// What became known with the end. Its epoch is not looked at: the finish has its own.
+    pub report: Option<Box<Report>>,
+}
+
+impl Finish {
+    /// An end without a lease, by nobody's hand.
+    pub const fn new(outcome: Outcome) -> Self {
+        Self { epoch: None, by: None, outcome, report: None }
+    }
+}
+
+/// An attempt to deliver a callback.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// Which of the operation's callbacks.
+    pub callback: usize,
+    /// Which attempt it was, from 1: one more than were recorded, so that none is recorded twice.
+    pub number: u32,
+    /// What became of it.
+    pub result: Attempted,
+}
+
+/// What became of an attempt to deliver a callback.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Attempted {
+    /// The receiver took it.
+    Delivered,
+    /// Not now.
+    Again {
+        /// Not before then.
+        next: Timestamp,
+        /// What was wrong.
+        problem: Box<str>,
+    },
+    /// Never: refused for good, or tried for too long.
+    Dead {
+        /// What was wrong.
+        problem: Box<str>,
+    },
 }
 
 /// A fact. Once journaled it is never refused.
@@ -151,6 +194,10 @@ pub enum Event {
         /// Its failure text.
         message: Box<str>,
     },
+    /// A callback's delivery was attempted.
+    Attempted(Box<Attempt>),
+    /// Its dead letters are owed again.
+    Redriven,
     /// It was deleted.
     Removed {
         /// How long the tombstone stays.

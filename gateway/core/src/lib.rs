@@ -23,16 +23,16 @@ mod operation;
 mod payload;
 mod time;
 
-pub use command::{Accept, Change, Command, Event, Finish, Report, Submission};
+pub use command::{Accept, Attempt, Attempted, Change, Command, Event, Finish, Report, Submission};
 pub use dedupe::{Dedupe, DedupeKey, Fingerprint, KeySpace};
 pub use error::{Error, ErrorKind, FieldViolation, Retry};
 pub use failure::{Code, Detail, Failure, Native};
 pub use id::{IdText, OperationId, ParseIdError};
 pub use name::{Kind, NameError, Parent, Tenant};
 pub use operation::{
-    Callback, Cancel, CancelDelivery, Conflict, Epoch, Expects, Face, Header, Link, LogEntry,
-    Operation, Origin, Outcome, Progress, Removed, Resource, Routed, Seq, State, Times, Trace,
-    Version,
+    Callback, Cancel, CancelDelivery, Conflict, Delivery, DeliveryState, Epoch, Expects, Face,
+    Header, Link, LogEntry, Operation, Origin, Outcome, Progress, Removed, Resource, Routed, Seq,
+    State, Times, Trace, Version,
 };
 pub use payload::Payload;
 pub use time::Timestamp;

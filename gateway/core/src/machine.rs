@@ -1,16 +1,17 @@
 //! The state machine: pure, total, and the only place that knows which change may follow which.
 //!
-//! | state | Start | Report | Cancel | Finish | Remove |
-//! |---|---|---|---|---|---|
-//! | (none) | not found | not found | not found | not found | not found |
-//! | Accepted | Running | refused | Canceled | ends | hidden |
-//! | Running | next lease | recorded | recorded once | ends | hidden |
-//! | terminal | refused | refused | acknowledged | same: acknowledged, other: refused | hidden |
+//! | state | Start | Report | Cancel | Finish | Attempt, Redrive | Remove |
+//! |---|---|---|---|---|---|---|
+//! | (none) | not found | not found | not found | not found | not found | not found |
+//! | Accepted | Running | refused | Canceled | ends | refused | hidden |
+//! | Running | next lease | recorded | recorded once | ends | refused | hidden |
+//! | terminal | refused | refused | acknowledged | same: acknowledged, other: refused | recorded | hidden |
 //!
 //! An operation that no backend has seen is canceled at once; one that a backend has is canceled
 //! only when that backend says so.
 
 mod check;
+mod delivery;
 
 use crate::command::{Accept, Change, Command, Event, Finish, Report, Submission};
 use crate::dedupe::Dedupe;
@@ -60,6 +61,8 @@ pub fn decide(current: Option<&Operation>, submission: Submission) -> Decision {
             | Command::Report(_)
             | Command::Cancel { .. }
             | Command::Finish(_)
+            | Command::Attempt(_)
+            | Command::Redrive
             | Command::Remove { .. } => Error::not_found().into(),
         };
     };
@@ -82,6 +85,8 @@ pub fn decide(current: Option<&Operation>, submission: Submission) -> Decision {
         },
         Command::Cancel { by, reason } => cancel(operation, &by, &reason),
         Command::Finish(finish) => self::finish(operation, *finish),
+        Command::Attempt(attempt) => delivery::attempt(operation, attempt),
+        Command::Redrive => delivery::redrive(operation),
         Command::Remove { keep } => match operation.removed {
             Some(_) => Error::not_found().into(),
             None => Decision::Change(vec![Event::Removed { keep }]),
@@ -179,7 +184,15 @@ fn finish(operation: &Operation, finish: Finish) -> Decision {
     if let Some(epoch) = finish.epoch.filter(|epoch| *epoch != operation.epoch) {
         return stale(operation, epoch).into();
     }
-    Decision::Change(vec![ended_in(finish.outcome, finish.by)])
+    let mut events = Vec::with_capacity(2);
+    if let Some(report) = finish.report {
+        if let Err(error) = check::report(operation, &report) {
+            return error.into();
+        }
+        events.push(Event::Reported(report));
+    }
+    events.push(ended_in(finish.outcome, finish.by));
+    Decision::Change(events)
 }
 
 fn ended_in(outcome: Outcome, by: Option<Box<str>>) -> Event {
@@ -209,6 +222,8 @@ fn step(current: Option<Operation>, event: &Event, seq: Seq, at: Timestamp) -> O
             | Event::CancelRequested { .. }
             | Event::Finished { .. }
             | Event::Contradicted { .. }
+            | Event::Attempted(_)
+            | Event::Redriven
             | Event::Removed { .. } => None,
         };
     };
@@ -242,6 +257,8 @@ fn step(current: Option<Operation>, event: &Event, seq: Seq, at: Timestamp) -> O
         Event::Contradicted { state, message } => {
             operation.conflicts.push(Conflict { at, state: *state, message: message.clone() });
         }
+        Event::Attempted(attempt) => delivery::attempted(&mut operation, attempt, at),
+        Event::Redriven => delivery::redriven(&mut operation),
         Event::Removed { keep } => {
             operation.removed = Some(Removed { at, keep: *keep });
         }

@@ -284,6 +284,57 @@ pub struct Callback {
     pub url: Box<str>,
     /// Headers to send along, verbatim.
     pub headers: Vec<Header>,
+    /// How far the telling is.
+    pub delivery: Delivery,
+}
+
+impl Callback {
+    /// A callback nobody has been told through.
+    pub fn new(url: impl Into<Box<str>>, headers: Vec<Header>) -> Self {
+        Self { url: url.into(), headers, delivery: Delivery::default() }
+    }
+}
+
+/// Whether the receiver of a callback has been told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum DeliveryState {
+    /// Not yet: owed from the operation's end on.
+    #[default]
+    Pending = 0,
+    /// The receiver took it.
+    Delivered = 1,
+    /// Given up, or refused for good: a dead letter until somebody has it redriven.
+    Dead = 2,
+}
+
+impl DeliveryState {
+    /// Every value, in number order.
+    pub const ALL: [Self; 3] = [Self::Pending, Self::Delivered, Self::Dead];
+
+    /// The upper-case name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "PENDING",
+            Self::Delivered => "DELIVERED",
+            Self::Dead => "DEAD",
+        }
+    }
+}
+
+/// How far the delivery of one callback is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Delivery {
+    /// Whether it is done.
+    pub state: DeliveryState,
+    /// Attempts made since it was first owed, or last redriven.
+    pub attempts: u32,
+    /// When the last attempt ended.
+    pub last: Option<Timestamp>,
+    /// Not to be attempted again before; none is at once.
+    pub next: Option<Timestamp>,
+    /// What was wrong with the last attempt; empty where nothing was.
+    pub problem: Box<str>,
 }
 
 /// W3C trace context of the start.
@@ -372,15 +423,24 @@ impl Operation {
         self.cancel.is_some() && !self.is_done()
     }
 
+    /// Whether it has ended and a callback has still to be delivered.
+    pub fn owes_callbacks(&self) -> bool {
+        let pending = |callback: &Callback| callback.delivery.state == DeliveryState::Pending;
+        self.is_done() && self.callbacks.iter().any(pending)
+    }
+
     /// Whether faces may show it at `now`: not deleted, not past its retention.
     pub fn is_visible(&self, now: Timestamp) -> bool {
         self.removed.is_none() && self.times.expires.is_none_or(|expires| now < expires)
     }
 
     /// When its record may leave the journal: past its retention or tombstone, and past the time
-    /// its dedupe key is honoured. `None` while it has not ended.
+    /// its dedupe key is honoured. `None` while it has not ended, or owes a callback.
     pub fn purge_at(&self) -> Option<Timestamp> {
         let closed = self.times.closed?;
+        if self.owes_callbacks() {
+            return None;
+        }
         let forgotten = match self.removed {
             Some(removed) => closed.max(removed.at).plus(removed.keep),
             None => self.times.expires?,

@@ -44,7 +44,7 @@ fn run(commands: Vec<Submission>) -> (Option<Operation>, Vec<Change>) {
 }
 
 fn ended(accept: Accept, outcome: &Outcome) -> Operation {
-    let finish = Finish { epoch: None, by: None, outcome: outcome.clone() };
+    let finish = Finish { epoch: None, by: None, outcome: outcome.clone(), report: None };
     let accept = Accept { outcome: None, ..accept };
     let (operation, _) = run(vec![
         by_default_tenant(Command::Accept(Box::new(accept))),
@@ -120,7 +120,8 @@ proptest! {
             prop_assert_eq!(operation.outcome.as_ref().map_or(operation.state, Outcome::state), operation.state);
             prop_assert_eq!(operation.outcome.is_some(), operation.is_done());
             prop_assert_eq!(operation.times.closed.is_some(), operation.is_done());
-            prop_assert_eq!(operation.purge_at().is_some(), operation.is_done());
+            let settled = operation.is_done() && !operation.owes_callbacks();
+            prop_assert_eq!(operation.purge_at().is_some(), settled);
         }
     }
 
@@ -131,7 +132,7 @@ proptest! {
         let operation = ended(accept, &first);
         let again = |outcome: &Outcome| decide(
             Some(&operation),
-            by_default_tenant(Command::Finish(Box::new(Finish { epoch: None, by: None, outcome: outcome.clone() }))),
+            by_default_tenant(Command::Finish(Box::new(Finish { epoch: None, by: None, outcome: outcome.clone(), report: None }))),
         );
         prop_assert!(matches!(again(&first), Decision::Same));
         match again(&second) {
@@ -196,7 +197,7 @@ proptest! {
         ]);
         let operation = operation.expect("it exists");
         let stale = Epoch(1);
-        let finish = Command::Finish(Box::new(Finish { epoch: Some(stale), by: None, outcome }));
+        let finish = Command::Finish(Box::new(Finish { epoch: Some(stale), by: None, outcome, report: None }));
         let report = Command::Report(Box::new(Report { epoch: stale, ..Default::default() }));
         for command in [finish, report, start(2)] {
             match decide(Some(&operation), by_default_tenant(command)) {
@@ -281,7 +282,7 @@ fn a_text_that_is_worth_nothing_when_cut_is_refused_by_name_when_it_is_too_long(
     let accept = any_accept();
     let url = Link { url: long().into(), ..link(1) };
     let kind = Link { kind: long().into(), ..link(1) };
-    let callback = Callback { url: long().into(), headers: Vec::new() };
+    let callback = Callback::new(long(), Vec::new());
     for (field, accept) in [
         ("links.url", Accept { links_in: vec![url.clone()], ..accept.clone() }),
         ("links.kind", Accept { links_in: vec![kind.clone()], ..accept.clone() }),
@@ -321,7 +322,12 @@ fn a_text_that_is_worth_nothing_when_cut_is_refused_by_name_when_it_is_too_long(
         ("failure.native.code", natively(Native { code: long(), ..native })),
     ] {
         let outcome = Outcome::Failed(Failure { cause: Some(Box::new(cause)), ..failure() });
-        let finish = Command::Finish(Box::new(Finish { epoch: Some(Epoch(1)), by: None, outcome }));
+        let finish = Command::Finish(Box::new(Finish {
+            epoch: Some(Epoch(1)),
+            by: None,
+            outcome,
+            report: None,
+        }));
         assert_eq!(refused(Some(&running), by_default_tenant(finish)), field);
     }
 }
@@ -331,7 +337,7 @@ fn every_part_of_a_start_has_its_bound() {
     let accept = any_accept();
     let long = |bytes: usize| "x".repeat(bytes + 1);
     let header = |bytes: usize| Header { name: "h".into(), value: vec![b'v'; bytes].into() };
-    let callback = |headers| Callback { url: "https://example.org".into(), headers };
+    let callback = |headers| Callback::new("https://example.org", headers);
     let trace = |parent: String, state: String| {
         Some(Box::new(Trace { parent: parent.into(), state: state.into() }))
     };
@@ -403,7 +409,7 @@ fn every_part_of_a_start_has_its_bound() {
     let running = reported(Vec::new());
     let output = Payload { sections: vec![0; limits::SECTIONS + 1], ..plain() };
     let outcome = Outcome::Succeeded(Some(output));
-    let finish = Finish { epoch: Some(Epoch(1)), by: None, outcome };
+    let finish = Finish { epoch: Some(Epoch(1)), by: None, outcome, report: None };
     let command = by_default_tenant(Command::Finish(Box::new(finish)));
     assert_eq!(refused(Some(&running), command), "output.sections");
 }
@@ -435,7 +441,7 @@ fn the_entries_of_one_report_are_bounded() {
 fn who_ended_it_by_hand_is_in_the_log() {
     let by_hand = |outcome| {
         let by = Some("ann".into());
-        let finish = Command::Finish(Box::new(Finish { epoch: None, by, outcome }));
+        let finish = Command::Finish(Box::new(Finish { epoch: None, by, outcome, report: None }));
         let accept = Command::Accept(Box::new(any_accept()));
         let (operation, _) = run(vec![by_default_tenant(accept), by_default_tenant(finish)]);
         operation.unwrap().log
@@ -463,7 +469,7 @@ fn who_ended_it_by_hand_is_in_the_log() {
     let full =
         Report { log: vec![entry; limits::LOG_ENTRIES], epoch: Epoch(1), ..Report::default() };
     let by = Some("x".repeat(2 * limits::TEXT_BYTES).into());
-    let finish = Finish { epoch: None, by, outcome: Outcome::Succeeded(None) };
+    let finish = Finish { epoch: None, by, outcome: Outcome::Succeeded(None), report: None };
     let (operation, _) = run(vec![
         by_default_tenant(Command::Accept(Box::new(any_accept()))),
         by_default_tenant(start(1)),

@@ -19,6 +19,8 @@ pub struct Changed {
     pub state: State,
     /// Whether a cancel is asked for and it has not ended.
     pub canceling: bool,
+    /// Whether it has ended and a callback has still to be delivered.
+    pub owing: bool,
 }
 
 /// The follower fell behind by this many changes: read [`crate::Store::changed_since`].

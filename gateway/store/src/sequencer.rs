@@ -473,6 +473,7 @@ impl<J: Journal> Sequencer<J> {
             version: snapshot.version,
             state: snapshot.state,
             canceling: snapshot.is_canceling(),
+            owing: snapshot.owes_callbacks(),
         };
         self.show(scope, &snapshot);
         if snapshot.is_done() && !inserted && seq < self.shared.view.floor() {
@@ -606,6 +607,8 @@ pub(crate) fn weight(command: &Command) -> usize {
         Command::Start { .. }
         | Command::Report(_)
         | Command::Cancel { .. }
+        | Command::Attempt(_)
+        | Command::Redrive
         | Command::Remove { .. } => 0,
     }
 }

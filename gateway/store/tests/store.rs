@@ -82,6 +82,7 @@ fn succeed(output: &'static str) -> Command {
         epoch: None,
         by: None,
         outcome: Outcome::Succeeded(Some(Payload::json(output))),
+        report: None,
     }))
 }
 
@@ -505,7 +506,8 @@ async fn payloads_come_back_as_they_went_in_whatever_their_size() {
     for (n, size) in (0..).zip(sizes) {
         begin(&store, n, accept("", body(size))).await.unwrap();
         let outcome = Outcome::Succeeded(Some(Payload::new("x/y", body(size))));
-        let finish = Command::Finish(Box::new(Finish { epoch: None, by: None, outcome }));
+        let finish =
+            Command::Finish(Box::new(Finish { epoch: None, by: None, outcome, report: None }));
         send(&store, id(n), finish).await.unwrap();
     }
     store.close().await;

@@ -64,7 +64,7 @@ impl Bus {
     pub async fn complete(&self, token: &str, outcome: Outcome) -> Result<Receipt, Error> {
         let grant = self.door().sealer.open_lease(token)?;
         let (desk, current) = self.bearer(grant).await?;
-        let finish = Finish { epoch: Some(grant.epoch), by: None, outcome };
+        let finish = Finish { epoch: Some(grant.epoch), by: None, outcome, report: None };
         let command = Command::Finish(Box::new(finish));
         if current.is_done() && current.epoch == grant.epoch {
             // The lost answer of a lease that was completed; anything else is refused, and recorded.

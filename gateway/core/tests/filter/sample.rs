@@ -86,6 +86,7 @@ pub(crate) fn running() -> Operation {
 pub(crate) fn failed() -> Operation {
     let mut failure = Failure::new(Code::NotFound, "no such disk");
     failure.reason = Some("disk-missing".to_owned());
-    let finish = Finish { epoch: Some(Epoch(1)), by: None, outcome: Outcome::Failed(failure) };
+    let finish =
+        Finish { epoch: Some(Epoch(1)), by: None, outcome: Outcome::Failed(failure), report: None };
     change(Some(running()), 9, Command::Finish(Box::new(finish)))
 }

@@ -227,6 +227,51 @@ struct Callback {
     url: String,
     #[prost(message, repeated, tag = "2")]
     headers: Vec<Header>,
+    #[prost(uint32, tag = "3")]
+    delivery: u32,
+    #[prost(uint32, tag = "4")]
+    attempts: u32,
+    #[prost(sfixed64, optional, tag = "5")]
+    last: Option<i64>,
+    #[prost(sfixed64, optional, tag = "6")]
+    next: Option<i64>,
+    #[prost(string, tag = "7")]
+    problem: String,
+}
+
+impl From<&core::Callback> for Callback {
+    fn from(callback: &core::Callback) -> Self {
+        let delivery = &callback.delivery;
+        Self {
+            url: callback.url.to_string(),
+            headers: headers(&callback.headers),
+            delivery: delivery.state as u32,
+            attempts: delivery.attempts,
+            last: delivery.last.map(Timestamp::nanos),
+            next: delivery.next.map(Timestamp::nanos),
+            problem: delivery.problem.to_string(),
+        }
+    }
+}
+
+impl Callback {
+    fn back(self) -> Result<core::Callback, Damaged> {
+        let state = core::DeliveryState::ALL
+            .into_iter()
+            .find(|state| *state as u32 == self.delivery)
+            .ok_or(Damaged("unknown state of a delivery"))?;
+        Ok(core::Callback {
+            url: self.url.into(),
+            headers: headers_back(self.headers),
+            delivery: core::Delivery {
+                state,
+                attempts: self.attempts,
+                last: self.last.map(time),
+                next: self.next.map(time),
+                problem: self.problem.into(),
+            },
+        })
+    }
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -449,14 +494,7 @@ impl From<&core::Operation> for Record {
             failure: operation.outcome.as_ref().and_then(core::Outcome::failure).map(Into::into),
             links_in: links(&operation.links_in),
             links_out: links(&operation.links_out),
-            callbacks: operation
-                .callbacks
-                .iter()
-                .map(|callback| Callback {
-                    url: callback.url.to_string(),
-                    headers: headers(&callback.headers),
-                })
-                .collect(),
+            callbacks: operation.callbacks.iter().map(Into::into).collect(),
             headers: headers(&operation.headers),
             trace: operation.trace.as_deref().map(|trace| Trace {
                 parent: trace.parent.to_string(),
@@ -604,14 +642,7 @@ impl Record {
             outcome,
             links_in: links_back(self.links_in),
             links_out: links_back(self.links_out),
-            callbacks: self
-                .callbacks
-                .into_iter()
-                .map(|callback| core::Callback {
-                    url: callback.url.into(),
-                    headers: headers_back(callback.headers),
-                })
-                .collect(),
+            callbacks: self.callbacks.into_iter().map(Callback::back).collect::<Result<_, _>>()?,
             headers: headers_back(self.headers),
             trace: self.trace.map(|trace| {
                 Box::new(core::Trace { parent: trace.parent.into(), state: trace.state.into() })

@@ -246,7 +246,7 @@ async fn submit(store: &crate::Store, target: OperationId, command: Command) {
 
 fn finish() -> Command {
     let outcome = Outcome::Succeeded(None);
-    Command::Finish(Box::new(opgate_core::Finish { epoch: None, by: None, outcome }))
+    Command::Finish(Box::new(opgate_core::Finish { epoch: None, by: None, outcome, report: None }))
 }
 
 #[tokio::test]

@@ -128,7 +128,7 @@ pub(in crate::api) fn callbacks(callbacks: Vec<proto::Callback>) -> Result<Vec<C
             return Err(Error::invalid("callbacks.url", problem));
         }
         let headers = headers("callbacks.headers", callback.headers)?;
-        Ok(Callback { url: callback.url.into(), headers })
+        Ok(Callback::new(callback.url, headers))
     };
     callbacks.into_iter().map(callback).collect()
 }
