@@ -27,7 +27,7 @@ impl Default for Backoff {
 impl Backoff {
     /// The wait after so many attempts, at least 1: between half of what doubling gives and all of
     /// it, so that operations that failed together do not come back together.
-    pub(crate) fn after(&self, attempts: u32) -> Duration {
+    pub fn after(&self, attempts: u32) -> Duration {
         let doubled = 2_u32.saturating_pow(attempts.saturating_sub(1));
         let full = self.first.saturating_mul(doubled).min(self.longest).min(LONGEST);
         // Without randomness there is no jitter, which is no reason to stop.

@@ -23,8 +23,9 @@ pub(crate) const fn code(kind: ErrorKind) -> Code {
     }
 }
 
-/// The failure an operation ends in when its backend could not carry it out.
-pub(crate) fn failure(error: &Error) -> Failure {
+/// The failure an operation ends in when its backend could not carry it out: what a backend makes
+/// of an error itself where it has more to say than the error holds.
+pub fn failure(error: &Error) -> Failure {
     let mut failure = Failure::new(code(error.kind), error.message.clone());
     failure.reason = Some("backend".to_owned());
     (failure.retryable, failure.retry_after) = match error.retry {

@@ -286,8 +286,8 @@ impl Bus {
     /// says it. The same end once more is acknowledged.
     ///
     /// # Errors
-    /// `NotFound` when there is no such operation, or another backend has it; `Conflict` when it has
-    /// ended otherwise; `InvalidArgument`, `PayloadTooLarge` when a part exceeds its limit;
+    /// `NotFound` when there is no such operation, it has expired, or another backend has it;
+    /// `Conflict` when it has ended otherwise; `InvalidArgument`, `PayloadTooLarge` when a part exceeds its limit;
     /// `TooManyRequests` and `Unavailable` as for [`Bus::start`].
     pub async fn conclude(
         &self,
@@ -297,7 +297,12 @@ impl Bus {
         outcome: Outcome,
     ) -> Result<Receipt, Error> {
         let found = self.0.store.get(id).await?;
-        let current = found.filter(|snapshot| *snapshot.routed.backend == *backend);
+        let now = self.0.store.clock().now();
+        // What was removed goes on, and may end; what has expired is nobody's business any more.
+        let current = found.filter(|snapshot| {
+            *snapshot.routed.backend == *backend
+                && snapshot.times.expires.is_none_or(|expires| now < expires)
+        });
         let tenant = current.ok_or_else(Error::not_found)?.tenant.clone();
         let finish = Finish { report: Some(Box::new(report)), ..Finish::new(outcome) };
         let command = Command::Finish(Box::new(finish));

@@ -2,11 +2,13 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use opgate_core::{Command, Epoch, Error, OperationId, Report, Submission};
 use opgate_store::{Peek, Snapshot, Store};
 
 use crate::router::Route;
+use crate::token::Sealer;
 
 /// The right to carry one operation out, for as long as the future it was given to lives.
 #[derive(Debug)]
@@ -53,6 +55,21 @@ impl Lease {
             command: Command::Report(Box::new(report)),
         };
         self.store.submit(submission).await.map(|receipt| receipt.snapshot)
+    }
+
+    /// The text by which an upstream knows the operation, as [`Bus::handle`](crate::Bus::handle)
+    /// makes it: the door opens it when the upstream comes with it.
+    ///
+    /// # Errors
+    /// `Internal` when it cannot be made.
+    pub fn handle(&self, purpose: &str, bound: &[&str]) -> Result<String, Error> {
+        Sealer::new(self.store.secret()).seal_handle(purpose, bound, self.snapshot.id)
+    }
+
+    /// How long the operation may still take; `None` where it has no deadline.
+    pub fn remaining(&self) -> Option<Duration> {
+        let now = self.store.clock().now();
+        self.snapshot.deadline.map(|deadline| deadline.since(now))
     }
 
     /// Resolves once cancellation was asked for; at once where it was before.

@@ -27,6 +27,7 @@ mod work;
 
 pub use backend::{Admission, Backend, Offer};
 pub use backoff::Backoff;
+pub use blame::failure;
 pub use bus::{Bus, Options, Subject};
 pub use lease::Lease;
 pub use list::{Filter, List, Listing, PAGE_SIZE};
