@@ -1,0 +1,106 @@
+//! Failure bodies: of an operation that failed or was canceled.
+//!
+//! A failure that a Nexus peer told is kept as it came, beside what it means to the other faces, and
+//! goes back to Nexus byte for byte. Any other becomes the tagged `nexus.OperationError`, whose
+//! `cause` says everything that the canonical failure does, so that another opgate reads it back
+//! whole:
+//!
+//! ```text
+//! { "message": m, "metadata": {"type": "nexus.OperationError"}, "details": {"state": "failed"},
+//!   "cause": { "message": m, "metadata": {"type": "opgate.v1.Failure"},
+//!     "details": { "code": "NOT_FOUND", "reason"?, "retryable"?, "retryAfter"?: "1500ms",
+//!                  "details"?: [{"typeUrl", "value"}], "native"?: {"protocol", "code", "http"?, "body"} },
+//!     "cause"?: … } }
+//! ```
+//!
+//! `value` and `body` are base64. The message stands in both, as Temporal may keep one of them only.
+
+mod own;
+mod said;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use opgate_core::{Code, Failure, Native, Operation, Outcome, limits};
+
+use self::said::Said;
+use super::names::{CANCELED, FAILED, OPERATION_ERROR, OPERATION_STATE};
+
+/// The protocol that a failure kept verbatim names.
+pub const PROTOCOL: &str = "nexus";
+
+/// Largest body made of a failure that came from elsewhere: half of what Temporal takes. Details and
+/// foreign forms that would exceed it are left out, which is said then.
+pub const BYTES_MAX: usize = 1024 * 1024;
+
+/// The state and the body of an operation that ended without a result; none of any other.
+pub fn of(operation: &Operation) -> Option<(&'static str, Bytes)> {
+    let outcome = operation.outcome.as_ref()?;
+    if let Outcome::Canceled(None) = outcome {
+        let reason = operation.cancel.as_ref().map_or("", |cancel| &cancel.reason);
+        return Some((CANCELED, canceled(reason)));
+    }
+    write(outcome)
+}
+
+/// The state and the body of an outcome that is no result.
+pub fn write(outcome: &Outcome) -> Option<(&'static str, Bytes)> {
+    match outcome {
+        Outcome::Succeeded(_) => None,
+        Outcome::Failed(failure) => Some((FAILED, body(FAILED, failure))),
+        Outcome::Canceled(Some(failure)) => Some((CANCELED, body(CANCELED, failure))),
+        Outcome::Canceled(None) => Some((CANCELED, canceled(""))),
+    }
+}
+
+fn canceled(reason: &str) -> Bytes {
+    let message = match reason {
+        "" => "the operation was canceled".to_owned(),
+        reason => format!("the operation was canceled: {reason}"),
+    };
+    own::plain(CANCELED, &message)
+}
+
+fn body(state: &'static str, failure: &Failure) -> Bytes {
+    let native = failure.native.as_deref().filter(|native| native.protocol == PROTOCOL);
+    let said = native.and_then(|native| Some((native, Said::read(&native.bytes)?)));
+    match said {
+        Some((native, said)) if said.ends_in(state) && native.code == state => native.bytes.clone(),
+        Some((native, _)) => own::wrapping(state, &failure.message, &native.bytes),
+        None => own::tagged(state, failure),
+    }
+}
+
+/// How the operation ended that a 424 or a completion tells of. A tag in the body wins over the
+/// state in the headers; without either it failed.
+pub fn read(headers: &HeaderMap, body: &Bytes) -> Outcome {
+    let said = Said::read(body);
+    let header = headers.get(OPERATION_STATE).map(http::HeaderValue::as_bytes);
+    let canceled = match said.as_ref().and_then(Said::state) {
+        Some(state) => state == CANCELED,
+        None => header.is_some_and(|state| state.eq_ignore_ascii_case(CANCELED.as_bytes())),
+    };
+    let state = if canceled { CANCELED } else { FAILED };
+    let mut failure = if let Some(said) = &said {
+        said.failure(state, limits::FAILURE_DEPTH)
+    } else {
+        let code = if canceled { Code::Cancelled } else { Code::Unknown };
+        Failure::new(code, limits::clip(&String::from_utf8_lossy(body)))
+    };
+    failure.native = Some(Box::new(Native {
+        protocol: PROTOCOL.to_owned(),
+        code: state.to_owned(),
+        http: None,
+        bytes: body.clone(),
+    }));
+    if canceled { Outcome::Canceled(Some(failure)) } else { Outcome::Failed(failure) }
+}
+
+/// Whether a body says that it is an operation's failure, whatever status it came with.
+pub fn is_operation_error(body: &[u8]) -> bool {
+    Said::read(body).is_some_and(|said| said.tag() == Some(OPERATION_ERROR))
+}
+
+pub(super) use said::HandlerTold;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,171 @@
+//! Failures that did not come from Nexus, as opgate writes them and reads them back.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use opgate_core::{Code, Detail, Failure, Native, limits};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::BYTES_MAX;
+use crate::wire::duration;
+use crate::wire::names::{OPERATION_ERROR, OPGATE_FAILURE};
+
+#[derive(Serialize)]
+struct Written<'a> {
+    message: &'a str,
+    metadata: BTreeMap<&'static str, &'static str>,
+    details: Tag<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<Cause<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Tag<'a> {
+    State { state: &'a str },
+    Own(Box<Own>),
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Cause<'a> {
+    Written(Box<Written<'a>>),
+    Verbatim(&'a RawValue),
+}
+
+/// What the canonical failure says beside its message and its cause.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Own {
+    code: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retryable: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    details: Vec<OwnDetail>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    native: Option<OwnNative>,
+    /// How many details and foreign forms were too large to go along.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details_omitted: Option<usize>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OwnDetail {
+    type_url: String,
+    value: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct OwnNative {
+    protocol: String,
+    code: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    http: Option<u16>,
+    body: String,
+}
+
+/// The tagged body without more than a message.
+pub(super) fn plain(state: &str, message: &str) -> Bytes {
+    written(state, message, None)
+}
+
+/// The tagged body around a body that is no operation's failure by itself.
+pub(super) fn wrapping(state: &str, message: &str, body: &[u8]) -> Bytes {
+    let cause = serde_json::from_slice::<&RawValue>(body).ok().map(Cause::Verbatim);
+    written(state, limits::clip(message), cause)
+}
+
+/// The tagged body of a failure from elsewhere.
+pub(super) fn tagged(state: &str, failure: &Failure) -> Bytes {
+    let large = std::iter::successors(Some(failure), |failure| failure.cause.as_deref())
+        .map(weight)
+        .sum::<usize>();
+    let whole = (large <= BYTES_MAX).then(|| own(failure, true));
+    let whole = whole.map(|own| written(state, &failure.message, Some(own)));
+    // Escapes and base64 make more of it than was weighed.
+    whole.filter(|body| body.len() <= BYTES_MAX).unwrap_or_else(|| {
+        written(state, limits::clip(&failure.message), Some(own(failure, false)))
+    })
+}
+
+fn weight(failure: &Failure) -> usize {
+    let details = failure.details.iter().map(|detail| detail.value.len()).sum::<usize>();
+    let native = failure.native.as_deref().map_or(0, |native| native.bytes.len());
+    failure.message.len() + details + native
+}
+
+fn written(state: &str, message: &str, cause: Option<Cause<'_>>) -> Bytes {
+    let metadata = BTreeMap::from([("type", OPERATION_ERROR)]);
+    let written = Written { message, metadata, details: Tag::State { state }, cause };
+    // Text and numbers under text keys: nothing that could fail.
+    serde_json::to_vec(&written).unwrap_or_default().into()
+}
+
+fn own(failure: &Failure, whole: bool) -> Cause<'_> {
+    let message = if whole { &failure.message } else { limits::clip(&failure.message) };
+    let carried = failure.details.len() + usize::from(failure.native.is_some());
+    let own = Own {
+        code: failure.code.name().to_owned(),
+        reason: failure.reason.clone(),
+        retryable: failure.retryable,
+        retry_after: failure.retry_after.map(duration::write),
+        details: failure.details.iter().filter(|_| whole).map(detail).collect(),
+        native: failure.native.as_deref().filter(|_| whole).map(native),
+        details_omitted: (!whole && carried > 0).then_some(carried),
+    };
+    let metadata = BTreeMap::from([("type", OPGATE_FAILURE)]);
+    let cause = failure.cause.as_deref().map(|cause| self::own(cause, whole));
+    Cause::Written(Box::new(Written { message, metadata, details: Tag::Own(Box::new(own)), cause }))
+}
+
+fn detail(detail: &Detail) -> OwnDetail {
+    OwnDetail { type_url: detail.type_url.clone(), value: STANDARD.encode(&detail.value) }
+}
+
+fn native(native: &Native) -> OwnNative {
+    OwnNative {
+        protocol: native.protocol.clone(),
+        code: native.code.clone(),
+        http: native.http,
+        body: STANDARD.encode(&native.bytes),
+    }
+}
+
+/// One level as opgate wrote it, without its cause. None where it is not quite that.
+pub(super) fn read(message: &str, details: &str) -> Option<Failure> {
+    let own: Own = serde_json::from_str(details).ok()?;
+    let details = own.details.into_iter().take(limits::FAILURE_DETAILS).map(|detail| {
+        let value = STANDARD.decode(detail.value).ok()?.into();
+        Some(Detail { type_url: detail.type_url, value })
+    });
+    let native = match own.native {
+        Some(native) => Some(Box::new(Native {
+            protocol: limits::clip(&native.protocol).to_owned(),
+            code: limits::clip(&native.code).to_owned(),
+            http: native.http,
+            bytes: STANDARD.decode(native.body).ok()?.into(),
+        })),
+        None => None,
+    };
+    let retry_after: Option<Duration> =
+        own.retry_after.as_deref().and_then(duration::parse_lenient);
+    Some(Failure {
+        code: Code::from_name(&own.code)?,
+        message: message.to_owned(),
+        reason: own.reason.map(|reason| limits::clip(&reason).to_owned()),
+        retryable: own.retryable,
+        retry_after,
+        details: details.collect::<Option<_>>()?,
+        native,
+        cause: None,
+    })
+}
