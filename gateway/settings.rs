@@ -18,6 +18,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use opgate_bus::Callbacks as Delivery;
 pub use opgate_longrunning::{DescriptorSet, InputForm};
 pub use opgate_store::Durability;
 pub use problem::{Problem, Problems};
@@ -45,6 +46,8 @@ pub struct Settings {
     pub watches: usize,
     /// Repeats of what a backend could not do.
     pub retry: Retry,
+    /// The delivery of callbacks.
+    pub callbacks: Callbacks,
     /// The orderly stop.
     pub drain: Drain,
     /// The log.
@@ -125,6 +128,13 @@ pub struct Retry {
     pub attempts: u32,
 }
 
+/// `[callbacks]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Callbacks {
+    /// When and how often, and how many.
+    pub delivery: Delivery,
+}
+
 /// `[drain]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Drain {
@@ -203,6 +213,7 @@ impl Settings {
             wait: wait(&root.section("wait")),
             watches: watches(&root.section("watch")),
             retry: retry(&root.section("retry")),
+            callbacks: callbacks(&root.section("callbacks")),
             drain: drain(&root.section("drain")),
             log: log(&root.section("log")),
             buildgrid: instances(&root.section("buildgrid")),
@@ -314,6 +325,24 @@ fn retry(section: &Section<'_>) -> Retry {
         section.refuse("first", "must be at most retry.longest");
     }
     retry
+}
+
+fn callbacks(section: &Section<'_>) -> Callbacks {
+    let delivery = Delivery {
+        first: section.duration("first", 10 * MS..=HOUR),
+        longest: section.duration("longest", 10 * MS..=DAY),
+        give_up: section.duration("give_up", SECOND..=RETENTION_MAX),
+        concurrency: section.count("concurrency", 1..=100_000),
+        per_destination: section.count("per_destination", 1..=100_000),
+        failures: narrow(section.count("failures", 1..=1_000_000) as u64),
+        pause: section.duration("pause", 10 * MS..=HOUR),
+        owed: section.count("owed", 1..=10_000_000),
+    };
+    section.finish();
+    if delivery.first > delivery.longest {
+        section.refuse("first", "must be at most callbacks.longest");
+    }
+    Callbacks { delivery }
 }
 
 fn drain(section: &Section<'_>) -> Drain {

@@ -35,6 +35,7 @@ impl Settings {
             // A worker that waits is a wait like any other.
             askers: self.wait.open,
             backoff,
+            callbacks: self.callbacks.delivery,
         }
     }
 

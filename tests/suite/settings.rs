@@ -92,7 +92,7 @@ fn the_shipped_file_has_every_key_and_only_those() {
         // What an instruction holds is the showcase's own affair.
         .filter(|key| !key.starts_with("routes.NAME.showcase"))
         .collect();
-    let sections = ["data", "http", "admin", "wait", "watch", "retry", "drain", "log"]
+    let sections = ["data", "http", "admin", "wait", "watch", "retry", "callbacks", "drain", "log"]
         .into_iter()
         .chain(["buildgrid", "descriptors"])
         .chain([

@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use crate::backend::{Admission, Offer};
 use crate::backoff::Backoff;
 use crate::carry::Carrier;
+use crate::deliver::Callbacks;
 use crate::dispatch::dispatch;
 use crate::reach::Reach;
 use crate::router::{Carrying, Route, Router};
@@ -42,11 +43,19 @@ pub struct Options {
     pub askers: usize,
     /// When to repeat what a backend could not do.
     pub backoff: Backoff,
+    /// How callbacks are delivered, and how many may be owed.
+    pub callbacks: Callbacks,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { waits: 100_000, watches: 1_000, askers: 100_000, backoff: Backoff::default() }
+        Self {
+            waits: 100_000,
+            watches: 1_000,
+            askers: 100_000,
+            backoff: Backoff::default(),
+            callbacks: Callbacks::default(),
+        }
     }
 }
 
@@ -82,6 +91,8 @@ pub(crate) struct Door {
     pub(crate) watches: Arc<Semaphore>,
     pub(crate) askers: Semaphore,
     pub(crate) drain: CancellationToken,
+    /// Callbacks owed at a time.
+    owed: usize,
     carrier: Arc<Carrier>,
     metrics: Arc<Metrics>,
     dispatcher: TaskTracker,
@@ -129,6 +140,7 @@ impl Bus {
             askers: Semaphore::new(options.askers.min(Semaphore::MAX_PERMITS)),
             _drained_when_dropped: drain.clone().drop_guard(),
             drain,
+            owed: options.callbacks.owed,
             carrier,
             metrics,
             dispatcher,
@@ -168,8 +180,8 @@ impl Bus {
     /// What the backend refuses the start with; `Unsupported` without such a route;
     /// `AlreadyExists` when the dedupe key was used for another request; `InvalidArgument`,
     /// `PayloadTooLarge` when a part exceeds its limit; `TooManyRequests` when too many operations
-    /// are live or commands queued, or when the queue for workers is full (what a known dedupe key
-    /// has started is found all the same); `Unavailable` when the journal takes no writes.
+    /// are live or commands queued, when the queue for workers is full, or when it brings callbacks
+    /// and too many are owed (what a known dedupe key has started is found all the same); `Unavailable` when the journal takes no writes.
     pub async fn start(&self, caller: &Caller, start: Start) -> Result<Receipt, Error> {
         let router = &self.0.carrier.router;
         let target = router
@@ -187,9 +199,16 @@ impl Bus {
         };
         let place =
             target.queue.and_then(|queue| Some(self.0.work().desk(target.backend)?.place(queue)));
-        // For a full queue there are only repeats.
-        let full = place.as_ref().is_some_and(Option::is_none);
-        let refused = || Error::new(ErrorKind::TooManyRequests, "the queue is full");
+        let owing = usize::try_from(self.0.store.owed()).unwrap_or(usize::MAX);
+        let crowded = !start.callbacks.is_empty() && owing >= self.0.owed;
+        // For a full queue there are only repeats, and where too much is owed.
+        let full = crowded || place.as_ref().is_some_and(Option::is_none);
+        let why = if crowded {
+            "as many callbacks as allowed are waiting to be delivered"
+        } else {
+            "the queue is full"
+        };
+        let refused = || Error::new(ErrorKind::TooManyRequests, why);
         if full && start.dedupe.is_none() {
             return Err(refused());
         }

@@ -7,7 +7,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
-use crate::command::{Accept, Command, Finish, Report, Submission};
+use crate::command::{Accept, Attempt, Attempted, Command, Finish, Report, Submission};
 use crate::dedupe::{Dedupe, DedupeKey, Fingerprint, KeySpace};
 use crate::failure::{Code, Detail, Failure, Native};
 use crate::id::OperationId;
@@ -213,6 +213,21 @@ pub fn report() -> impl Strategy<Value = Report> {
         })
 }
 
+/// An attempt to deliver a callback, of a number that now and then is the next.
+pub fn attempt() -> impl Strategy<Value = Attempt> {
+    let result = prop_oneof![
+        Just(Attempted::Delivered),
+        (timestamp(), text())
+            .prop_map(|(next, problem)| Attempted::Again { next, problem: problem.into() }),
+        text().prop_map(|problem| Attempted::Dead { problem: problem.into() }),
+    ];
+    (0_usize..2, 0_u32..4, result).prop_map(|(callback, number, result)| Attempt {
+        callback,
+        number,
+        result,
+    })
+}
+
 /// Any command.
 pub fn command() -> impl Strategy<Value = Command> {
     prop_oneof![
@@ -224,6 +239,8 @@ pub fn command() -> impl Strategy<Value = Command> {
             let by = by.map(Into::into);
             Command::Finish(Box::new(Finish { epoch: epoch.map(Epoch), by, outcome, report: None }))
         }),
+        4 => attempt().prop_map(|attempt| Command::Attempt(Box::new(attempt))),
+        1 => Just(Command::Redrive),
         1 => (0_u64..1000).prop_map(|keep| Command::Remove { keep: Duration::from_millis(keep) }),
     ]
 }

@@ -130,6 +130,7 @@ pub struct Attempt {
     /// Which of the operation's callbacks.
     pub callback: usize,
     /// Which attempt it was, from 1: one more than were recorded, so that none is recorded twice.
+    /// With [`Attempted::Dead`] it may be as many as were recorded: given up without another.
     pub number: u32,
     /// What became of it.
     pub result: Attempted,

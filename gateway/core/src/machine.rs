@@ -258,7 +258,7 @@ fn step(current: Option<Operation>, event: &Event, seq: Seq, at: Timestamp) -> O
             operation.conflicts.push(Conflict { at, state: *state, message: message.clone() });
         }
         Event::Attempted(attempt) => delivery::attempted(&mut operation, attempt, at),
-        Event::Redriven => delivery::redriven(&mut operation),
+        Event::Redriven => delivery::redriven(&mut operation, at),
         Event::Removed { keep } => {
             operation.removed = Some(Removed { at, keep: *keep });
         }

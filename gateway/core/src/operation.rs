@@ -329,6 +329,8 @@ pub struct Delivery {
     pub state: DeliveryState,
     /// Attempts made since it was first owed, or last redriven.
     pub attempts: u32,
+    /// When it was last redriven; none is never: it is owed since the operation's end.
+    pub redriven: Option<Timestamp>,
     /// When the last attempt ended.
     pub last: Option<Timestamp>,
     /// Not to be attempted again before; none is at once.
@@ -423,10 +425,21 @@ impl Operation {
         self.cancel.is_some() && !self.is_done()
     }
 
+    /// The callbacks that have still to be delivered, by their places: none before the end.
+    pub fn owed(&self) -> impl Iterator<Item = (usize, &Callback)> {
+        let callbacks = self.callbacks.iter().enumerate();
+        let pending = |delivery: &Delivery| delivery.state == DeliveryState::Pending;
+        callbacks.filter(move |(_, callback)| self.is_done() && pending(&callback.delivery))
+    }
+
     /// Whether it has ended and a callback has still to be delivered.
     pub fn owes_callbacks(&self) -> bool {
-        let pending = |callback: &Callback| callback.delivery.state == DeliveryState::Pending;
-        self.is_done() && self.callbacks.iter().any(pending)
+        self.owed().next().is_some()
+    }
+
+    /// Since when a callback of it is owed: its end, or when the callback was last redriven.
+    pub fn owed_since(&self, callback: &Callback) -> Option<Timestamp> {
+        callback.delivery.redriven.or(self.times.closed)
     }
 
     /// Whether faces may show it at `now`: not deleted, not past its retention.

@@ -5,9 +5,9 @@
 use opgate_core::arbitrary::{accept, outcome, submission};
 use opgate_core::machine::{Decision, apply, decide};
 use opgate_core::{
-    Accept, Callback, Change, Code, Command, Epoch, ErrorKind, Failure, Finish, Header, Link,
-    LogEntry, Native, Operation, OperationId, Origin, Outcome, Payload, Report, Resource, Seq,
-    State, Submission, Tenant, Timestamp, Trace, Version, limits,
+    Accept, Callback, Change, Code, Command, DeliveryState, Epoch, ErrorKind, Event, Failure,
+    Finish, Header, Link, LogEntry, Native, Operation, OperationId, Origin, Outcome, Payload,
+    Report, Resource, Seq, State, Submission, Tenant, Timestamp, Trace, Version, limits,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -122,6 +122,56 @@ proptest! {
             prop_assert_eq!(operation.times.closed.is_some(), operation.is_done());
             let settled = operation.is_done() && !operation.owes_callbacks();
             prop_assert_eq!(operation.purge_at().is_some(), settled);
+        }
+    }
+
+    #[test]
+    fn a_callback_is_told_of_only_after_the_end_and_only_while_it_is_owed(
+        accept in accept(), end in outcome(), commands in vec(submission(1), 0..60),
+    ) {
+        let accept = Accept {
+            callbacks: vec![Callback::new("http://a", Vec::new()), Callback::new("http://b", Vec::new())],
+            ..accept
+        };
+        let mut first = vec![by_default_tenant(Command::Accept(Box::new(accept)))];
+        let (early, late) = commands.split_at(commands.len() / 4);
+        let finish = Command::Finish(Box::new(Finish::new(end)));
+        first.extend(early.iter().cloned());
+        first.push(by_default_tenant(finish));
+        first.extend(late.iter().cloned());
+        let (_, changes) = run(first);
+        let mut operation: Option<Operation> = None;
+        for change in &changes {
+            let before = operation.clone();
+            operation = apply(operation, change);
+            let (Some(before), Some(after)) = (before, &operation) else { continue };
+            let redriven = change.events.contains(&Event::Redriven);
+            for (old, new) in before.callbacks.iter().zip(&after.callbacks) {
+                prop_assert_eq!((&old.url, &old.headers), (&new.url, &new.headers));
+                let (old, new) = (&old.delivery, &new.delivery);
+                if old == new {
+                    continue;
+                }
+                prop_assert!(before.is_done(), "told of before the end");
+                match old.state {
+                    DeliveryState::Delivered => prop_assert!(false, "told of twice"),
+                    DeliveryState::Dead => {
+                        prop_assert!(redriven);
+                        let owed = (DeliveryState::Pending, 0, None, Some(after.times.updated));
+                        prop_assert_eq!((new.state, new.attempts, new.next, new.redriven), owed);
+                    }
+                    DeliveryState::Pending => {
+                        let made = new.attempts - old.attempts;
+                        let given_up = made == 0 && new.state == DeliveryState::Dead;
+                        prop_assert!(made == 1 || given_up);
+                        prop_assert_eq!(new.next.is_some(), new.state == DeliveryState::Pending);
+                        prop_assert_eq!(new.redriven, old.redriven);
+                    }
+                }
+            }
+            let owed = after.callbacks.iter().filter(|it| it.delivery.state == DeliveryState::Pending);
+            let expected = if after.is_done() { owed.count() } else { 0 };
+            prop_assert_eq!(after.owed().count(), expected);
         }
     }
 

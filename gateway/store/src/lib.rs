@@ -13,6 +13,7 @@ mod feed;
 mod guard;
 mod journal;
 mod list;
+mod owing;
 mod readers;
 mod record;
 mod scopes;
@@ -39,6 +40,7 @@ use tokio::sync::{Semaphore, broadcast, mpsc, oneshot, watch};
 pub use crate::clock::{Clock, ManualClock};
 pub use crate::feed::{Changed, FEED_CAPACITY, Feed, Lagged};
 pub use crate::list::{Changes, Filter, Listed, Page};
+pub use crate::owing::Owing;
 pub use crate::snapshot::{Rendered, Snapshot};
 pub use crate::view::Peek;
 pub use crate::wake::Waiter;
@@ -239,6 +241,7 @@ impl Store {
             feed: broadcast::channel(FEED_CAPACITY).0,
             health: watch::channel(Health::default()).0,
             last_beat: AtomicU64::new(0),
+            owed: AtomicU64::new(stored.owed),
             began,
         });
         let newest_scope = stored.scopes.iter().map(|(scope, ..)| *scope).max();

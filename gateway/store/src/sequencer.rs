@@ -69,6 +69,8 @@ pub(crate) struct Shared {
     pub(crate) health: watch::Sender<Health>,
     /// When the sequencer last took up a batch, in milliseconds after `began`.
     pub(crate) last_beat: AtomicU64,
+    /// Callbacks that operations owe, as of the last durable batch.
+    pub(crate) owed: AtomicU64,
     pub(crate) began: Instant,
 }
 
@@ -425,6 +427,8 @@ impl<J: Journal> Sequencer<J> {
                 }
             }
             self.summary = batch.summary;
+            self.shared.owed.fetch_add(batch.owed, Ordering::Relaxed);
+            self.shared.owed.fetch_sub(batch.settled, Ordering::Relaxed);
             self.next_scope = batch.next_scope;
         }
         for (scope, tenant, parent) in &batch.scopes {
@@ -591,6 +595,7 @@ impl<J: Journal> Sequencer<J> {
         let (size, wal) = self.journal.size();
         metrics.journal.size_bytes.set(size);
         metrics.journal.wal_bytes.set(wal);
+        metrics.callbacks.owed.set(self.shared.owed.load(Ordering::Relaxed));
         metrics.store.resident.set(self.shared.view.len() as u64);
         metrics.store.resident_bytes.set(self.body_bytes as u64);
     }

@@ -46,9 +46,14 @@ impl Snapshot {
             Some(Outcome::Canceled(failure)) => failure.as_ref().map_or(0, weight),
         };
         let headers = operation.headers.iter().map(|header| 64 + header.value.len());
+        let callbacks = operation.callbacks.iter().map(|callback| {
+            let headers = callback.headers.iter().map(|header| 64 + header.value.len());
+            192 + callback.url.len() + callback.delivery.problem.len() + headers.sum::<usize>()
+        });
         let log = operation.log.iter().map(|entry| 64 + entry.message.len());
         size_of::<Self>()
             + 512
+            + callbacks.sum::<usize>()
             + operation.input.bytes.len()
             + 2 * output
             + headers.sum::<usize>()

@@ -1,5 +1,7 @@
 //! The embedded journal: SQLite in WAL mode, one transaction and one sync for each batch.
 
+mod upgrade;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,14 +16,15 @@ use rusqlite::{
 use crate::Durability;
 use crate::journal::{Expired, Journal, JournalError, Summary, Write};
 use crate::list::Changes;
+use crate::owing::Owing;
 use crate::record::{self, Damaged, Opened, Slot};
 use crate::scopes::ScopeId;
 use crate::snapshot::Snapshot;
 
 /// Marks the file as ours: "opgt".
 const APPLICATION_ID: i32 = 0x6f70_6774;
-/// The layout of the tables. A file of another number is refused.
-const LAYOUT: i32 = 1;
+/// The layout of the tables. A file of an earlier number is brought up to it, another is refused.
+const LAYOUT: i32 = 2;
 const PAGE_BYTES: u64 = 4096;
 /// How long a statement waits for another program that holds the database.
 const BUSY: Duration = Duration::from_secs(2);
@@ -85,6 +88,8 @@ pub(crate) struct Sqlite {
 #[derive(Debug)]
 pub(crate) struct Stored {
     pub(crate) summary: Summary,
+    /// Callbacks that operations owe.
+    pub(crate) owed: u64,
     pub(crate) secret: [u8; 32],
     pub(crate) scopes: Vec<(ScopeId, Tenant, Parent)>,
 }
@@ -124,7 +129,9 @@ impl Sqlite {
         if tables == 0 {
             sqlite.create(&secret)?;
         }
-        sqlite.check()?;
+        if sqlite.check()? == 1 {
+            upgrade::from_1(&mut sqlite.connection, LAYOUT)?;
+        }
         let stored = sqlite.stored()?;
         // After the checks: a bound below what is stored only stops growth.
         let pages = max_bytes.map_or(i64::from(u32::MAX) - 1, |bytes| {
@@ -137,6 +144,7 @@ impl Sqlite {
     fn create(&mut self, secret: &[u8; 32]) -> Result<(), rusqlite::Error> {
         let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         tx.execute_batch(SCHEMA)?;
+        tx.execute_batch(upgrade::OWING)?;
         tx.execute("INSERT INTO meta VALUES ('secret', ?1)", params![&secret[..]])?;
         tx.execute(
             "INSERT INTO summary VALUES (1, 0, ?1)",
@@ -147,10 +155,10 @@ impl Sqlite {
         tx.commit()
     }
 
-    /// Refuses a file that is not ours or whose structure is broken. The structure check, indexes
-    /// included, reads as much as the time allows, so that opening does not grow with what is
+    /// Returns the layout. Refuses a file that is not ours, or of a later opgate, or whose structure
+    /// is broken. The structure check, indexes included, reads as much as the time allows, so that opening does not grow with what is
     /// stored; every record carries a checksum of its own.
-    fn check(&mut self) -> Result<(), SqliteOpenError> {
+    fn check(&mut self) -> Result<i32, SqliteOpenError> {
         let number = |name: &str| -> Result<i32, rusqlite::Error> {
             self.connection.pragma_query_value(None, name, |row| row.get(0))
         };
@@ -158,9 +166,9 @@ impl Sqlite {
             return Err(SqliteOpenError::Damaged("the file was not written by opgate".to_owned()));
         }
         let layout = number("user_version")?;
-        if layout != LAYOUT {
+        if !(1..=LAYOUT).contains(&layout) {
             return Err(SqliteOpenError::Damaged(format!(
-                "the file has layout {layout}, this opgate reads layout {LAYOUT}"
+                "the file has layout {layout}, this opgate reads layouts 1 to {LAYOUT}"
             )));
         }
         let until = Instant::now() + CHECK;
@@ -169,10 +177,10 @@ impl Sqlite {
             self.connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0));
         self.connection.progress_handler(0, None::<fn() -> bool>)?;
         match found {
-            Ok(text) if text == "ok" => Ok(()),
+            Ok(text) if text == "ok" => Ok(layout),
             Ok(text) => Err(SqliteOpenError::Damaged(text)),
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => {
-                Ok(())
+                Ok(layout)
             }
             Err(error) => Err(error.into()),
         }
@@ -210,7 +218,10 @@ impl Sqlite {
             ));
         }
         let counts = counts_from_bytes(&counts).ok_or(Damaged("the summary is not readable"))?;
-        Ok(Stored { summary: Summary { last: Seq(last), counts }, secret, scopes })
+        let owed = "SELECT coalesce(sum(owed), 0) FROM operations INDEXED BY operations_owing \
+                    WHERE owed IS NOT NULL";
+        let owed = connection.query_row(owed, [], |row| row.get(0))?;
+        Ok(Stored { summary: Summary { last: Seq(last), counts }, owed, secret, scopes })
     }
 }
 
@@ -298,7 +309,8 @@ impl Sqlite {
                     let body = record::encode(operation);
                     bytes += body.len();
                     tx.prepare_cached(
-                        "INSERT INTO operations VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                        "INSERT INTO operations (seq, id, scope, state, changed, purge, dedupe, body, owed) \
+                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
                     )?
                     .execute(params![
                         operation.seq.0,
@@ -314,6 +326,7 @@ impl Sqlite {
                             .as_ref()
                             .map(|key| &key[..]),
                         body,
+                        owed(operation),
                     ])?;
                     bytes += put_payload(&tx, operation, Slot::Input)?;
                     bytes += put_payload(&tx, operation, Slot::Output)?;
@@ -322,7 +335,8 @@ impl Sqlite {
                     let body = record::encode(operation);
                     bytes += body.len();
                     tx.prepare_cached(
-                        "UPDATE operations SET state = ?2, changed = ?3, purge = ?4, body = ?5 WHERE seq = ?1",
+                        "UPDATE operations SET state = ?2, changed = ?3, purge = ?4, body = ?5, owed = ?6 \
+                         WHERE seq = ?1",
                     )?
                     .execute(params![
                         operation.seq.0,
@@ -330,6 +344,7 @@ impl Sqlite {
                         operation.changed.0,
                         operation.purge_at().map(Timestamp::millis),
                         body,
+                        owed(operation),
                     ])?;
                     if *with_output {
                         bytes += put_payload(&tx, operation, Slot::Output)?;
@@ -360,6 +375,11 @@ impl Sqlite {
         tx.commit()?;
         Ok(bytes as u64)
     }
+}
+
+/// How many callbacks an operation owes; none where it owes none, so that it is in no index.
+fn owed(operation: &Operation) -> Option<usize> {
+    Some(operation.owed().count()).filter(|owed| *owed > 0)
 }
 
 fn counts_to_bytes(counts: &[u64; 5]) -> [u8; 40] {
@@ -573,6 +593,21 @@ impl Reader {
             Some(row) => decode_if(&self.0, row, wanted),
             None => Ok(Looked::default()),
         }
+    }
+
+    /// What operations accepted after `after` owe, in the order of acceptance.
+    pub(crate) fn owing(&self, after: Seq, limit: usize) -> Result<Vec<Owing>, JournalError> {
+        let after = i64::try_from(after.0).unwrap_or(i64::MAX);
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let sql = "SELECT seq, body FROM operations INDEXED BY operations_owing \
+                   WHERE owed IS NOT NULL AND seq > ?1 ORDER BY seq LIMIT ?2";
+        let mut statement = self.0.prepare_cached(sql).map_err(read_error)?;
+        let mut rows = statement.query(params![after, limit]).map_err(read_error)?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next().map_err(read_error)? {
+            found.push(Owing::of(&open(row)?.0.operation));
+        }
+        Ok(found)
     }
 
     /// The operations changed after `after`, in the order of their last change.

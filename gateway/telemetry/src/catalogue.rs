@@ -169,6 +169,17 @@ catalogue! {
     BACKEND_REQUEST_DURATION: Histogram Seconds "opgate_backend_request_duration_seconds" {"backend"} [BACKEND_SECONDS]
         "Time a call to a backend took.";
 
+    CALLBACKS_OWED: Gauge None "opgate_callbacks_owed" {}
+        "Callbacks of ended operations that were not delivered yet.";
+    CALLBACK_ATTEMPTS: Counter None "opgate_callback_attempts_total" {"result"}
+        "Attempts to deliver a callback, by what became of them.";
+    CALLBACKS_DEAD: Counter None "opgate_callbacks_dead_total" {}
+        "Callbacks given up or refused for good; each waits for somebody to redrive it.";
+    CALLBACK_DURATION: Histogram Seconds "opgate_callback_attempt_duration_seconds" {} [BACKEND_SECONDS]
+        "Time an attempt to deliver a callback took.";
+    CALLBACK_BREAKERS: Gauge None "opgate_callback_breakers_open" {}
+        "Destinations of callbacks that are left alone for a while, as they failed too often in a row.";
+
     PROCESS_CPU: Counter Seconds "process_cpu_seconds_total" {}
         "User and system CPU time spent.";
     PROCESS_RESIDENT: Gauge Bytes "process_resident_memory_bytes" {}

@@ -3,7 +3,8 @@
 use crate::catalogue as spec;
 use crate::handle::{Counter, Family, Gauge, Histogram, counter, gauge, histogram};
 use crate::label::{
-    Code, Cut, JournalFault, Label, Listener, Outcome, Place, Protocol, Removal, State,
+    CallbackResult, Code, Cut, JournalFault, Label, Listener, Outcome, Place, Protocol, Removal,
+    State,
 };
 
 /// The daemon as a whole.
@@ -182,6 +183,35 @@ impl DispatchMetrics {
     /// The handles of one configured backend. Searches the list: for wiring, not for each call.
     pub fn backend(&self, name: &str) -> Option<&BackendMetrics> {
         self.backends.iter().find(|(known, _)| &**known == name).map(|(_, handles)| handles)
+    }
+}
+
+/// Callbacks and their delivery.
+#[derive(Debug)]
+pub struct CallbackMetrics {
+    /// `opgate_callbacks_owed`.
+    pub owed: Gauge,
+    /// `opgate_callback_attempts_total`.
+    pub attempts: Family<CallbackResult, Counter>,
+    /// `opgate_callbacks_dead_total`.
+    pub dead: Counter,
+    /// `opgate_callback_attempt_duration_seconds`.
+    pub attempt_duration: Histogram,
+    /// `opgate_callback_breakers_open`.
+    pub breakers_open: Gauge,
+}
+
+impl CallbackMetrics {
+    pub(crate) fn register() -> Self {
+        Self {
+            owed: gauge(&spec::CALLBACKS_OWED, &[]),
+            attempts: Family::new(|result: CallbackResult| {
+                counter(&spec::CALLBACK_ATTEMPTS, &[result.text()])
+            }),
+            dead: counter(&spec::CALLBACKS_DEAD, &[]),
+            attempt_duration: histogram(&spec::CALLBACK_DURATION, &[]),
+            breakers_open: gauge(&spec::CALLBACK_BREAKERS, &[]),
+        }
     }
 }
 

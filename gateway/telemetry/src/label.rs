@@ -68,6 +68,8 @@ label! {
         Watch => "watch",
         /// End an operation by hand.
         Complete => "complete",
+        /// Have callbacks delivered once more.
+        Redrive => "redrive",
         /// Take operations from a queue.
         Lease => "lease",
         /// Tell how a leased operation goes.
@@ -215,6 +217,18 @@ label! {
         Corrupt => "corrupt",
         /// Another program holds the database.
         Busy => "busy",
+    }
+}
+
+label! {
+    /// What became of an attempt to deliver a callback.
+    CallbackResult {
+        /// The receiver took it.
+        Delivered => "delivered",
+        /// Not now: it is tried again, or given up.
+        Later => "later",
+        /// Never.
+        Refused => "refused",
     }
 }
 

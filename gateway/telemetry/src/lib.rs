@@ -23,12 +23,13 @@ use std::sync::Arc;
 
 pub use catalogue::{CATALOGUE, Kind, MetricSpec, Unit};
 pub use groups::{
-    BackendMetrics, BusMetrics, DispatchMetrics, EdgeMetrics, GatewayMetrics, JournalMetrics,
-    StoreMetrics,
+    BackendMetrics, BusMetrics, CallbackMetrics, DispatchMetrics, EdgeMetrics, GatewayMetrics,
+    JournalMetrics, StoreMetrics,
 };
 pub use handle::{Counter, Family, Gauge, Held, Histogram};
 pub use label::{
-    Code, Cut, JournalFault, Label, Listener, Method, Outcome, Place, Protocol, Removal, State,
+    CallbackResult, Code, Cut, JournalFault, Label, Listener, Method, Outcome, Place, Protocol,
+    Removal, State,
 };
 pub use requests::{InFlight, Requests};
 
@@ -49,6 +50,8 @@ pub struct Metrics {
     pub store: StoreMetrics,
     /// Leases and calls to backends.
     pub dispatch: DispatchMetrics,
+    /// Callbacks and their delivery.
+    pub callbacks: CallbackMetrics,
 }
 
 impl Metrics {
@@ -66,6 +69,7 @@ impl Metrics {
             journal: JournalMetrics::register(),
             store: StoreMetrics::register(),
             dispatch: DispatchMetrics::register(backends),
+            callbacks: CallbackMetrics::register(),
         })
     }
 

@@ -198,7 +198,12 @@ const fn has(protocol: Protocol, method: Method) -> bool {
         Protocol::Amqp => false,
         Protocol::Grpc | Protocol::Http => !matches!(
             method,
-            Method::Complete | Method::Lease | Method::Report | Method::Finish | Method::Release
+            Method::Complete
+                | Method::Redrive
+                | Method::Lease
+                | Method::Report
+                | Method::Finish
+                | Method::Release
         ),
     }
 }

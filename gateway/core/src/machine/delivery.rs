@@ -20,7 +20,8 @@ pub(super) fn attempt(operation: &Operation, attempt: Box<Attempt>) -> Decision 
         let text = format!("the callback is not owed: {}", state.name());
         return Error::new(ErrorKind::FailedPrecondition, text).into();
     }
-    if Some(attempt.number) != attempts.checked_add(1) {
+    let given_up = attempt.number == attempts && matches!(attempt.result, Attempted::Dead { .. });
+    if Some(attempt.number) != attempts.checked_add(1) && !given_up {
         let text = format!("attempt {} follows {attempts}", attempt.number);
         return Error::new(ErrorKind::Conflict, text).into();
     }
@@ -45,14 +46,19 @@ pub(super) fn attempted(operation: &mut Operation, attempt: &Attempt, at: Timest
         Attempted::Again { next, problem } => (DeliveryState::Pending, Some(*next), &**problem),
         Attempted::Dead { problem } => (DeliveryState::Dead, None, &**problem),
     };
-    let problem = limits::clip(problem).into();
-    callback.delivery = Delivery { state, attempts: attempt.number, last: Some(at), next, problem };
+    let delivery = &mut callback.delivery;
+    if attempt.number > delivery.attempts {
+        (delivery.attempts, delivery.last) = (attempt.number, Some(at));
+    }
+    (delivery.state, delivery.next) = (state, next);
+    delivery.problem = limits::clip(problem).into();
 }
 
-pub(super) fn redriven(operation: &mut Operation) {
+pub(super) fn redriven(operation: &mut Operation, at: Timestamp) {
     for callback in operation.callbacks.iter_mut().filter(|callback| is_dead(callback)) {
-        let Delivery { last, problem, .. } = std::mem::take(&mut callback.delivery);
-        callback.delivery = Delivery { last, problem, ..Delivery::default() };
+        let delivery = &mut callback.delivery;
+        (delivery.state, delivery.attempts) = (DeliveryState::Pending, 0);
+        delivery.redriven = Some(at);
     }
 }
 

@@ -237,6 +237,8 @@ struct Callback {
     next: Option<i64>,
     #[prost(string, tag = "7")]
     problem: String,
+    #[prost(sfixed64, optional, tag = "8")]
+    redriven: Option<i64>,
 }
 
 impl From<&core::Callback> for Callback {
@@ -247,6 +249,7 @@ impl From<&core::Callback> for Callback {
             headers: headers(&callback.headers),
             delivery: delivery.state as u32,
             attempts: delivery.attempts,
+            redriven: delivery.redriven.map(Timestamp::nanos),
             last: delivery.last.map(Timestamp::nanos),
             next: delivery.next.map(Timestamp::nanos),
             problem: delivery.problem.to_string(),
@@ -266,6 +269,7 @@ impl Callback {
             delivery: core::Delivery {
                 state,
                 attempts: self.attempts,
+                redriven: self.redriven.map(time),
                 last: self.last.map(time),
                 next: self.next.map(time),
                 problem: self.problem.into(),

@@ -33,6 +33,10 @@ pub(super) struct Batch {
     pub(super) finished: Vec<(OutcomeLabel, f64)>,
     pub(super) accepted: Vec<Protocol>,
     pub(super) deleted: u64,
+    /// Callbacks that became owed.
+    pub(super) owed: u64,
+    /// Callbacks that are owed no more.
+    pub(super) settled: u64,
     /// Bytes of payload that commands in it bring.
     pub(super) bytes: usize,
     /// Room that must be there for the batch to succeed, beyond what it needs itself.
@@ -56,6 +60,8 @@ impl Batch {
             finished: Vec::new(),
             accepted: Vec::new(),
             deleted: 0,
+            owed: 0,
+            settled: 0,
             bytes: 0,
             room: None,
         }
@@ -111,6 +117,8 @@ impl Batch {
         let had_output = before.is_some_and(Operation::is_done);
         let operation = machine::apply(before.cloned(), &change)
             .ok_or_else(|| Error::new(ErrorKind::Internal, "a change of nothing"))?;
+        self.owed += operation.owed().count() as u64;
+        self.settled += before.map_or(0, |before| before.owed().count()) as u64;
         self.summary.last = seq;
         if let Some(state) = state {
             let count = &mut self.summary.counts[state as usize];

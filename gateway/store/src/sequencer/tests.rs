@@ -132,6 +132,7 @@ fn sequencer(disk: &Disk, failures: &[(usize, Failure)]) -> (Sequencer<Unreliabl
         feed: broadcast::channel(64).0,
         health: watch::channel(Health::default()).0,
         last_beat: AtomicU64::new(0),
+        owed: AtomicU64::new(0),
         began: Instant::now(),
     });
     let journal = Unreliable {
