@@ -1,1 +1,22 @@
-//! Calls to other systems over HTTP.
+//! Calls to other systems over HTTP/1.1: where they may go, TLS, kept connections, limits.
+//!
+//! It knows no protocol and no operation. A URL is either the operator's own ([`Trust::Configured`])
+//! or came from a caller ([`Trust::Guarded`]): then a [`Guard`] decides, by name before anything is
+//! looked up, and by address before anything is connected. Entry point: [`Client::send`].
+
+mod client;
+mod connection;
+mod destination;
+mod guard;
+mod network;
+mod pool;
+mod problem;
+mod tls;
+
+pub use client::{Client, Limits, Settings, Trust};
+pub use destination::{Destination, Host};
+pub use guard::{Guard, Pattern, URL_BYTES};
+pub use ipnet::IpNet;
+pub use network::{Network, Pending, System};
+pub use problem::{Problem, Refusal};
+pub use tls::TlsError;
