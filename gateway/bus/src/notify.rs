@@ -7,6 +7,8 @@ use std::time::Duration;
 use opgate_core::Callback;
 use opgate_store::Snapshot;
 
+use crate::handles::Handles;
+
 /// One attempt to tell of a completion.
 #[derive(Clone, Debug)]
 pub struct Notice {
@@ -16,6 +18,8 @@ pub struct Notice {
     pub callback: usize,
     /// Which attempt, from 1.
     pub attempt: u32,
+    /// Makes the handle by which the receiver knows the operation.
+    pub handles: Handles,
 }
 
 impl Notice {
