@@ -13,8 +13,10 @@ use std::time::Duration;
 
 use opgate_bus::Bus;
 use opgate_edge::{Admin, Drain, Exporter, Frontend, HttpListener, Readiness};
+use opgate_egress::Client;
 use opgate_longrunning::Longrunning;
 use opgate_native::{Names, Native};
+use opgate_nexus::backend::{CallbackBase, Completions};
 use opgate_store::{Clock, OpenError, Store};
 use opgate_telemetry::{Listener, Metrics};
 use tracing::{info, warn};
@@ -68,7 +70,11 @@ impl Gateway {
     /// # Errors
     /// Whatever keeps it from that. Nothing stays open then.
     pub async fn start(settings: Settings) -> Result<Running, StartError> {
-        let router = settings.router()?;
+        let client = Client::new(&opgate_egress::Settings::default())
+            .map_err(|error| StartError::Configuration(error.to_string()))?;
+        // Where upstreams reach this daemon is known when it has its port.
+        let here = CallbackBase::default();
+        let router = settings.router(&client, &here)?;
         let backends: Vec<&str> = settings.backends.keys().map(String::as_str).collect();
         let exporter =
             Exporter::new(&backends).map_err(|error| StartError::Internal(error.to_string()))?;
@@ -89,9 +95,12 @@ impl Gateway {
         };
         let addresses = Addresses { http: http.1, admin: admin.1 };
         for address in [addresses.http, addresses.admin] {
-            if !address.ip().to_canonical().is_loopback() {
+            if !settings::is_loopback(address) {
                 warn!(%address, "listening without TLS beyond this machine, as configured");
             }
+        }
+        if settings::is_loopback(addresses.http) {
+            here.set(&format!("http://{}", addresses.http));
         }
         listeners.holds();
 
@@ -122,7 +131,11 @@ impl Gateway {
         };
         let native: Arc<dyn Frontend> = Arc::new(native);
         let rest = Arc::new(grpc.rest());
-        let paths = Native::PATHS.map(|path| (path, Arc::clone(&native))).into();
+        let completions =
+            Completions::new(bus.clone(), settings.completions(), Arc::clone(&metrics));
+        let mut paths: Vec<(&str, Arc<dyn Frontend>)> =
+            vec![(Completions::PATH, Arc::new(completions))];
+        paths.extend(Native::PATHS.map(|path| (path, Arc::clone(&native))));
         let faces = Faces { grpc: Arc::new(grpc), paths, rest };
         let http = Serving::new(trigger, http.0.serve(Arc::new(faces), drain));
         let (trigger, drain) = Drain::new();

@@ -5,6 +5,7 @@
 //! one run tells all. Serde would stop at the first problem, and coerce what it should refuse.
 
 mod doors;
+mod nexus;
 mod parts;
 mod problem;
 mod routes;
@@ -18,6 +19,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use nexus::Nexus;
+pub(crate) use nexus::is_loopback;
 pub use opgate_bus::Callbacks as Delivery;
 pub use opgate_longrunning::{DescriptorSet, InputForm};
 pub use opgate_store::Durability;
@@ -203,12 +206,13 @@ impl Settings {
     fn read(root: &Section<'_>) -> Self {
         let data = root.section("data");
         let retention = data.duration("retention", SECOND..=RETENTION_MAX);
-        let backends = routes::backends(root);
+        let http = http(&root.section("http"));
+        let backends = routes::backends(root, http.listen);
         let sections = root.named("routes");
         let routes = routes::routes(&sections, &backends, retention);
         let settings = Self {
             data: storage(&data),
-            http: http(&root.section("http")),
+            http,
             admin: admin(&root.section("admin")),
             wait: wait(&root.section("wait")),
             watches: watches(&root.section("watch")),

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use opgate_bus::{Backoff, Options as BusOptions, Pull, Route, Router};
 use opgate_edge::HttpLimits;
+use opgate_egress::Client;
 use opgate_longrunning::{DoorSettings, Longrunning, Settings as GrpcSettings};
 use opgate_native::{Names, Settings as NativeSettings, Showcase};
+use opgate_nexus::backend::{self as nexus, CallbackBase, Upstream};
 use opgate_store::Options as StoreOptions;
 
-use super::{BackendKind, DescriptorSet, Http, Settings, Worker};
+use super::{BackendKind, DescriptorSet, Http, Nexus, Retry, Settings, Worker};
 use crate::StartError;
 
 impl Settings {
@@ -25,31 +27,44 @@ impl Settings {
         }
     }
 
-    pub(crate) fn bus(&self) -> BusOptions {
-        let retry = self.retry;
-        let backoff =
-            Backoff { first: retry.first, longest: retry.longest, attempts: retry.attempts };
+    pub(crate) const fn bus(&self) -> BusOptions {
         BusOptions {
             waits: self.wait.open,
             watches: self.watches,
             // A worker that waits is a wait like any other.
             askers: self.wait.open,
-            backoff,
+            backoff: self.backoff(),
             callbacks: self.callbacks.delivery,
         }
     }
 
-    /// The routes, with their backends made.
-    pub(crate) fn router(&self) -> Result<Router, StartError> {
+    const fn backoff(&self) -> Backoff {
+        let Retry { first, longest, attempts } = self.retry;
+        Backoff { first, longest, attempts }
+    }
+
+    /// The routes, with their backends made. Upstreams are called by `client`, and call back at
+    /// `here` unless they have an address of their own.
+    pub(crate) fn router(
+        &self,
+        client: &Client,
+        here: &CallbackBase,
+    ) -> Result<Router, StartError> {
         let mut builder = Router::builder();
         for (name, backend) in &self.backends {
-            builder = match backend.kind {
+            builder = match &backend.kind {
                 BackendKind::Showcase => {
                     builder.backend(name.as_str(), Arc::new(Showcase), backend.concurrency)
                 }
-                BackendKind::Worker(Worker { backlog, lease, attempts }) => {
+                BackendKind::Worker(worker) => {
+                    let Worker { backlog, lease, attempts } = *worker;
                     let concurrency = backend.concurrency;
                     builder.worker(name.as_str(), Pull { concurrency, backlog, lease, attempts })
+                }
+                BackendKind::Nexus(nexus) => {
+                    let upstream =
+                        Upstream::new(nexus.upstream(name, here, self.backoff()), client.clone());
+                    builder.backend(name.as_str(), Arc::new(upstream), backend.concurrency)
                 }
             };
         }
@@ -103,6 +118,14 @@ impl Settings {
         }
     }
 
+    /// Where completions of upstream operations come in.
+    pub(crate) const fn completions(&self) -> nexus::Bounds {
+        nexus::Bounds {
+            request_bytes: self.http.body_bytes,
+            request_timeout: self.http.body_timeout,
+        }
+    }
+
     /// opgate's own API, with the names of operations elsewhere.
     pub(crate) fn native(&self, names: Names) -> NativeSettings {
         NativeSettings {
@@ -110,6 +133,22 @@ impl Settings {
             request_bytes: self.http.body_bytes,
             request_timeout: self.http.body_timeout,
             wait_limit: self.wait.max,
+        }
+    }
+}
+
+impl Nexus {
+    fn upstream(&self, name: &str, here: &CallbackBase, retry: Backoff) -> nexus::Settings {
+        nexus::Settings {
+            name: name.into(),
+            endpoint: self.endpoint.clone(),
+            credentials: self.credentials.clone(),
+            callback: self.callback.as_ref().unwrap_or(here).clone(),
+            completion: self.completion,
+            timeout: self.timeout,
+            poll_first: self.poll_first,
+            poll_longest: self.poll_longest,
+            retry,
         }
     }
 }

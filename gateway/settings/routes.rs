@@ -1,12 +1,14 @@
 //! Backends and routes.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use opgate_bus::{LEASE, Pull, QUEUE};
 use opgate_core::Kind;
 use opgate_longrunning::{HttpForm, InputForm};
 
+use super::nexus::{self, Nexus};
 use super::section::Section;
 use super::{MS, RETENTION_MAX, SECOND, narrow, text};
 
@@ -20,12 +22,25 @@ pub struct Backend {
 }
 
 /// What a backend is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum BackendKind {
     /// The built-in one.
     Showcase,
     /// Workers that come for their operations.
     Worker(Worker),
+    /// An upstream Nexus handler.
+    Nexus(Box<Nexus>),
+}
+
+impl BackendKind {
+    /// The word in the configuration.
+    const fn word(&self) -> &'static str {
+        match self {
+            Self::Showcase => "showcase",
+            Self::Worker(_) => "worker",
+            Self::Nexus(_) => "nexus",
+        }
+    }
 }
 
 /// What is configured for workers.
@@ -40,9 +55,10 @@ pub struct Worker {
 }
 
 /// Kinds that are known, and not there yet.
-const COMING: [&str; 4] = ["longrunning", "oci", "nexus", "amqp"];
-/// The keys that only workers have.
-const OF_WORKERS: [&str; 3] = ["backlog", "lease", "attempts"];
+const COMING: [&str; 3] = ["longrunning", "oci", "amqp"];
+/// The kinds there are, each with the keys that only it has.
+const KINDS: [(&str, &[&str]); 3] =
+    [("showcase", &[]), ("worker", &["backlog", "lease", "attempts"]), ("nexus", &nexus::KEYS)];
 
 /// `[routes.NAME]`.
 #[derive(Clone, Debug)]
@@ -85,22 +101,10 @@ pub struct GrpcDoor {
     pub stream: Option<bool>,
 }
 
-pub(super) fn backends(root: &Section<'_>) -> BTreeMap<String, Backend> {
+/// The backends; `http` is the address opgate is called back at where nothing else is configured.
+pub(super) fn backends(root: &Section<'_>, http: SocketAddr) -> BTreeMap<String, Backend> {
     let read = |section: &Section<'_>| {
-        let word = section.text("kind");
-        let default = Pull::default();
-        let worker = Worker {
-            backlog: section
-                .optional("backlog", |section, key| section.count(key, 1..=10_000_000))
-                .unwrap_or(default.backlog),
-            lease: section
-                .optional("lease", |section, key| section.duration(key, LEASE))
-                .unwrap_or(default.lease),
-            attempts: section
-                .optional("attempts", |section, key| section.count(key, 1..=1000))
-                .map_or(default.attempts, |attempts| narrow(attempts as u64)),
-        };
-        let kind = kind(section, &word, worker);
+        let kind = kind(section, &section.text("kind"), http);
         let backend = Backend { kind, concurrency: section.count("concurrency", 1..=1_000_000) };
         section.finish();
         backend
@@ -108,22 +112,42 @@ pub(super) fn backends(root: &Section<'_>) -> BTreeMap<String, Backend> {
     root.named("backends").into_iter().map(|(name, section)| (name, read(&section))).collect()
 }
 
-fn kind(section: &Section<'_>, word: &str, worker: Worker) -> BackendKind {
-    if word == "worker" {
-        return BackendKind::Worker(worker);
-    }
-    if word != "showcase" && !word.is_empty() {
+fn kind(section: &Section<'_>, word: &str, http: SocketAddr) -> BackendKind {
+    let known = KINDS.iter().any(|(kind, _)| *kind == word);
+    if !known && !word.is_empty() {
         let problem = if COMING.contains(&word) { "is not there yet" } else { "is not known" };
-        let there = "the kinds there are: \"showcase\", \"worker\"";
-        section.refuse("kind", format!("{problem}; {there}"));
-    } else if !word.is_empty() {
-        for key in OF_WORKERS {
-            if section.has(key) {
-                section.refuse(key, "has no effect: it is for backends of kind = \"worker\"");
+        let there: Vec<String> = KINDS.iter().map(|(kind, _)| format!("{kind:?}")).collect();
+        section.refuse("kind", format!("{problem}; the kinds there are: {}", there.join(", ")));
+    }
+    for (kind, keys) in KINDS {
+        for key in keys.iter().filter(|key| section.has(key)) {
+            if known && kind != word {
+                section
+                    .refuse(key, format!("has no effect: it is for backends of kind = {kind:?}"));
             }
         }
     }
-    BackendKind::Showcase
+    match word {
+        "worker" => BackendKind::Worker(worker(section)),
+        "nexus" => nexus::backend(section, http)
+            .map_or(BackendKind::Showcase, |nexus| BackendKind::Nexus(Box::new(nexus))),
+        _ => BackendKind::Showcase,
+    }
+}
+
+fn worker(section: &Section<'_>) -> Worker {
+    let default = Pull::default();
+    Worker {
+        backlog: section
+            .optional("backlog", |section, key| section.count(key, 1..=10_000_000))
+            .unwrap_or(default.backlog),
+        lease: section
+            .optional("lease", |section, key| section.duration(key, LEASE))
+            .unwrap_or(default.lease),
+        attempts: section
+            .optional("attempts", |section, key| section.count(key, 1..=1000))
+            .map_or(default.attempts, |attempts| narrow(attempts as u64)),
+    }
 }
 
 pub(super) fn routes(
@@ -149,7 +173,8 @@ pub(super) fn routes(
             let grpc = section.section("grpc");
             grpc.refuse("method", format!("is the method of route {other} already"));
         }
-        if let Some(BackendKind::Worker(_)) = backends.get(&route.backend).map(|known| known.kind) {
+        let kind = backends.get(&route.backend).map(|known| &known.kind);
+        if let Some(BackendKind::Worker(_)) = kind {
             let queue = route.options.get(QUEUE).unwrap_or(&route.backend).clone();
             let of = queues.entry(queue).or_insert_with(|| route.backend.clone());
             if *of != route.backend {
@@ -190,7 +215,7 @@ fn route(
             .optional("timeout", |section, key| section.duration(key, MS..=RETENTION_MAX)),
         grpc: section.optional("grpc", |section, key| grpc(&section.section(key))),
         http: http(section),
-        options: options(section, &service, backends.get(&backend).map(|known| known.kind)),
+        options: options(section, &service, backends.get(&backend).map(|known| &known.kind)),
         backend,
         kind: kind.ok()?,
     })
@@ -268,25 +293,33 @@ fn is_word(word: &str) -> bool {
 fn options(
     section: &Section<'_>,
     service: &str,
-    backend: Option<BackendKind>,
+    backend: Option<&BackendKind>,
 ) -> BTreeMap<String, String> {
     let worker = section.section("worker");
-    let queue = worker.optional("queue", queue);
+    let queue = worker.optional("queue", queue).map(|queue| (QUEUE.to_owned(), queue));
     worker.finish();
-    let showcase = showcase(section, service);
-    let refuse = |key, kind: &str| {
-        section
-            .refuse(key, format!("has no effect: the route's backend is not of kind = {kind:?}"));
-    };
-    match backend {
-        Some(BackendKind::Worker(_)) if !showcase.is_empty() => refuse("showcase", "showcase"),
-        Some(BackendKind::Showcase) if queue.is_some() => refuse("worker", "worker"),
-        Some(BackendKind::Worker(_) | BackendKind::Showcase) | None => {}
+    let of_kinds = [
+        ("showcase", showcase(section, service)),
+        ("worker", BTreeMap::from_iter(queue)),
+        ("nexus", nexus::options(&section.section("nexus"))),
+    ];
+    let mut found = None;
+    for (kind, options) in of_kinds {
+        match backend {
+            Some(backend) if backend.word() == kind => found = Some(options),
+            Some(_) if section.has(kind) => {
+                let reason =
+                    format!("has no effect: the route's backend is not of kind = {kind:?}");
+                section.refuse(kind, reason);
+            }
+            Some(_) | None => {}
+        }
     }
-    match queue {
-        Some(queue) => BTreeMap::from([(QUEUE.to_owned(), queue)]),
-        None => showcase,
+    let options = found.unwrap_or_default();
+    if let Some(BackendKind::Nexus(_)) = backend {
+        nexus::check_kind(section, &options);
     }
+    options
 }
 
 /// The queue of a route to workers: a name like all others.

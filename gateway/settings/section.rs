@@ -10,7 +10,7 @@ use config::{Value, ValueKind};
 
 use super::problem::{Problem, nearest};
 use super::sources::Table;
-use super::text::show;
+use super::text::shown;
 use super::units;
 
 /// Collects what is wrong, and which keys exist at all.
@@ -92,7 +92,7 @@ impl<'a> Section<'a> {
         };
         self.findings.problems.borrow_mut().push(Problem {
             key: join(&self.path, key),
-            value: value.filter(|_| !is_table).map(show),
+            value: value.filter(|_| !is_table).map(|value| shown(&self.path, key, value)),
             origin,
             reason: reason.into(),
             nearest: None,

@@ -20,7 +20,7 @@ impl fmt::Display for Effective {
             writeln!(f, "{line_break}[{path}]")?;
             for (key, value) in entries {
                 let origin = value.origin().unwrap_or("unknown");
-                writeln!(f, "{} = {}  # {origin}", name(key), show(value))?;
+                writeln!(f, "{} = {}  # {origin}", name(key), shown(path, key, value))?;
             }
         }
         Ok(())
@@ -67,6 +67,24 @@ fn quote(text: &str) -> String {
         other => other.to_string(),
     });
     format!("\"{}\"", escaped.collect::<String>())
+}
+
+/// What stands for a secret.
+const HIDDEN: &str = "(not shown)";
+
+/// A value as TOML, on one line; what nobody but its reader is to know is not shown.
+pub(super) fn shown(path: &str, key: &str, value: &Value) -> String {
+    let mut parts = path.split('.');
+    let (Some("backends"), Some(_)) = (parts.next(), parts.next()) else { return show(value) };
+    match (parts.next(), parts.next(), key, &value.kind) {
+        (None, _, "bearer" | "basic" | "headers", _) | (Some("headers"), None, ..) => quote(HIDDEN),
+        // A key may stand in the query of a URL.
+        (None, _, "endpoint", ValueKind::String(url)) => match url.split_once('?') {
+            Some((base, _)) => quote(&format!("{base}?{HIDDEN}")),
+            None => show(value),
+        },
+        _ => show(value),
+    }
 }
 
 /// A value as TOML, on one line.

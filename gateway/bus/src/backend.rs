@@ -49,9 +49,9 @@ pub trait Backend: Send + Sync + 'static {
     /// operation's deadline has passed, or it was ended by hand.
     fn run(&self, lease: Lease) -> Pin<Box<dyn Future<Output = Result<Outcome, Error>> + Send>>;
 
-    /// Hears that an operation it was given by this route has ended without it: by its deadline or by hand. What
-    /// goes on upstream is to be canceled there. The future is given a bounded time and tried once;
-    /// none where there is nobody to tell.
+    /// Hears that an operation it was given by this route has ended without it: by its deadline or by
+    /// hand. What goes on upstream is to be canceled there. The future is given a bounded time and
+    /// tried once; none where there is nobody to tell.
     fn abandon(
         &self,
         _route: &Route,

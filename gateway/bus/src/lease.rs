@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use opgate_core::{Command, Epoch, Error, OperationId, Report, Submission};
+use opgate_core::{Command, Epoch, Error, OperationId, Report, Submission, Timestamp};
 use opgate_store::{Peek, Snapshot, Store};
 
 use crate::router::Route;
@@ -66,10 +66,14 @@ impl Lease {
         Sealer::new(self.store.secret()).seal_handle(purpose, bound, self.snapshot.id)
     }
 
+    /// The present, by the clock that operations are dated by.
+    pub fn now(&self) -> Timestamp {
+        self.store.clock().now()
+    }
+
     /// How long the operation may still take; `None` where it has no deadline.
     pub fn remaining(&self) -> Option<Duration> {
-        let now = self.store.clock().now();
-        self.snapshot.deadline.map(|deadline| deadline.since(now))
+        self.snapshot.deadline.map(|deadline| deadline.since(self.now()))
     }
 
     /// Resolves once cancellation was asked for; at once where it was before.

@@ -46,6 +46,8 @@ label! {
         Amqp => "amqp",
         /// opgate's own API.
         Native => "native",
+        /// Nexus over HTTP.
+        Nexus => "nexus",
     }
 }
 

@@ -196,6 +196,15 @@ const fn has(protocol: Protocol, method: Method) -> bool {
         Protocol::Native => true,
         // It has no frontend yet.
         Protocol::Amqp => false,
+        Protocol::Nexus => matches!(
+            method,
+            Method::Start
+                | Method::Get
+                | Method::Wait
+                | Method::Cancel
+                | Method::Finish
+                | Method::Other
+        ),
         Protocol::Grpc | Protocol::Http => !matches!(
             method,
             Method::Complete

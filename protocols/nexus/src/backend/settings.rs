@@ -1,0 +1,349 @@
+//! What is configured for an upstream handler, and for a route to it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use opgate_bus::Backoff;
+
+use super::endpoint::{self, Endpoint};
+
+/// What is configured for one upstream handler.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The name of the backend.
+    pub name: Arc<str>,
+    /// Where the handler is.
+    pub endpoint: Endpoint,
+    /// What it is to know opgate by.
+    pub credentials: Credentials,
+    /// Where it reaches opgate.
+    pub callback: CallbackBase,
+    /// How opgate learns of the end.
+    pub completion: Completion,
+    /// Time for one request, connecting included; a long poll has its wait on top.
+    pub timeout: Duration,
+    /// The wait before the first look for a result; later ones are twice as long each,
+    pub poll_first: Duration,
+    /// up to this. It is also how long the handler is asked to hold a request where opgate learns of
+    /// the end in no other way.
+    pub poll_longest: Duration,
+    /// When and how often to tell the handler of a cancel it did not take.
+    pub retry: Backoff,
+}
+
+/// How opgate learns that an operation has ended upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Completion {
+    /// The handler calls back, and is not asked.
+    Callback,
+    /// The handler is asked, and is given no callback.
+    Poll,
+    /// The handler calls back, and is asked now and then in case that is lost. Where it has no
+    /// get-result only the callback is waited for, where opgate has no address it is only asked.
+    Both,
+}
+
+/// The URL beneath which an upstream reaches opgate. It may become known after the backends are made:
+/// clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct CallbackBase(Arc<OnceLock<Box<str>>>);
+
+impl CallbackBase {
+    /// One that is known.
+    ///
+    /// # Errors
+    /// What is wrong with it, and what is allowed.
+    pub fn new(text: &str) -> Result<Self, String> {
+        let (base, query) = endpoint::url(text)?;
+        if query.is_some() {
+            return Err("must not have a query: the path goes on behind it".to_owned());
+        }
+        // Temporal takes URLs of 1000 characters; path and handle come behind.
+        if base.len() > BASE_BYTES {
+            return Err(format!("is longer than {BASE_BYTES} bytes"));
+        }
+        let known = Self::default();
+        known.set(base);
+        Ok(known)
+    }
+
+    /// Makes it known; where it is already, that stays.
+    pub fn set(&self, base: &str) {
+        self.0.get_or_init(|| base.trim_end_matches('/').into());
+    }
+
+    /// The URL, without a slash at its end, once it is known.
+    pub(super) fn get(&self) -> Option<&str> {
+        self.0.get().map(|base| &**base)
+    }
+}
+
+/// Longest base of callbacks, in bytes.
+const BASE_BYTES: usize = 800;
+
+/// Headers that every request to an upstream carries. Their values are never shown.
+#[derive(Clone, Default)]
+pub struct Credentials(HeaderMap);
+
+impl Credentials {
+    /// None.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// `Authorization: Bearer` with a token.
+    ///
+    /// # Errors
+    /// Why it cannot be in a header.
+    pub fn bearer(token: &str) -> Result<Self, String> {
+        Self::default().with("authorization", &format!("Bearer {token}"))
+    }
+
+    /// `Authorization: Basic` with `user:password`.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn basic(pair: &str) -> Result<Self, String> {
+        if !pair.contains(':') {
+            return Err("must be user:password".to_owned());
+        }
+        Self::default().with("authorization", &format!("Basic {}", STANDARD.encode(pair)))
+    }
+
+    /// With one more header.
+    ///
+    /// # Errors
+    /// Why it cannot be one.
+    pub fn with(mut self, name: &str, value: &str) -> Result<Self, String> {
+        let header: HeaderName =
+            name.parse().map_err(|_| format!("{name:?} is no name of a header"))?;
+        if is_ours(&header) {
+            return Err(format!("{name} is a header that opgate sets itself"));
+        }
+        let mut value: HeaderValue = value
+            .parse()
+            .map_err(|_| "must be visible characters and spaces, on one line".to_owned())?;
+        value.set_sensitive(true);
+        if self.0.insert(header, value).is_some() {
+            return Err(format!("{name} is given twice"));
+        }
+        Ok(self)
+    }
+
+    /// Puts them over what is there.
+    pub(super) fn apply(&self, headers: &mut HeaderMap) {
+        for (name, value) in &self.0 {
+            headers.insert(name.clone(), value.clone());
+        }
+    }
+}
+
+/// The names alone.
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// Option of a route: the service's name upstream. Left out: the route's.
+pub const SERVICE: &str = "service";
+/// Option of a route: the operation's name upstream. Left out: the route's.
+pub const OPERATION: &str = "operation";
+/// Option of a route: the headers of a start that are sent along, separated by commas; a name may
+/// end in `*`. Left out: [`FORWARDED`].
+pub const HEADERS: &str = "headers";
+/// The headers that are sent along unless a route says otherwise.
+pub const FORWARDED: [&str; 3] = ["baggage", "x-correlation-id", "x-request-id"];
+
+/// Whether the options of a route to a Nexus backend are right: what a configuration check asks.
+///
+/// # Errors
+/// The option at fault, and what is wrong.
+pub fn check_options(options: &BTreeMap<String, String>) -> Result<(), (String, String)> {
+    for (option, value) in options {
+        let problem = match option.as_str() {
+            SERVICE | OPERATION => endpoint::check_name(value).err(),
+            HEADERS => value.split(',').find_map(|pattern| check_pattern(pattern).err()),
+            _ => Some(format!("is not known; allowed are: {SERVICE}, {OPERATION}, {HEADERS}")),
+        };
+        if let Some(problem) = problem {
+            return Err((option.clone(), problem));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a name or pattern may be on a route's list of headers.
+fn check_pattern(pattern: &str) -> Result<(), String> {
+    if pattern.is_empty() || pattern == "*" {
+        return Ok(());
+    }
+    let stem = pattern.strip_suffix('*');
+    let name: HeaderName = stem
+        .unwrap_or(pattern)
+        .parse()
+        .map_err(|_| format!("{pattern:?} is no name of a header, nor one that ends in *"))?;
+    if stem.is_none() && !may_pass(&name) {
+        return Err(format!("{pattern} is never sent along"));
+    }
+    Ok(())
+}
+
+/// The headers of a start that a route lets pass.
+#[derive(Debug)]
+pub(super) struct Passing<'a>(&'a str);
+
+impl<'a> Passing<'a> {
+    pub(super) fn of(options: &'a BTreeMap<String, String>) -> Option<Self> {
+        options.get(HEADERS).map(|list| Self(list))
+    }
+
+    /// Whether a header may pass by this list, or by the default where there is none.
+    pub(super) fn allows(list: Option<&Self>, name: &HeaderName) -> bool {
+        let on_list = |pattern: &str| match pattern.strip_suffix('*') {
+            Some(stem) => {
+                name.as_str().get(..stem.len()).is_some_and(|head| head.eq_ignore_ascii_case(stem))
+            }
+            None => pattern.eq_ignore_ascii_case(name.as_str()),
+        };
+        may_pass(name)
+            && match list {
+                Some(Self(list)) => {
+                    list.split(',').any(|pattern| !pattern.is_empty() && on_list(pattern))
+                }
+                None => FORWARDED.into_iter().any(on_list),
+            }
+    }
+}
+
+/// Whether a caller's header may ever be sent to another system: not what vouches for somebody, what
+/// is of one hop, and what opgate says itself.
+fn may_pass(name: &HeaderName) -> bool {
+    let secret = matches!(
+        name.as_str(),
+        "authorization"
+            | "cookie"
+            | "set-cookie"
+            | "x-api-key"
+            | "x-goog-api-key"
+            | "x-goog-iam-authorization-token"
+            | "accept-encoding"
+            | "temporal-callback-token"
+            | "x-forwarded-for"
+            | "forwarded"
+    );
+    !secret && !is_ours(name)
+}
+
+/// Whether a header is part of the protocol, or of one hop.
+fn is_ours(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    ["nexus-", "content-", "proxy-", "grpc-", ":"].iter().any(|stem| name.starts_with(stem))
+        || matches!(
+            name,
+            "request-timeout"
+                | "operation-timeout"
+                | "connection"
+                | "expect"
+                | "host"
+                | "keep-alive"
+                | "te"
+                | "trailer"
+                | "traceparent"
+                | "tracestate"
+                | "transfer-encoding"
+                | "upgrade"
+                | "user-agent"
+                | "temporal-nexus-failure-support"
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::AUTHORIZATION;
+
+    use super::*;
+
+    fn name(name: &str) -> HeaderName {
+        name.parse().unwrap()
+    }
+
+    fn options(name: &str, value: &str) -> BTreeMap<String, String> {
+        BTreeMap::from([(name.to_owned(), value.to_owned())])
+    }
+
+    #[test]
+    fn only_what_is_on_the_list_passes_and_some_never_do() {
+        let given = options(HEADERS, "x-tenant,Acme-*");
+        let list = Passing::of(&given);
+        for (header, by_list, by_default, by_star) in [
+            ("x-tenant", true, false, true),
+            ("acme-one", true, false, true),
+            ("acme", false, false, true),
+            ("baggage", false, true, true),
+            ("authorization", false, false, false),
+            ("cookie", false, false, false),
+            ("request-timeout", false, false, false),
+            ("nexus-callback-token", false, false, false),
+            ("content-type", false, false, false),
+            ("transfer-encoding", false, false, false),
+        ] {
+            let all = options(HEADERS, "*");
+            assert_eq!(Passing::allows(list.as_ref(), &name(header)), by_list, "{header}");
+            assert_eq!(Passing::allows(None, &name(header)), by_default, "{header}");
+            let star = Passing::of(&all);
+            assert_eq!(Passing::allows(star.as_ref(), &name(header)), by_star, "{header}");
+        }
+        let none = options(HEADERS, "");
+        assert!(!Passing::allows(Passing::of(&none).as_ref(), &name("baggage")));
+    }
+
+    #[test]
+    fn the_options_of_a_route_are_checked() {
+        for (option, value, right) in [
+            (SERVICE, "a/b c", true),
+            (SERVICE, "..", false),
+            (OPERATION, ".", false),
+            (HEADERS, "x-a,b-*", true),
+            (HEADERS, "", true),
+            (HEADERS, "x a", false),
+            (HEADERS, "authorization", false),
+            (HEADERS, "Nexus-Callback-Token", false),
+            ("header", "x", false),
+        ] {
+            assert_eq!(check_options(&options(option, value)).is_ok(), right, "{option} {value:?}");
+        }
+    }
+
+    #[test]
+    fn credentials_are_headers_and_are_not_shown() {
+        let mut headers = HeaderMap::new();
+        let given = Credentials::basic("me:secret").unwrap().with("x-key", "secret").unwrap();
+        given.apply(&mut headers);
+        assert_eq!(headers[AUTHORIZATION], "Basic bWU6c2VjcmV0");
+        assert_eq!(headers["x-key"], "secret");
+        assert!(!format!("{given:?} {headers:?}").contains("secret"), "{given:?}");
+        assert!(Credentials::bearer("a\nb").is_err());
+        assert!(Credentials::basic("nobody").is_err());
+        assert!(Credentials::none().with("host", "h").is_err());
+        assert!(Credentials::bearer("t").unwrap().with("Authorization", "x").is_err());
+    }
+
+    #[test]
+    fn the_base_of_callbacks_may_come_late_and_stays() {
+        let late = CallbackBase::default();
+        let shared = late.clone();
+        assert_eq!(shared.get(), None);
+        late.set("http://127.0.0.1:8080/");
+        late.set("http://elsewhere");
+        assert_eq!(shared.get(), Some("http://127.0.0.1:8080"));
+        assert!(CallbackBase::new("https://h/?a=b").is_err());
+        assert!(CallbackBase::new(&format!("https://h/{}", "x".repeat(1000))).is_err());
+        assert_eq!(CallbackBase::new("https://h/opgate/").unwrap().get(), Some("https://h/opgate"));
+    }
+}
