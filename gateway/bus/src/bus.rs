@@ -17,8 +17,9 @@ use tokio_util::task::TaskTracker;
 use crate::backend::{Admission, Offer};
 use crate::backoff::Backoff;
 use crate::carry::Carrier;
-use crate::deliver::Callbacks;
+use crate::deliver::{Callbacks, Courier, deliver};
 use crate::dispatch::dispatch;
+use crate::handles::Handles;
 use crate::reach::Reach;
 use crate::router::{Carrying, Route, Router};
 use crate::start::{Caller, DEDUPE_KEY_BYTES, Start};
@@ -131,6 +132,17 @@ impl Bus {
         });
         let dispatcher = TaskTracker::new();
         dispatcher.spawn(dispatch(Arc::clone(&carrier)));
+        if let Some(notifier) = carrier.router.notifier() {
+            dispatcher.spawn(deliver(Arc::new(Courier {
+                store: store.clone(),
+                notifier: Arc::clone(notifier),
+                handles: Handles::new(store.secret()),
+                callbacks: options.callbacks,
+                backoff: options.backoff,
+                metrics: Arc::clone(&metrics),
+                drain: drain.clone(),
+            })));
+        }
         dispatcher.close();
         Self(Arc::new(Door {
             sealer: Sealer::new(store.secret()),

@@ -9,6 +9,7 @@
 
 mod cancel;
 mod carry;
+mod deliver;
 mod list;
 mod metrics;
 mod reach;

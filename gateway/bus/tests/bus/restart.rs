@@ -1,17 +1,14 @@
 //! What a process leaves to the next one.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use opgate_bus::core::{Code, Epoch, Outcome, State};
 use opgate_bus::{Durability, Start, Until};
 use opgate_store::Clock;
 use tempfile::{TempDir, tempdir};
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
 
-use crate::support::{LONG, Setup, start, stopped_clock, succeeded};
+use crate::support::{LONG, PanicsOnce, Setup, start, stopped_clock, succeeded};
 
 fn synced(dir: &TempDir) -> Setup {
     let mut setup = Setup::at(dir);
@@ -96,32 +93,6 @@ async fn what_became_overdue_in_between_is_ended_without_another_lease() {
     assert_eq!(second.script.tries(id), 0);
 }
 
-/// Panics in place of the dispatcher's first event on this thread.
-struct PanicsOnce(AtomicBool);
-
-impl Subscriber for PanicsOnce {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
-    }
-
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-
-    fn event(&self, event: &Event<'_>) {
-        let dispatching = event.metadata().target().ends_with("::dispatch");
-        assert!(!dispatching || self.0.swap(true, Ordering::Relaxed), "a defect");
-    }
-
-    fn enter(&self, _: &Id) {}
-
-    fn exit(&self, _: &Id) {}
-}
-
 #[tokio::test]
 async fn a_defect_of_the_dispatcher_does_not_end_the_dispatching() {
     let dir = tempdir().unwrap();
@@ -132,13 +103,13 @@ async fn a_defect_of_the_dispatcher_does_not_end_the_dispatching() {
     drop(first);
 
     // Of the operation without a route the dispatcher tells the log, and there it panics.
-    let log = Arc::new(PanicsOnce(AtomicBool::new(false)));
+    let log = Arc::new(PanicsOnce::of("::dispatch"));
     let _log = tracing::subscriber::set_default(Arc::clone(&log));
     let second = Setup { route: "renamed", ..synced(&dir) }.open();
     let moved = Start { route: "renamed".into(), ..start("quick") };
     let id = second.bus.start(&second.caller, moved).await.unwrap().snapshot.id;
     assert_eq!(second.ended(id).await.state, State::Succeeded);
-    assert!(log.0.load(Ordering::Relaxed));
+    assert!(log.panicked());
     let left = second.bus.get(&second.caller, stranded).await.unwrap();
     assert_eq!(left.state, State::Running);
 }

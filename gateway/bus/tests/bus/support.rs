@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,13 +11,15 @@ use opgate_bus::core::{
     Retry, State, Tenant, Timestamp, Version,
 };
 use opgate_bus::{
-    Admission, Backend, Backoff, Bus, Caller, Durability, Lease, Offer, Options, Route, Router,
-    Snapshot, Start, Until,
+    Admission, Backend, Backoff, Bus, Caller, Durability, Lease, Notifier, Offer, Options, Route,
+    Router, Snapshot, Start, Until,
 };
 use opgate_store::{Clock, ManualClock, Store};
 use opgate_telemetry::Metrics;
 use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
 
 /// Longer than anything here takes; reached only by a test that fails.
 pub(crate) const LONG: Duration = Duration::from_secs(30);
@@ -184,6 +186,7 @@ pub(crate) struct Setup {
     pub(crate) concurrency: usize,
     pub(crate) timeout: Option<Duration>,
     pub(crate) route: &'static str,
+    pub(crate) notifier: Option<Arc<dyn Notifier>>,
 }
 
 impl Setup {
@@ -205,6 +208,7 @@ impl Setup {
             concurrency: 64,
             timeout: None,
             route: "route",
+            notifier: None,
         }
     }
 
@@ -212,7 +216,11 @@ impl Setup {
         let (script, leaked) = Script::new();
         let metrics = Metrics::register(&["script"]);
         let (store, _) = Store::open(&self.store, self.clock, &metrics).unwrap();
-        let router = Router::builder()
+        let mut router = Router::builder();
+        if let Some(notifier) = self.notifier {
+            router = router.notifier(notifier);
+        }
+        let router = router
             .backend("script", Arc::new(Player(Arc::clone(&script))), self.concurrency)
             .route(Route {
                 name: self.route.into(),
@@ -292,4 +300,44 @@ pub(crate) fn kind<T: std::fmt::Debug>(result: Result<T, Error>) -> ErrorKind {
 /// A clock that stands still until a test moves it.
 pub(crate) fn stopped_clock() -> ManualClock {
     ManualClock::at(Timestamp::from_nanos(1_700_000_000_000_000_000))
+}
+
+/// Panics in place of the first event of one part on this thread.
+pub(crate) struct PanicsOnce {
+    part: &'static str,
+    panicked: AtomicBool,
+}
+
+impl PanicsOnce {
+    /// In the module whose path ends so.
+    pub(crate) const fn of(part: &'static str) -> Self {
+        Self { part, panicked: AtomicBool::new(false) }
+    }
+
+    pub(crate) fn panicked(&self) -> bool {
+        self.panicked.load(Ordering::Relaxed)
+    }
+}
+
+impl Subscriber for PanicsOnce {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let hit = event.metadata().target().ends_with(self.part);
+        assert!(!hit || self.panicked.swap(true, Ordering::Relaxed), "a defect");
+    }
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
 }
