@@ -16,6 +16,7 @@ use opgate_edge::{Admin, Drain, Exporter, Frontend, HttpListener, Readiness};
 use opgate_egress::Client;
 use opgate_longrunning::Longrunning;
 use opgate_native::{Names, Native};
+use opgate_nexus::Nexus;
 use opgate_nexus::backend::{CallbackBase, Completions};
 use opgate_store::{Clock, OpenError, Store};
 use opgate_telemetry::{Listener, Metrics};
@@ -121,7 +122,11 @@ impl Gateway {
             }
         };
         let named = grpc.clone();
-        let names = Names::default().with("grpc", move |operation| Some(named.name(operation)));
+        let (sealing, opening) = (bus.clone(), bus.clone());
+        let names = Names::default()
+            .with("grpc", move |operation| Some(named.name(operation)))
+            .with("nexus", move |operation| opgate_nexus::token::of(&sealing, operation).ok())
+            .reading(move |caller, name| opgate_nexus::token::open(&opening, caller, name).ok());
         let native = match Native::new(settings.native(names), bus.clone(), Arc::clone(&metrics)) {
             Ok(native) => native,
             Err(defect) => {
@@ -133,8 +138,9 @@ impl Gateway {
         let rest = Arc::new(grpc.rest());
         let completions =
             Completions::new(bus.clone(), settings.completions(), Arc::clone(&metrics));
+        let nexus = Nexus::new(settings.nexus(), bus.clone(), Arc::clone(&metrics));
         let mut paths: Vec<(&str, Arc<dyn Frontend>)> =
-            vec![(Completions::PATH, Arc::new(completions))];
+            vec![(Completions::PATH, Arc::new(completions)), (Nexus::PATH, Arc::new(nexus))];
         paths.extend(Native::PATHS.map(|path| (path, Arc::clone(&native))));
         let faces = Faces { grpc: Arc::new(grpc), paths, rest };
         let http = Serving::new(trigger, http.0.serve(Arc::new(faces), drain));

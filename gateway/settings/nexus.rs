@@ -180,8 +180,7 @@ const HEADER: &str = "must be a text in quotes, or { file = \"path\" }";
 pub(super) fn options(section: &Section<'_>) -> BTreeMap<String, String> {
     let mut options = BTreeMap::new();
     for key in [upstream::SERVICE, upstream::OPERATION] {
-        options
-            .extend(section.optional(key, |s, key| s.text(key)).map(|name| (key.to_owned(), name)));
+        options.extend(section.optional(key, Section::text).map(|name| (key.to_owned(), name)));
     }
     let headers = section.optional(upstream::HEADERS, Section::texts);
     options.extend(headers.map(|list| (upstream::HEADERS.to_owned(), list.join(","))));

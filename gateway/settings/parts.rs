@@ -7,6 +7,7 @@ use opgate_edge::HttpLimits;
 use opgate_egress::Client;
 use opgate_longrunning::{DoorSettings, Longrunning, Settings as GrpcSettings};
 use opgate_native::{Names, Settings as NativeSettings, Showcase};
+use opgate_nexus::Settings as NexusSettings;
 use opgate_nexus::backend::{self as nexus, CallbackBase, Upstream};
 use opgate_store::Options as StoreOptions;
 
@@ -149,6 +150,18 @@ impl Nexus {
             poll_first: self.poll_first,
             poll_longest: self.poll_longest,
             retry,
+        }
+    }
+}
+
+impl Settings {
+    /// The face of Nexus. Nobody is called back yet.
+    pub(crate) fn nexus(&self) -> NexusSettings {
+        NexusSettings {
+            request_bytes: self.http.body_bytes,
+            request_timeout: self.http.body_timeout,
+            wait_limit: self.wait.max,
+            ..NexusSettings::default()
         }
     }
 }

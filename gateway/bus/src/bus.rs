@@ -230,6 +230,7 @@ impl Bus {
             Some((space, key)) => Some(Box::new(dedupe(caller, route, &start, space, key, now)?)),
             None => None,
         };
+        let told = start.tells_end && outcome.is_some();
         let expects = match start.expects {
             none if none == Expects::default() => route.expects.clone(),
             declared => declared,
@@ -253,7 +254,7 @@ impl Bus {
             deadline: limit.map(|limit| now.plus(limit)),
             retention: route.retention,
             links_in: start.links,
-            callbacks: start.callbacks,
+            callbacks: if told { Vec::new() } else { start.callbacks },
             headers: start.headers,
             trace: start.trace,
             dedupe,

@@ -51,6 +51,9 @@ pub struct Start {
     pub links: Vec<Link>,
     /// Where to tell of the completion.
     pub callbacks: Vec<Callback>,
+    /// Whether the reply itself tells of an end that comes with the acceptance: no callback is owed
+    /// then.
+    pub tells_end: bool,
     /// The caller's trace.
     pub trace: Option<Box<Trace>>,
 }
@@ -79,6 +82,7 @@ impl Start {
             headers: Vec::new(),
             links: Vec::new(),
             callbacks: Vec::new(),
+            tells_end: false,
             trace: None,
         }
     }

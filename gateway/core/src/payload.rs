@@ -47,6 +47,11 @@ impl Payload {
         Self::new(format!("{}; message-type=\"{message_type}\"", Self::PROTOBUF), bytes)
     }
 
+    /// Whether there are no bytes, and nothing is said of what they would be.
+    pub fn is_nothing(&self) -> bool {
+        self.bytes.is_empty() && self.media_type.is_empty()
+    }
+
     /// The media type without its parameters.
     pub fn essence(&self) -> &str {
         self.media_type.split(';').next().unwrap_or_default().trim()

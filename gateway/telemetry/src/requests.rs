@@ -196,15 +196,10 @@ const fn has(protocol: Protocol, method: Method) -> bool {
         Protocol::Native => true,
         // It has no frontend yet.
         Protocol::Amqp => false,
-        Protocol::Nexus => matches!(
-            method,
-            Method::Start
-                | Method::Get
-                | Method::Wait
-                | Method::Cancel
-                | Method::Finish
-                | Method::Other
-        ),
+        // Completions of what it asked of others are shown once there are any.
+        Protocol::Nexus => {
+            matches!(method, Method::Start | Method::Get | Method::Wait | Method::Cancel)
+        }
         Protocol::Grpc | Protocol::Http => !matches!(
             method,
             Method::Complete

@@ -31,7 +31,7 @@ impl Deadline {
                 "1 to 8 digits and a unit (H, M, S, m, u or n) are expected",
             )
         })?;
-        Ok(Self::after(timeout))
+        Ok(Self::after(Some(timeout)))
     }
 
     /// From the value of `X-Server-Timeout`, if it was sent: seconds as a decimal number, as Google's
@@ -41,12 +41,13 @@ impl Deadline {
         let seconds = std::str::from_utf8(header).ok().and_then(|text| text.trim().parse().ok());
         let timeout = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         timeout
-            .map(Self::after)
+            .map(|timeout| Self::after(Some(timeout)))
             .ok_or_else(|| Error::invalid("x-server-timeout", "a number of seconds is expected"))
     }
 
-    fn after(timeout: Duration) -> Self {
-        Self { timeout: Some(timeout), at: Instant::now().checked_add(timeout) }
+    /// So long from now; none is never.
+    pub fn after(timeout: Option<Duration>) -> Self {
+        Self { timeout, at: timeout.and_then(|timeout| Instant::now().checked_add(timeout)) }
     }
 
     /// Runs to its end what is ready before the deadline. What is not is dropped: it may have taken

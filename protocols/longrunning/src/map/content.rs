@@ -2,7 +2,7 @@
 //!
 //! | payload | declared type | Any of |
 //! |---|---|---|
-//! | none | none | `google.protobuf.Empty` |
+//! | none, or no bytes of no type | none | `google.protobuf.Empty` |
 //! | none | one | the declared type, without a field set: clients unpack nothing else |
 //! | protobuf of a named type | any | that type, bytes verbatim |
 //! | protobuf of no named type | known, and the bytes fit | the declared type |
@@ -51,7 +51,9 @@ pub(crate) fn within(
 
 /// The payload as an Any whose type tells the truth.
 fn packed(types: &Types, payload: Option<&Payload>, declared: Option<&str>) -> Any {
-    let Some(payload) = payload else { return nothing(declared) };
+    let Some(payload) = payload.filter(|payload| !payload.is_nothing()) else {
+        return nothing(declared);
+    };
     // A content encoding is part of the payload: only the holder of the payload resolves it.
     let plain = payload.encoding.is_none();
     match payload.message_type() {
@@ -146,6 +148,8 @@ mod tests {
         assert_eq!(packed(types(), None, None), Any::new(EMPTY, ""));
         for declared in [POLICY, EMPTY, "unknown.Type"] {
             assert_eq!(packed(types(), None, Some(declared)), Any::new(declared, ""));
+            let untyped = Payload::new("", "");
+            assert_eq!(packed(types(), Some(&untyped), Some(declared)), Any::new(declared, ""));
         }
     }
 

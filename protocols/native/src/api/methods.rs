@@ -135,7 +135,22 @@ impl Inner {
 
     /// The operation of a name, whichever face has given it.
     pub(super) async fn find(&self, name: &str) -> Result<Arc<Snapshot>, Error> {
-        self.read(name::id(name)?).await
+        self.read(self.id(name)?).await
+    }
+
+    /// The id of the operation of a name, whichever face has given it.
+    fn id(&self, name: &str) -> Result<OperationId, Error> {
+        name::id(name).or_else(|error| {
+            let read = || self.settings.names.read(&self.caller, name);
+            let other = (error.kind == ErrorKind::NotFound).then(read).flatten();
+            other.ok_or(error)
+        })
+    }
+
+    /// The operation of a name, in the version it must have; 0 takes any.
+    fn subject(&self, name: &str, version: u64) -> Result<Subject, Error> {
+        let expect = (version != 0).then_some(Version(version));
+        Ok(Subject { id: self.id(name)?, expect })
     }
 
     pub(super) async fn read(&self, id: OperationId) -> Result<Arc<Snapshot>, Error> {
@@ -159,12 +174,6 @@ impl Inner {
         let framed = wire::frame(&self.shown(&receipt.snapshot, View::Full));
         Reply { framed, durability: Some(receipt.durability) }
     }
-}
-
-/// The operation of a name, in the version it must have; 0 takes any.
-fn subject(name: &str, version: u64) -> Result<Subject, Error> {
-    let expect = (version != 0).then_some(Version(version));
-    Ok(Subject { id: name::id(name)?, expect })
 }
 
 /// A duration a request names.

@@ -79,7 +79,10 @@ impl Backend for Showcase {
         // The operation has no id yet; any stands for it, the instruction is only checked.
         let id = OperationId::from_bits(0);
         match read(offer.route, &offer.route.kind, &start.input, &start.headers, id)? {
-            Instruction::Echo => Ok(Admission::Done(Outcome::Succeeded(Some(start.input.clone())))),
+            Instruction::Echo => {
+                let input = Some(&start.input).filter(|input| !input.is_nothing());
+                Ok(Admission::Done(Outcome::Succeeded(input.cloned())))
+            }
             Instruction::Inspect => {
                 let seen = inspect::seen(offer).to_string();
                 Ok(Admission::Done(Outcome::Succeeded(Some(Payload::json(seen)))))

@@ -11,7 +11,7 @@ use opgate_core::{Error, Payload, limits};
 /// The media type of bytes of which no more is said.
 const OCTETS: &str = "application/octet-stream";
 
-/// The content of a message. No type and no bytes are a payload of neither: [`is_nothing`].
+/// The content of a message. No type and no bytes are a payload of neither: [`Payload::is_nothing`].
 ///
 /// # Errors
 /// `InvalidArgument` that names the header: it is too long, or not UTF-8.
@@ -30,12 +30,7 @@ pub fn read(headers: &HeaderMap, body: Bytes) -> Result<Payload, Error> {
 /// As [`read`].
 pub fn read_result(headers: &HeaderMap, body: Bytes) -> Result<Option<Payload>, Error> {
     let payload = read(headers, body)?;
-    Ok((!is_nothing(&payload)).then_some(payload))
-}
-
-/// Whether this is Nexus' nothing: no bytes, and no type that they would be of.
-pub fn is_nothing(payload: &Payload) -> bool {
-    payload.bytes.is_empty() && payload.media_type.is_empty()
+    Ok((!payload.is_nothing()).then_some(payload))
 }
 
 fn label<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str>, Error> {

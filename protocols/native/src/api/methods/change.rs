@@ -3,7 +3,6 @@
 use opgate_core::Error;
 use opgate_rpc::wire::Reply;
 
-use super::subject;
 use crate::api::Inner;
 use crate::api::client as proto;
 use crate::api::map::request;
@@ -15,12 +14,12 @@ impl Inner {
         reason: &str,
         version: u64,
     ) -> Result<Reply, Error> {
-        let receipt = self.bus.cancel(&self.caller, subject(name, version)?, reason).await?;
+        let receipt = self.bus.cancel(&self.caller, self.subject(name, version)?, reason).await?;
         Ok(self.change_reply(&receipt))
     }
 
     pub(super) async fn delete(&self, name: &str, version: u64) -> Result<Reply, Error> {
-        let receipt = self.bus.remove(&self.caller, subject(name, version)?).await?;
+        let receipt = self.bus.remove(&self.caller, self.subject(name, version)?).await?;
         Ok(Reply::done(receipt.durability))
     }
 
@@ -30,7 +29,7 @@ impl Inner {
         outcome: Option<proto::Outcome>,
         version: u64,
     ) -> Result<Reply, Error> {
-        let subject = subject(name, version)?;
+        let subject = self.subject(name, version)?;
         let outcome = request::outcome(outcome)?;
         let receipt = self.bus.finish(&self.caller, subject, outcome).await?;
         Ok(self.change_reply(&receipt))

@@ -88,7 +88,7 @@ impl Inner {
         until: Until,
         limit: Duration,
     ) -> Result<Arc<Snapshot>, Error> {
-        let id = name::id(name)?;
+        let id = self.id(name)?;
         let _counted = self.metrics.bus.watchers.of(Protocol::Native).hold();
         self.bus.wait(&self.caller, id, until, limit).await
     }
