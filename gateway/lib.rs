@@ -102,6 +102,10 @@ impl Gateway {
         }
         if settings::is_loopback(addresses.http) {
             here.set(&format!("http://{}", addresses.http));
+        } else {
+            for backend in settings.without_callback() {
+                warn!(backend, "no callback: its operations end only as far as it has get-result");
+            }
         }
         listeners.holds();
 

@@ -8,7 +8,7 @@ use opgate_egress::Client;
 use opgate_longrunning::{DoorSettings, Longrunning, Settings as GrpcSettings};
 use opgate_native::{Names, Settings as NativeSettings, Showcase};
 use opgate_nexus::Settings as NexusSettings;
-use opgate_nexus::backend::{self as nexus, CallbackBase, Upstream};
+use opgate_nexus::backend::{self as nexus, CallbackBase, Completion, Upstream};
 use opgate_store::Options as StoreOptions;
 
 use super::{BackendKind, DescriptorSet, Http, Nexus, Retry, Settings, Worker};
@@ -117,6 +117,17 @@ impl Settings {
             request_timeout: self.http.body_timeout,
             wait_limit: self.wait.max,
         }
+    }
+
+    /// The Nexus backends whose handlers are told no address to call back at, unless the `http`
+    /// listener's is one.
+    pub(crate) fn without_callback(&self) -> impl Iterator<Item = &str> {
+        self.backends.iter().filter_map(|(name, backend)| match &backend.kind {
+            BackendKind::Nexus(nexus) => (nexus.completion != Completion::Poll
+                && nexus.callback.is_none())
+            .then_some(&**name),
+            BackendKind::Showcase | BackendKind::Worker(_) => None,
+        })
     }
 
     /// Where completions of upstream operations come in.

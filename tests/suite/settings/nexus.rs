@@ -15,7 +15,7 @@ fn up(keys: &str) -> String {
 fn nexus(settings: &Settings) -> &Nexus {
     match &settings.backends["up"].kind {
         BackendKind::Nexus(nexus) => nexus,
-        other => panic!("{other:?}"),
+        other @ (BackendKind::Showcase | BackendKind::Worker(_)) => panic!("{other:?}"),
     }
 }
 
