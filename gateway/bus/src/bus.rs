@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use crate::abandon::AT_A_TIME;
 use crate::backend::{Admission, Offer};
 use crate::backoff::Backoff;
 use crate::carry::Carrier;
@@ -129,6 +130,7 @@ impl Bus {
             backoff: options.backoff,
             metrics: Arc::clone(&metrics),
             drain: drain.clone(),
+            abandoning: Semaphore::new(AT_A_TIME),
         });
         let dispatcher = TaskTracker::new();
         dispatcher.spawn(dispatch(Arc::clone(&carrier)));

@@ -12,6 +12,7 @@ use opgate_core::{
 };
 use opgate_store::{Snapshot, Store};
 use opgate_telemetry::{self as telemetry, Metrics};
+use tokio::sync::Semaphore;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +28,8 @@ use crate::work::Work;
 pub(crate) enum Verdict {
     /// Nothing is left to do: the operation has ended, or is another lease's.
     Over,
+    /// It has ended without the backend that had it, which is to hear of it.
+    Lost,
     /// To be leased again, not before this long.
     Again {
         /// How long.
@@ -48,6 +51,8 @@ pub(crate) struct Carrier {
     pub(crate) backoff: Backoff,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) drain: CancellationToken,
+    /// Room for telling backends of ends.
+    pub(crate) abandoning: Semaphore,
 }
 
 impl Carrier {
@@ -60,13 +65,14 @@ impl Carrier {
         }
         let current = match self.store.get(id).await {
             Ok(Some(snapshot)) if !snapshot.is_done() => snapshot,
-            Ok(_) => return Verdict::Over,
+            // Its backend had it before, and it has ended since.
+            Ok(_) => return Verdict::Lost,
             Err(_) => return again(attempts),
         };
         // No backend is to begin what could only end too late.
         if current.deadline.is_some_and(|deadline| deadline <= self.store.clock().now()) {
             self.expire(id).await;
-            return Verdict::Over;
+            return Verdict::Lost;
         }
         let Some(target) = self.router.target(&current.routed.route) else { return Verdict::Over };
         let placed = self.router.placed(target.backend);
@@ -75,7 +81,7 @@ impl Carrier {
         let snapshot = match self.submit(&current, None, Command::Start { epoch }).await {
             Ok(snapshot) => snapshot,
             // It was canceled, finished or has passed its deadline in the queue.
-            Err(error) if error.kind == ErrorKind::FailedPrecondition => return Verdict::Over,
+            Err(error) if error.kind == ErrorKind::FailedPrecondition => return Verdict::Lost,
             // The backend has not seen it: this is no attempt of its.
             Err(_) => return again(attempts),
         };
@@ -89,7 +95,7 @@ impl Carrier {
             result = contained(async { backend.run(lease).await }) => result,
             () = settled(&self.store, id, |now| now.is_done() || now.epoch != epoch) => {
                 self.lost(target.backend);
-                return Verdict::Over;
+                return Verdict::Lost;
             }
             () = self.drain.cancelled() => return Verdict::Released,
         };
@@ -122,7 +128,7 @@ impl Carrier {
             && (now.is_done() || now.epoch != leased.epoch)
         {
             self.lost(backend);
-            return Verdict::Over;
+            return Verdict::Lost;
         }
         // What the journal did not take is not the backend's failure: it does not use up attempts.
         let writable = self.store.health().borrow().unwritable.is_none();
@@ -183,6 +189,7 @@ impl Carrier {
             if error.retry == Retry::Never {
                 tracing::warn!(%error, operation = %leased.id, "an outcome was refused");
                 self.lost(backend);
+                // The backend is done with it: there is nothing to leave off.
                 return Verdict::Over;
             }
             tries += 1;
@@ -347,12 +354,13 @@ mod tests {
             backoff: Backoff::default(),
             metrics,
             drain: CancellationToken::new(),
+            abandoning: Semaphore::new(1),
         };
         let target = OperationId::from_bits(1);
         let command = Command::Accept(Box::new(accept(now)));
         let submission = Submission { tenant: Tenant::anonymous(), target, expect: None, command };
         store.submit(submission).await.unwrap();
-        assert_eq!(carrier.carry(target, 0).await, Verdict::Over);
+        assert_eq!(carrier.carry(target, 0).await, Verdict::Lost);
         let ended = store.get(target).await.unwrap().unwrap();
         assert_eq!((ended.state, ended.epoch), (State::Failed, Epoch(0)));
     }

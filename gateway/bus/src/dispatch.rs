@@ -81,7 +81,8 @@ struct Lane {
 /// How a spawned future ended.
 enum Ended {
     Lease(OperationId, BackendIndex, Verdict),
-    Expiry,
+    /// Something beside the leases.
+    Aside,
 }
 
 /// Dispatches until the drain. What a defect makes of one dispatcher ends with it: its leases are
@@ -292,6 +293,18 @@ impl Dispatcher {
             desk.forget(id);
         }
         self.leave(id, &known);
+        // Of one that is leased the lease tells how it ended.
+        if let (Phase::Queued(_) | Phase::Resting(_) | Phase::Withheld, Some(backend)) =
+            (known.phase, known.backend)
+        {
+            self.abandon(id, backend);
+        }
+    }
+
+    /// Has the backend hear, beside the loop, that an operation it was given has ended without it.
+    fn abandon(&mut self, id: OperationId, backend: BackendIndex) {
+        let carrier = Arc::clone(&self.carrier);
+        self.aside(id, async move { carrier.abandon(id, backend).await });
     }
 
     /// The desk an operation is on.
@@ -374,8 +387,13 @@ impl Dispatcher {
         self.lanes[backend.0].room += 1;
         match verdict {
             Verdict::Over => self.forget(id),
+            Verdict::Lost => {
+                self.forget(id);
+                self.abandon(id, backend);
+            }
             Verdict::Again { after, attempts } => {
-                let Some(known) = self.known.get_mut(&id) else { return };
+                // It has ended since the lease did.
+                let Some(known) = self.known.get_mut(&id) else { return self.abandon(id, backend) };
                 known.attempts = attempts;
                 known.phase = if known.overdue {
                     Phase::Withheld
@@ -406,19 +424,19 @@ impl Dispatcher {
                     End::Expired(leases) => Outcome::Failed(abandoned(leases)),
                 };
                 let carrier = Arc::clone(&carrier);
-                self.conclude(id, async move { carrier.conclude(id, outcome).await });
+                self.aside(id, async move { carrier.conclude(id, outcome).await });
             }
         }
     }
 
-    /// Has an operation ended beside the loop.
-    fn conclude(&mut self, id: OperationId, end: impl Future<Output = ()> + Send + 'static) {
+    /// Has an operation ended, or its backend told of that, beside the loop.
+    fn aside(&mut self, id: OperationId, end: impl Future<Output = ()> + Send + 'static) {
         self.spawned.spawn(async move {
             // Its own defect must not take the loop along; the next start tries again.
             if contained(end).await.is_err() {
                 tracing::error!(operation = %id, "ending an operation panicked");
             }
-            Ended::Expiry
+            Ended::Aside
         });
     }
 
@@ -468,7 +486,7 @@ impl Dispatcher {
             }
             self.known.insert(id, known);
             let carrier = Arc::clone(&self.carrier);
-            self.conclude(id, async move { carrier.expire(id).await });
+            self.aside(id, async move { carrier.expire(id).await });
         }
     }
 }

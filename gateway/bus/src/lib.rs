@@ -6,6 +6,7 @@
 //! know it. The one entry point is [`Bus`]; what carries operations out is a [`Backend`], or a
 //! worker of a [`Pull`] backend.
 
+mod abandon;
 mod backend;
 mod backoff;
 mod blame;

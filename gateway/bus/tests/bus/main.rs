@@ -7,6 +7,7 @@
     reason = "a failed unwrap is a failed test, and one backend panics as told"
 )]
 
+mod abandon;
 mod cancel;
 mod carry;
 mod deliver;

@@ -38,6 +38,7 @@ pub(crate) struct Script {
     pub(crate) most: AtomicUsize,
     tries: Mutex<HashMap<OperationId, u32>>,
     leaks: mpsc::Sender<Lease>,
+    abandoned: watch::Sender<Vec<OperationId>>,
 }
 
 /// Counts a run for as long as its future lives.
@@ -58,6 +59,7 @@ impl Script {
             most: AtomicUsize::new(0),
             tries: Mutex::default(),
             leaks,
+            abandoned: watch::channel(Vec::new()).0,
         };
         (Arc::new(script), leaked)
     }
@@ -71,6 +73,13 @@ impl Script {
         let mut running = self.running.subscribe();
         let reached = running.wait_for(|running| *running == count);
         tokio::time::timeout(LONG, reached).await.expect("as many runs as expected").unwrap();
+    }
+
+    /// What it was told to leave off, in order, once it was told that often.
+    pub(crate) async fn abandoned(&self, times: usize) -> Vec<OperationId> {
+        let mut abandoned = self.abandoned.subscribe();
+        let told = abandoned.wait_for(|told| told.len() >= times);
+        tokio::time::timeout(LONG, told).await.expect("told often enough").unwrap().clone()
     }
 
     /// How often an operation was run.
@@ -175,6 +184,20 @@ impl Backend for Player {
 
     fn run(&self, lease: Lease) -> Pin<Box<dyn Future<Output = Result<Outcome, Error>> + Send>> {
         Box::pin(Arc::clone(&self.0).play(lease))
+    }
+
+    fn abandon(
+        &self,
+        _route: &Route,
+        operation: Arc<Snapshot>,
+    ) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
+        self.0.abandoned.send_modify(|told| told.push(operation.id));
+        match &*operation.native_state {
+            "panic at once" => panic!("as told"),
+            "panic" => Some(Box::pin(async { panic!("as told") })),
+            "stuck" => Some(Box::pin(std::future::pending())),
+            _ => None,
+        }
     }
 }
 
