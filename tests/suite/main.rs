@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod architecture;
+mod chain;
 mod cli;
 mod clients;
 mod crash;

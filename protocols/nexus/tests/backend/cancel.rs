@@ -1,15 +1,16 @@
 //! Cancels, and what nobody waits for any more.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::Method;
-use opgate_bus::Backend as _;
 use opgate_bus::core::{CancelDelivery, OperationId, Outcome, State};
+use opgate_bus::{Backend as _, Start};
 use opgate_nexus::backend::Completion;
 use tempfile::tempdir;
 
 use crate::handler::{Handler, JSON, RUNNING};
-use crate::side::{Setup, Side, taken};
+use crate::side::{Setup, Side, start, taken};
 
 const CANCELED: (&str, &str) = ("nexus-operation-state", "canceled");
 const CANCEL: &str = "/nexus/ours/do/cancel";
@@ -183,4 +184,42 @@ async fn what_is_abandoned_is_canceled_upstream_unless_that_ended_it() {
     assert!(matches!(ended.outcome, Some(Outcome::Canceled(_))));
     assert!(side.upstream.abandon(&route, ended).is_none(), "the handler knows");
     side.stop().await;
+}
+
+#[tokio::test]
+async fn who_ends_it_by_hand_or_by_its_deadline_ends_it_upstream() {
+    let (dir, mut handler) = (tempdir().unwrap(), Handler::start().await);
+    let side = Setup::default().open(&dir, &handler).await;
+    let id = side.start().await;
+    handler.call().await.answer(201, &[JSON], RUNNING);
+    side.running(id).await;
+    side.bus.finish(&side.caller, id, Outcome::Succeeded(None)).await.unwrap();
+    let cancel = handler.expect(&Method::POST, CANCEL).await;
+    assert_eq!(cancel.header("nexus-operation-token"), Some("t 1/2"));
+    cancel.answer(202, &[], "");
+
+    let start = Start { deadline: Some(Duration::from_millis(500)), ..start() };
+    let id = side.started(start).await;
+    handler.call().await.answer(201, &[JSON], r#"{"token":"late","state":"running"}"#);
+    let cancel = handler.expect(&Method::POST, CANCEL).await;
+    assert_eq!(cancel.header("nexus-operation-token"), Some("late"));
+    cancel.answer(202, &[], "");
+    assert_eq!(side.get(id).await.state, State::Failed);
+    side.stop().await;
+}
+
+#[tokio::test]
+async fn what_the_handler_ended_is_not_canceled() {
+    let (dir, mut handler) = (tempdir().unwrap(), Handler::start().await);
+    let side = Setup::default().open(&dir, &handler).await;
+    let id = side.start().await;
+    let call = handler.call().await;
+    let callback = call.parameter("callback").unwrap();
+    call.answer(201, &[JSON], RUNNING);
+    side.running(id).await;
+    let succeeded = ("nexus-operation-state", "succeeded");
+    assert_eq!(side.complete(&callback, &[succeeded], "").await, taken());
+    // What was to be told has been told when the bus is still.
+    side.stop().await;
+    assert!(handler.is_quiet());
 }
