@@ -34,6 +34,8 @@ impl Inner {
         let (first, longest) = (self.settings.poll_first, self.settings.poll_longest);
         let backoff = Backoff { first, longest, attempts: u32::MAX };
         let (mut looks, mut trouble) = (u32::from(called_back), false);
+        // Whether the handler has ever known of it, and how often it has not since.
+        let (mut seen, mut missing) = (false, 0);
         loop {
             if looks > 0 {
                 tokio::select! {
@@ -50,13 +52,17 @@ impl Inner {
                     return Ok(outcome);
                 }
                 Ok(Looked::Running) => {
-                    trouble = false;
+                    (trouble, seen, missing) = (false, true, 0);
                     // The handler did wait: that was pause enough.
                     if wait.is_some_and(|wait| began.elapsed() >= wait / 2) {
                         looks = 0;
                     }
                 }
                 Ok(Looked::Absent(_)) if called_back => return std::future::pending().await,
+                // Something in between may be at fault that is mended soon.
+                Ok(Looked::Absent(_)) if seen && missing + 1 < self.settings.retry.attempts => {
+                    missing += 1;
+                }
                 Ok(Looked::Absent(problem)) => {
                     // It could go on for nobody.
                     self.abandon(lease.route(), lease.operation(), token).await;

@@ -89,6 +89,29 @@ async fn an_operation_out_of_sight_fails_and_is_canceled() {
 }
 
 #[tokio::test]
+async fn what_was_seen_is_looked_for_some_more_before_it_is_given_up() {
+    let (dir, mut handler) = (tempdir().unwrap(), Handler::start().await);
+    let side = Setup::with(Completion::Poll).open(&dir, &handler).await;
+    for lost in [false, true] {
+        let id = side.start().await;
+        handler.call().await.answer(201, &[JSON], RUNNING);
+        handler.expect(&Method::GET, RESULT).await.answer(412, &[], "");
+        for _ in 0..(if lost { 3 } else { 2 }) {
+            handler.expect(&Method::GET, RESULT).await.answer(404, &[], "");
+            handler.expect(&Method::GET, IN_PATH).await.answer(404, &[], "");
+        }
+        if lost {
+            handler.expect(&Method::POST, "/nexus/ours/do/cancel").await.answer(202, &[], "");
+        } else {
+            handler.expect(&Method::GET, RESULT).await.answer(200, &[], "");
+        }
+        let state = side.ended(id).await.state;
+        assert_eq!(state, if lost { State::Failed } else { State::Succeeded });
+    }
+    side.stop().await;
+}
+
+#[tokio::test]
 async fn beside_a_callback_the_handler_is_asked_without_a_wait() {
     let (dir, mut handler) = (tempdir().unwrap(), Handler::start().await);
     let side = Setup::with(Completion::Both).open(&dir, &handler).await;

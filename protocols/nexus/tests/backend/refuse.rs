@@ -21,9 +21,9 @@ async fn a_handle_that_is_not_ours_is_not_found() {
     let call = handler.call().await;
     let callback = call.parameter("callback").unwrap();
     let (front, handle) = callback.rsplit_once('/').unwrap();
-    let other = if handle.ends_with('A') { 'B' } else { 'A' };
+    let other = if handle.as_bytes()[10] == b'A' { "B" } else { "A" };
     let mut altered = handle.to_owned();
-    altered.replace_range(10..11, &other.to_string());
+    altered.replace_range(10..11, other);
     let elsewhere = front.strip_suffix("/up").unwrap();
     let token = side.bus.handle("nexus operation", &["up"], id).unwrap();
     let foreign = side.bus.handle("nexus callback", &["down"], id).unwrap();
