@@ -34,8 +34,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::header::CONNECTION;
 use http::request::Parts;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, Version};
 use hyper::body::Incoming;
 use opgate_bus::{Bus, Caller, Snapshot};
 use opgate_core::{Error, OperationId};
@@ -47,6 +48,7 @@ use self::ask::Ask;
 use self::path::{Call, Place, Target};
 use crate::token;
 
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
 /// How every path here begins.
 const ROOT: &str = "/nexus/";
 
@@ -127,6 +129,7 @@ impl Frontend for Nexus {
     fn call(&self, request: Request<Incoming>, _peer: &Arc<Peer>) -> ResponseFuture {
         let inner = Arc::clone(&self.0);
         let (parts, body) = request.into_parts();
+        let version = parts.version;
         let place = Ask::new(&parts)
             .and_then(|ask| Ok((Place::parse(&parts.method, parts.uri.path(), ask.token())?, ask)));
         let method = place.as_ref().map_or(Method::Other, |(place, _)| place.call.method());
@@ -136,22 +139,26 @@ impl Frontend for Nexus {
         };
         Box::pin(async move {
             let in_flight = inner.metrics.requests.begin(Protocol::Nexus, method);
-            match served.await {
+            let (error, unread) = match served.await {
                 Ok(response) => {
                     in_flight.finish(Code::Ok);
-                    response
+                    return response;
                 }
-                Err(Refusal::Error(error)) => {
-                    inner.failures.note(Protocol::Nexus, method, &error);
-                    in_flight.finish(Code::from_number(status::code(error.kind).number()));
-                    reply::refused(&error)
-                }
+                Err(Refusal::Error(error)) => (error, false),
+                Err(Refusal::Unread(error)) => (error, true),
                 Err(Refusal::Withdrawn) => {
                     in_flight.finish(Code::Cancelled);
                     // Nobody is there to read it.
-                    Response::new(Body::empty())
+                    return Response::new(Body::empty());
                 }
+            };
+            inner.failures.note(Protocol::Nexus, method, &error);
+            in_flight.finish(Code::from_number(status::code(error.kind).number()));
+            let mut response = reply::refused(&error);
+            if unread && version < Version::HTTP_2 {
+                response.headers_mut().insert(CONNECTION, CLOSE);
             }
+            response
         })
     }
 }
@@ -163,6 +170,9 @@ type Serving = std::pin::Pin<Box<dyn Future<Output = Result<Response<Body>, Refu
 #[derive(Debug)]
 enum Refusal {
     Error(Error),
+    /// The body was not read to its end. Over HTTP/1 the connection ends with the answer, and the
+    /// caller has to know: its next request over it would be lost.
+    Unread(Error),
     /// The caller went away before its request was whole.
     Withdrawn,
 }

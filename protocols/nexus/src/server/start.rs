@@ -38,7 +38,8 @@ impl Inner {
             Ok(collect_limited(body, settings.request_bytes, settings.request_timeout).await)
         });
         // Read before anything is refused: who still sends may not hear an answer.
-        let body = deadline.bound(body).await?.map_err(|error| unread(&error))?;
+        let body = deadline.bound(body).await.map_err(Refusal::Unread)?;
+        let body = body.map_err(|error| unread(&error))?;
         let start = self.asked(target, ask, headers, body)?;
         let receipt = deadline.bound(self.bus.start(&self.caller, start)).await?;
         let token = token::of(&self.bus, &receipt.snapshot)?;
@@ -110,10 +111,10 @@ fn key(target: &Target, request_id: &str) -> String {
 fn unread(error: &BodyError) -> Refusal {
     match error {
         BodyError::TooLarge { .. } => {
-            Error::new(ErrorKind::PayloadTooLarge, error.to_string()).into()
+            Refusal::Unread(Error::new(ErrorKind::PayloadTooLarge, error.to_string()))
         }
         BodyError::Timeout { .. } => {
-            Error::new(ErrorKind::DeadlineExceeded, error.to_string()).into()
+            Refusal::Unread(Error::new(ErrorKind::DeadlineExceeded, error.to_string()))
         }
         BodyError::Broken(_) => Refusal::Withdrawn,
     }

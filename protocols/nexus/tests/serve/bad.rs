@@ -82,8 +82,10 @@ async fn a_body_or_headers_too_large_and_a_wrong_method_are_400() {
     for headers in [&[][..], &chunked] {
         let reply = gateway.post("/nexus/s/echo", headers, &"x".repeat(101)).await;
         assert_eq!(reply.handler_error().0, 400);
+        // Or the next request over this connection would be lost.
+        assert_eq!(reply.header("connection"), Some("close"));
         let reply = gateway.post("/nexus/s/echo", headers, &"x".repeat(100)).await;
-        assert_eq!(reply.status.as_u16(), 200);
+        assert_eq!((reply.status.as_u16(), reply.header("connection")), (200, None));
     }
     let names: Vec<String> = (0..90).map(|number| format!("x-{number}")).collect();
     let mut headers: Vec<_> = names.iter().map(|name| (&**name, "1")).collect();
