@@ -8,15 +8,15 @@ use std::process::Command;
 
 use crate::process::Launch;
 
-const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients");
+pub(crate) const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients");
 /// A place below `target/` that outlives the test, so that the packages are fetched once.
-const KEPT: &str = env!("CARGO_TARGET_TMPDIR");
+pub(crate) const KEPT: &str = env!("CARGO_TARGET_TMPDIR");
 
 /// Routes to workers, beside those that are there by default.
 const WORKERS: &str = include_str!("../../config/examples/worker.toml");
 
-/// Runs a program to its end; its output.
-fn run(command: &mut Command) -> String {
+/// Runs a program to its end, which must be a success; its output.
+pub(crate) fn run(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let said = [&output.stdout[..], &output.stderr[..]].map(String::from_utf8_lossy).concat();
     assert!(output.status.success(), "{command:?}: {}\n{said}", output.status);
@@ -25,7 +25,7 @@ fn run(command: &mut Command) -> String {
 
 /// The `bin` directory of a virtual environment with exactly what `requirements` names. It is made
 /// anew when those have changed, or when making it was interrupted.
-fn environment(requirements: &str) -> PathBuf {
+pub(crate) fn environment(requirements: &str) -> PathBuf {
     let wanted = Path::new(SOURCES).join(requirements);
     let text = std::fs::read_to_string(&wanted).unwrap();
     let root = Path::new(KEPT).join(requirements.trim_end_matches(".txt"));

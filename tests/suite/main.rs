@@ -9,6 +9,7 @@ mod crash;
 mod drain;
 mod faults;
 mod grpc;
+mod nexus;
 mod ops;
 mod process;
 mod settings;
