@@ -7,6 +7,7 @@ mod cli;
 mod clients;
 mod crash;
 mod drain;
+mod faces;
 mod faults;
 mod grpc;
 mod nexus;

@@ -106,6 +106,15 @@ async fn a_run_takes_its_time_reports_its_steps_and_ends_as_told() {
 }
 
 #[tokio::test]
+async fn links_are_given_out_when_it_begins() {
+    let (_dir, gateway) = open();
+    let links = json!([{"url": "http://a/b", "kind": "c.D"}]);
+    let id = gateway.start(json!({"hold": true, "links": links})).await;
+    let running = gateway.until(id, |seen| !seen.links_out.is_empty()).await;
+    assert_eq!((&*running.links_out[0].url, &*running.links_out[0].kind), ("http://a/b", "c.D"));
+}
+
+#[tokio::test]
 async fn many_steps_in_a_short_time_are_reported_together() {
     let (_dir, gateway) = open();
     let id = gateway.start(json!({"duration": "200ms", "steps": 10_000})).await;

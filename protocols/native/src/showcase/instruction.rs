@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use opgate_bus::core::{Code, Error, ErrorKind, Header, Kind, OperationId, Outcome, Payload};
+use opgate_bus::core::{Code, Error, ErrorKind, Header, Kind, Link, OperationId, Outcome, Payload};
 use serde_json::{Map, Value};
 
 use super::ending::{REFUSAL, failure, refusal};
@@ -46,6 +46,8 @@ pub(super) struct Play {
     pub(super) hold: bool,
     /// Whether it stops when asked to.
     pub(super) honor_cancel: bool,
+    /// Links it gives out when it begins.
+    pub(super) links: Vec<Link>,
     /// How it ends by itself.
     pub(super) outcome: Outcome,
 }
@@ -156,6 +158,7 @@ fn run(
         "steps",
         "hold",
         "honor_cancel",
+        "links",
         "outcome",
         "result",
         "code",
@@ -183,6 +186,7 @@ fn run(
         steps: fields.count("steps", STEPS),
         hold: fields.flag("hold", false),
         honor_cancel: fields.flag("honor_cancel", true),
+        links: links(&mut fields),
         outcome: match outcome {
             "failed" => Outcome::Failed(failure),
             "canceled" => Outcome::Canceled(Some(failure)),
@@ -203,8 +207,22 @@ fn sleep(fields: &mut Fields) -> Play {
         steps: 0,
         hold: false,
         honor_cancel: true,
+        links: Vec::new(),
         outcome: Outcome::Succeeded(None),
     }
+}
+
+fn links(fields: &mut Fields) -> Vec<Link> {
+    let Some(links) = fields.take("links") else { return Vec::new() };
+    let link = |link: &Value| {
+        let text = |name| Some(link.get(name)?.as_str()?.into());
+        Some(Link { url: text("url")?, kind: text("kind")? })
+    };
+    let read = links.as_array().and_then(|links| links.iter().map(link).collect());
+    read.unwrap_or_else(|| {
+        fields.wrong("links", "is not an array of {\"url\", \"kind\"}");
+        Vec::new()
+    })
 }
 
 /// An instruction that is one object with the `allowed` fields, which `read` takes.

@@ -20,6 +20,7 @@
 //! | `steps` | progress reports, evenly over the duration, up to 10,000 | 0 |
 //! | `hold` | afterwards it stays running until it is canceled or ended by hand | `false` |
 //! | `honor_cancel` | whether it stops when asked; if not, the request is recorded as refused | `true` |
+//! | `links` | links that it gives out when it begins: `[{"url", "kind"}]` | none |
 //! | `outcome` | `succeeded`, `failed`, `canceled` | `succeeded` |
 //! | `result` | the result, JSON with placeholders | none |
 //! | `code` | of a failure: a name or number of google.rpc.Code | `UNKNOWN` |

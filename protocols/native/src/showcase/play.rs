@@ -28,6 +28,9 @@ pub(super) async fn play(lease: &Lease, play: Play) -> Result<Outcome, Error> {
     let done = operation.progress.as_ref().and_then(|progress| progress.done).unwrap_or(0);
     let mut done = u32::try_from(done).unwrap_or(u32::MAX);
     let mut listening = !refused_before;
+    if !play.links.is_empty() && operation.links_out.is_empty() {
+        lease.report(Report { links: play.links.clone(), ..Report::default() }).await?;
+    }
 
     loop {
         let next = advance(lease, &schedule, &mut done).await?;

@@ -72,7 +72,9 @@ impl Gateway {
         let (store, _) = Store::open(&options, Clock::System, &exporter.metrics()).unwrap();
         let bus = Bus::open(store, router(), opgate_bus::Options::default(), exporter.metrics());
         let settings = Settings {
-            names: Names::default().with("other", |known| Some(format!("other/{}", known.id))),
+            names: Names::default()
+                .with("other", |known| Some(format!("other/{}", known.id)))
+                .reading(|_caller, name| name.strip_suffix("-sealed")?.parse().ok()),
             ..Settings::default()
         };
         let native = Native::new(settings, bus.clone(), exporter.metrics()).unwrap();

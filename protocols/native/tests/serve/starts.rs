@@ -17,6 +17,7 @@ async fn an_operation_is_started_by_its_route_or_by_its_kind() {
     assert_eq!(by_route.names["other"], format!("other/{}", by_route.id));
     assert_eq!(gateway.get(&by_route.id).await, by_route);
     assert_eq!(gateway.get(&format!("other/{}", by_route.id)).await, by_route);
+    assert_eq!(gateway.get(&format!("{}-sealed", by_route.id)).await, by_route);
 
     let by_kind = StartOperationRequest {
         service: "showcase".to_owned(),

@@ -36,8 +36,10 @@ fn a_run_takes_every_field() {
             "duration": "2s", "steps": 4.0, "hold": true, "honor_cancel": false,
             "outcome": "failed", "code": "not_found", "message": "gone",
             "details": [{"@type": "type.googleapis.com/a.B", "value": "AQI="}],
+            "links": [{"url": "http://a/b", "kind": "c.D"}],
         }),
     ));
+    assert_eq!(play.links, [Link { url: "http://a/b".into(), kind: "c.D".into() }]);
     assert_eq!((play.duration, play.steps), (Duration::from_secs(2), 4));
     assert!(play.hold && !play.honor_cancel);
     let failure = play.outcome.failure().unwrap();
