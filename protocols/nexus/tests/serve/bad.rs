@@ -74,7 +74,7 @@ async fn an_operation_timeout_that_cannot_be_read_is_none() {
 }
 
 #[tokio::test]
-async fn a_body_or_headers_too_large_and_a_wrong_method_are_400() {
+async fn a_body_too_large_and_a_wrong_method_are_400() {
     let dir = TempDir::new().unwrap();
     let settings = Settings { request_bytes: 100, ..Settings::default() };
     let gateway = Gateway::over(dir.path(), settings).await;
@@ -87,11 +87,6 @@ async fn a_body_or_headers_too_large_and_a_wrong_method_are_400() {
         let reply = gateway.post("/nexus/s/echo", headers, &"x".repeat(100)).await;
         assert_eq!((reply.status.as_u16(), reply.header("connection")), (200, None));
     }
-    let names: Vec<String> = (0..90).map(|number| format!("x-{number}")).collect();
-    let mut headers: Vec<_> = names.iter().map(|name| (&**name, "1")).collect();
-    let own: Vec<String> = (0..90).map(|number| format!("nexus-callback-{number}")).collect();
-    headers.extend(own.iter().map(|name| (&**name, "1")));
-    assert_eq!(gateway.post("/nexus/s/run", &headers[..80], "").await.status.as_u16(), 201);
     for method in ["PUT", "DELETE", "PATCH", "OPTIONS"] {
         let reply = send(gateway.address, method, "/nexus/s/run", &[], b"").await;
         let (status, kind, _, field) = reply.handler_error();
