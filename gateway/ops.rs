@@ -136,6 +136,13 @@ impl Session {
                 }
             }
             Action::Complete(complete) => self.complete(complete).await,
+            Action::Redrive { names } => {
+                for name in names {
+                    let operation = self.post(&path(name, ":redrive"), &json!({})).await?;
+                    self.show(&operation)?;
+                }
+                Ok(())
+            }
         }
     }
 

@@ -78,6 +78,12 @@ pub(super) enum Action {
     },
     /// End an operation by hand. Its log says who did
     Complete(Box<Complete>),
+    /// Have dead letters delivered once more: callbacks that were given up or refused. `list --filter
+    /// 'callbacks.state = DEAD'` shows whose
+    Redrive {
+        #[arg(value_name = "NAME", required = true)]
+        names: Vec<String>,
+    },
 }
 
 /// `start`.

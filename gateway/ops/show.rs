@@ -103,6 +103,22 @@ pub(super) fn one(operation: &Value) -> String {
             joined(&[part("action"), part("entityType"), part("identifier"), part("uri")]),
         ));
     }
+    for callback in items(operation, "callbacks") {
+        let part = |key: &str| text(callback, &format!("/{key}"));
+        let at = |label: &str, key: &str| match part(key) {
+            time if time.is_empty() => time,
+            time => format!("{label} {time}"),
+        };
+        let attempts = match &*part("attempts") {
+            "" | "0" => String::new(),
+            attempts => format!("attempts {attempts}"),
+        };
+        let (last, next) = (at("last", "lastAttemptTime"), at("next", "nextAttemptTime"));
+        lines.push((
+            "callback",
+            joined(&[part("state"), part("url"), attempts, last, next, part("problem")]),
+        ));
+    }
     for entry in items(operation, "log") {
         let part = |key: &str| text(entry, &format!("/{key}"));
         lines.push(("log", joined(&[part("time"), part("code"), part("message")])));
@@ -183,6 +199,23 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn callbacks_are_shown_with_what_keeps_them() {
+        let shown = one(&json!({ "id": "02m", "callbacks": [
+            { "url": "http://a/1", "state": "DELIVERED", "attempts": 1, "lastAttemptTime": "T1" },
+            { "url": "http://b/2", "state": "PENDING", "attempts": 2, "lastAttemptTime": "T2",
+              "nextAttemptTime": "T3", "problem": "busy" },
+            { "url": "http://c/3", "state": "PENDING" },
+        ] }));
+        assert_eq!(
+            shown,
+            "id        02m\n\
+             callback  DELIVERED  http://a/1  attempts 1  last T1\n\
+             callback  PENDING  http://b/2  attempts 2  last T2  next T3  busy\n\
+             callback  PENDING  http://c/3\n"
+        );
+    }
 
     #[test]
     fn a_list_is_aligned_and_says_what_is_to_be_canceled() {

@@ -100,6 +100,17 @@ fn any_faces_name_is_taken() {
 }
 
 #[test]
+fn what_has_no_dead_letter_is_not_redriven() {
+    let (_dir, daemon) = daemon();
+    let started = json(&daemon, 0, &["start", "showcase-echo", "--json", "{}", "--wait"]);
+    let refused = ops(&daemon, &["redrive", id(&started)]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(text(&refused.stderr).contains("dead letter"), "{}", text(&refused.stderr));
+    let dead = json(&daemon, 0, &["list", "--filter", "callbacks.state = DEAD"]);
+    assert_eq!(dead["operations"], json!([]));
+}
+
+#[test]
 fn a_list_is_filtered_and_paged() {
     let (_dir, daemon) = daemon();
     for n in 0..5 {

@@ -11,16 +11,20 @@
 //! | `progress.message` | text |
 //! | `error.code` | a code by name or number |
 //! | `error.message`, `error.reason` | text |
+//! | `callbacks.state` | `PENDING`, `DELIVERED`, `DEAD`: of any callback |
+//! | `callbacks.url`, `callbacks.problem` | text |
+//! | `callbacks.attempts` | number |
 //! | `epoch`, `version` | number |
 //!
-//! An empty text is not set. A literal by itself is looked for in all texts but the principal.
+//! An empty text is not set. A literal by itself is looked for in all texts but the principal and
+//! those of callbacks.
 
 use super::schema::{FieldType, Needs, Resolved, Schema, Subject, is_field};
 use super::value::{Found, Value};
 use super::{Bound, Filter, Predicate, quoted};
 use crate::error::Error;
 use crate::failure::Failure;
-use crate::operation::{Face, Operation, Outcome, Progress, State};
+use crate::operation::{Callback, DeliveryState, Face, Operation, Outcome, Progress, State};
 use crate::time::Timestamp;
 
 /// A filter on the canonical operation.
@@ -76,8 +80,19 @@ enum Field {
     ErrorReason,
     NativeState,
     Waiting,
+    Callbacks,
+    Callback(Part),
     Epoch,
     Version,
+}
+
+/// A field of each callback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Url,
+    State,
+    Attempts,
+    Problem,
 }
 
 const STATES: [&str; State::ALL.len()] = {
@@ -100,7 +115,17 @@ const FACES: [&str; Face::ALL.len()] = {
     names
 };
 
-const FIELDS: [(&[&str], Field, FieldType); 32] = [
+const DELIVERIES: [&str; DeliveryState::ALL.len()] = {
+    let mut names = [""; DeliveryState::ALL.len()];
+    let mut at = 0;
+    while at < names.len() {
+        names[at] = DeliveryState::ALL[at].name();
+        at += 1;
+    }
+    names
+};
+
+const FIELDS: [(&[&str], Field, FieldType); 37] = [
     (&["id"], Field::Id, FieldType::Text),
     (&["parent"], Field::Parent, FieldType::Text),
     (&["service"], Field::Service, FieldType::Text),
@@ -131,6 +156,11 @@ const FIELDS: [(&[&str], Field, FieldType); 32] = [
     (&["error", "reason"], Field::ErrorReason, FieldType::Text),
     (&["native_state"], Field::NativeState, FieldType::Text),
     (&["waiting"], Field::Waiting, FieldType::Text),
+    (&["callbacks"], Field::Callbacks, FieldType::Message),
+    (&["callbacks", "url"], Field::Callback(Part::Url), FieldType::Text),
+    (&["callbacks", "state"], Field::Callback(Part::State), FieldType::Names(&DELIVERIES)),
+    (&["callbacks", "attempts"], Field::Callback(Part::Attempts), FieldType::Number),
+    (&["callbacks", "problem"], Field::Callback(Part::Problem), FieldType::Text),
     (&["epoch"], Field::Epoch, FieldType::Number),
     (&["version"], Field::Version, FieldType::Number),
 ];
@@ -161,6 +191,11 @@ impl Subject<Field> for Operation {
     fn any(&self, field: &Field, test: &mut dyn FnMut(Found<'_>) -> bool) -> Option<bool> {
         if *field == Field::Id {
             return Some(test(Value::Text(self.id.to_text().as_str()).into()));
+        }
+        if let Field::Callback(part) = field {
+            let mut of_one =
+                |callback| part_of(callback, *part).is_some_and(|value| test(value.into()));
+            return Some(self.callbacks.iter().any(&mut of_one));
         }
         Some(value(self, *field).is_some_and(|value| test(value.into())))
     }
@@ -194,8 +229,9 @@ fn value(operation: &Operation, field: Field) -> Option<Value<'_>> {
     let failure = || operation.outcome.as_ref().and_then(Outcome::failure);
     let times = &operation.times;
     match field {
-        // Its text is made on the stack of who asks.
-        Field::Id => None,
+        // Its text is made on the stack of who asks, and of callbacks there are many.
+        Field::Id | Field::Callback(_) => None,
+        Field::Callbacks => (!operation.callbacks.is_empty()).then_some(Value::Opaque(true)),
         Field::Parent => text(operation.parent.as_str()),
         Field::Service => text(operation.kind.service()),
         Field::Kind => text(operation.kind.operation()),
@@ -226,6 +262,16 @@ fn value(operation: &Operation, field: Field) -> Option<Value<'_>> {
         Field::Waiting => text(&operation.waiting),
         Field::Epoch => Some(Value::Int(operation.epoch.0.into())),
         Field::Version => Some(Value::Int(operation.version.0.into())),
+    }
+}
+
+fn part_of(callback: &Callback, part: Part) -> Option<Value<'_>> {
+    let delivery = &callback.delivery;
+    match part {
+        Part::Url => text(&callback.url),
+        Part::State => Some(Value::Name(delivery.state.name(), None)),
+        Part::Attempts => Some(Value::Int(delivery.attempts.into())),
+        Part::Problem => text(&delivery.problem),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a filter means on the canonical operation.
 
 use opgate_core::filter::{Predicate, canonical};
-use opgate_core::{ErrorKind, Operation};
+use opgate_core::{Callback, Delivery, DeliveryState, ErrorKind, Operation};
 
 use crate::sample::{accepted, failed, running};
 
@@ -87,6 +87,36 @@ fn what_matches_and_what_does_not() {
     ] {
         let found = [&accepted, &running, &failed].map(|operation| matches(operation, text));
         assert_eq!(found, expected, "{text}");
+    }
+}
+
+#[test]
+fn callbacks_are_found_by_any_of_them() {
+    let mut operation = failed();
+    let callback = |url: &str, state, attempts, problem: &str| {
+        let mut callback = Callback::new(url, Vec::new());
+        callback.delivery =
+            Delivery { state, attempts, problem: problem.into(), ..Delivery::default() };
+        callback
+    };
+    assert!(!matches(&operation, "callbacks:*"));
+    operation.callbacks = vec![
+        callback("http://a/1", DeliveryState::Delivered, 1, ""),
+        callback("http://b/2", DeliveryState::Dead, 7, "no such host"),
+    ];
+    for (text, expected) in [
+        ("callbacks:*", true),
+        ("callbacks.state = DEAD", true),
+        ("callbacks.state = \"DELIVERED\"", true),
+        ("callbacks.state = PENDING", false),
+        ("callbacks.url = 'http://b*'", true),
+        ("callbacks.url = 'http://c*'", false),
+        ("callbacks.attempts > 5 AND callbacks.problem:host", true),
+        ("callbacks.attempts > 7", false),
+        // What callbacks carry is not looked for by accident.
+        ("host", false),
+    ] {
+        assert_eq!(matches(&operation, text), expected, "{text}");
     }
 }
 

@@ -111,6 +111,11 @@ impl Inner {
                 let done = deadline.bound(self.complete(&name, outcome, version)).await;
                 done.map_err(|error| Refusal::of(error, name))
             }),
+            Method::Redrive => Box::pin(async move {
+                let proto::RedriveCallbacksRequest { name, version } = decode(message.await?)?;
+                let done = deadline.bound(self.redrive(&name, version)).await;
+                done.map_err(|error| Refusal::of(error, name))
+            }),
             Method::Lease => Box::pin(async move {
                 let request = decode(message.await?)?;
                 Ok(self.lease(request, deadline).await?)

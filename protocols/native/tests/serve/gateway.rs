@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use opgate_bus::core::{Expects, Kind};
-use opgate_bus::{Bus, Pull, QUEUE, Route, Router};
+use opgate_bus::core::{Callback, Expects, Kind};
+use opgate_bus::{Bus, Notice, Notifier, Pull, QUEUE, Route, Router, Told};
 use opgate_edge::{Drain, DrainTrigger, Exporter, HttpLimits, HttpListener};
 use opgate_native::client::operations_client::OperationsClient;
 use opgate_native::client::workers_client::WorkersClient;
@@ -45,10 +46,30 @@ fn route(name: &str, service: &str, operation: &str, backend: &str) -> Route {
     }
 }
 
+/// Receivers that say at once what the last part of their URL tells.
+struct Receivers;
+
+impl Notifier for Receivers {
+    fn destination(&self, callback: &Callback) -> Arc<str> {
+        callback.url.as_ref().into()
+    }
+
+    fn notify(&self, notice: Notice) -> Pin<Box<dyn Future<Output = Told> + Send>> {
+        let url = notice.target().map_or("", |callback| &callback.url);
+        let told = match url.rsplit('/').next() {
+            Some("taken") => Told::Taken,
+            Some("busy") => Told::Later { problem: "busy".to_owned(), after: None },
+            _ => Told::Refused { problem: "404 Not Found".to_owned() },
+        };
+        Box::pin(std::future::ready(told))
+    }
+}
+
 fn router() -> Router {
     let mut build = route("build", "shop", "build", "shop");
     build.options = BTreeMap::from([(QUEUE.into(), BUILDS.into())]);
     Router::builder()
+        .notifier(Arc::new(Receivers))
         .backend("showcase", Arc::new(Showcase), 64)
         .worker("shop", Pull::default())
         .route(route("echo", "showcase", "echo", "showcase"))

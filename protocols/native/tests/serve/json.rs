@@ -177,6 +177,18 @@ async fn every_method_does_over_json_what_it_does_over_grpc() {
     assert!(text.contains("event: deleted") && text.contains("event: operation"), "{text}");
     drop(stream);
 
+    let body = json!({"route": "echo", "callbacks": [{"url": "http://c/gone"}]});
+    let id = call(address, "POST", "operations", body).await["id"].as_str().unwrap().to_owned();
+    let mut owing = json!({});
+    while owing["callbacks"][0]["state"] != "DEAD" {
+        owing = call(address, "GET", &format!("operations/{id}"), Value::Null).await;
+    }
+    assert_eq!(owing["callbacks"][0]["problem"], "404 Not Found");
+    tries("RedriveCallbacks");
+    let body = json!({"version": owing["version"]});
+    let redriven = call(address, "POST", &format!("operations/{id}:redrive"), body).await;
+    assert_eq!(redriven["callbacks"][0]["state"], "PENDING");
+
     let pool = DescriptorPool::decode(DESCRIPTORS).unwrap();
     let services = pool.services().filter(|known| known.full_name().starts_with("opgate.v1."));
     let methods = services.flat_map(|service| names(&service));

@@ -1,6 +1,7 @@
 //! opgate's own API as clients see it.
 #![cfg(test)]
 
+mod callbacks;
 mod changes;
 mod gateway;
 mod json;

@@ -23,6 +23,7 @@ const fn place(method: Method) -> Option<&'static [&'static str]> {
         | Method::WatchAll
         | Method::Cancel
         | Method::Delete
+        | Method::Redrive
         | Method::Lease
         | Method::Report
         | Method::Release => None,

@@ -57,6 +57,7 @@ impl Inline {
             | Method::WatchAll
             | Method::Cancel
             | Method::Complete
+            | Method::Redrive
             | Method::Finish => {
                 let mut shown = Operation::decode(message).map_err(broken)?;
                 self.keep(&mut shown, &mut inlined);

@@ -1,8 +1,8 @@
 //! An operation as this API shows it.
 
 use opgate_core::{
-    Cancel, CancelDelivery, Conflict, Header, Link, LogEntry, Operation, Origin, Outcome, Payload,
-    Progress, Resource, State, Timestamp, limits,
+    Callback, Cancel, CancelDelivery, Conflict, DeliveryState, Header, Link, LogEntry, Operation,
+    Origin, Outcome, Payload, Progress, Resource, State, Timestamp, limits,
 };
 use opgate_rpc::wire;
 use prost::Message as _;
@@ -25,7 +25,7 @@ const BYTES_MAX: usize = wire::MESSAGE_BYTES_MAX - 8 * 1024;
 const _: () = assert!(limits::PAYLOAD_BYTES + 32 * 1024 <= BYTES_MAX);
 
 /// The operation. It is never larger than a client takes: what gives way, in this order, is the
-/// input, the log, the resources, the links and the result, and `omitted` names it then.
+/// input, the log, the resources, the links, the callbacks and the result, and `omitted` names it then.
 pub(in crate::api) fn operation(
     operation: &Operation,
     view: View,
@@ -54,12 +54,13 @@ pub(in crate::api) fn leased(operation: &Operation, names: &Names) -> proto::Ope
 type Take = fn(&mut proto::Operation) -> bool;
 
 /// What may be left out of a reply, first to last.
-const GIVING_WAY: [(&str, Take); 6] = [
+const GIVING_WAY: [(&str, Take); 7] = [
     ("input", |shown| shown.input.take().is_some()),
     ("log", |shown| !std::mem::take(&mut shown.log).is_empty()),
     ("resources", |shown| !std::mem::take(&mut shown.resources).is_empty()),
     ("links_in", |shown| !std::mem::take(&mut shown.links_in).is_empty()),
     ("links_out", |shown| !std::mem::take(&mut shown.links_out).is_empty()),
+    ("callbacks", |shown| !std::mem::take(&mut shown.callbacks).is_empty()),
     ("result", |shown| shown.result.take().is_some()),
 ];
 
@@ -121,6 +122,7 @@ fn whole(operation: &Operation, names: &Names) -> proto::Operation {
         names: names.of(operation),
         headers: operation.headers.iter().map(header).collect(),
         omitted: Vec::new(),
+        callbacks: operation.callbacks.iter().map(callback).collect(),
     }
 }
 
@@ -208,6 +210,25 @@ fn cancel(cancel: &Cancel) -> proto::Cancel {
         reason: cancel.reason.as_ref().to_owned(),
         delivery: delivery.to_owned(),
         attempts: cancel.attempts,
+    }
+}
+
+/// Without its headers, which hold secrets.
+fn callback(callback: &Callback) -> proto::CallbackDelivery {
+    let delivery = &callback.delivery;
+    let state = match delivery.state {
+        DeliveryState::Pending => proto::DeliveryState::Pending,
+        DeliveryState::Delivered => proto::DeliveryState::Delivered,
+        DeliveryState::Dead => proto::DeliveryState::Dead,
+    };
+    proto::CallbackDelivery {
+        url: callback.url.as_ref().to_owned(),
+        state: state.into(),
+        attempts: delivery.attempts,
+        last_attempt_time: delivery.last.map(timestamp),
+        next_attempt_time: delivery.next.map(timestamp),
+        problem: delivery.problem.as_ref().to_owned(),
+        redrive_time: delivery.redriven.map(timestamp),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Cancel, delete, complete.
+//! Cancel, delete, complete, redrive.
 
 use opgate_core::Error;
 use opgate_rpc::wire::Reply;
@@ -32,6 +32,11 @@ impl Inner {
         let subject = self.subject(name, version)?;
         let outcome = request::outcome(outcome)?;
         let receipt = self.bus.finish(&self.caller, subject, outcome).await?;
+        Ok(self.change_reply(&receipt))
+    }
+
+    pub(super) async fn redrive(&self, name: &str, version: u64) -> Result<Reply, Error> {
+        let receipt = self.bus.redrive(&self.caller, self.subject(name, version)?).await?;
         Ok(self.change_reply(&receipt))
     }
 }
