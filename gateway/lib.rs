@@ -71,7 +71,7 @@ impl Gateway {
     /// # Errors
     /// Whatever keeps it from that. Nothing stays open then.
     pub async fn start(settings: Settings) -> Result<Running, StartError> {
-        let client = Client::new(&opgate_egress::Settings::default())
+        let client = Client::new(&settings.egress)
             .map_err(|error| StartError::Configuration(error.to_string()))?;
         // Where upstreams reach this daemon is known when it has its port.
         let here = CallbackBase::default();

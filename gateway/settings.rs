@@ -4,6 +4,7 @@
 //! one another; [`section`] then reads every key into its type and notes whatever is wrong, so that
 //! one run tells all. Serde would stop at the first problem, and coerce what it should refuse.
 
+mod callbacks;
 mod doors;
 mod nexus;
 mod parts;
@@ -19,6 +20,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use callbacks::Callbacks;
 pub use nexus::Nexus;
 pub(crate) use nexus::is_loopback;
 pub use opgate_bus::Callbacks as Delivery;
@@ -49,8 +51,10 @@ pub struct Settings {
     pub watches: usize,
     /// Repeats of what a backend could not do.
     pub retry: Retry,
-    /// The delivery of callbacks.
+    /// Callbacks: where they may go, and their delivery.
     pub callbacks: Callbacks,
+    /// Calls to others.
+    pub egress: opgate_egress::Settings,
     /// The orderly stop.
     pub drain: Drain,
     /// The log.
@@ -131,13 +135,6 @@ pub struct Retry {
     pub attempts: u32,
 }
 
-/// `[callbacks]`.
-#[derive(Clone, Copy, Debug)]
-pub struct Callbacks {
-    /// When and how often, and how many.
-    pub delivery: Delivery,
-}
-
 /// `[drain]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Drain {
@@ -195,10 +192,14 @@ impl Settings {
         }
     }
 
-    /// Every key there is, as a dotted path with `NAME` for the names of backends and routes.
+    /// Every key there is, as a dotted path with `NAME` for the names of backends, routes and
+    /// receivers.
     pub fn keys() -> BTreeSet<String> {
         let findings = Findings::default();
-        let table = sources::merge(&Sources::default(), &mut findings.problems.borrow_mut());
+        // No receiver is there unless an operator names one.
+        let receiver = "callbacks.receivers.name.hosts=[\"h\"]".to_owned();
+        let sources = Sources { set: vec![receiver], ..Sources::default() };
+        let table = sources::merge(&sources, &mut findings.problems.borrow_mut());
         Self::read(&Section::root(&findings, &table));
         findings.keys.into_inner()
     }
@@ -217,7 +218,8 @@ impl Settings {
             wait: wait(&root.section("wait")),
             watches: watches(&root.section("watch")),
             retry: retry(&root.section("retry")),
-            callbacks: callbacks(&root.section("callbacks")),
+            callbacks: callbacks::callbacks(&root.section("callbacks")),
+            egress: callbacks::egress(&root.section("egress")),
             drain: drain(&root.section("drain")),
             log: log(&root.section("log")),
             buildgrid: instances(&root.section("buildgrid")),
@@ -329,24 +331,6 @@ fn retry(section: &Section<'_>) -> Retry {
         section.refuse("first", "must be at most retry.longest");
     }
     retry
-}
-
-fn callbacks(section: &Section<'_>) -> Callbacks {
-    let delivery = Delivery {
-        first: section.duration("first", 10 * MS..=HOUR),
-        longest: section.duration("longest", 10 * MS..=DAY),
-        give_up: section.duration("give_up", SECOND..=RETENTION_MAX),
-        concurrency: section.count("concurrency", 1..=100_000),
-        per_destination: section.count("per_destination", 1..=100_000),
-        failures: narrow(section.count("failures", 1..=1_000_000) as u64),
-        pause: section.duration("pause", 10 * MS..=HOUR),
-        owed: section.count("owed", 1..=10_000_000),
-    };
-    section.finish();
-    if delivery.first > delivery.longest {
-        section.refuse("first", "must be at most callbacks.longest");
-    }
-    Callbacks { delivery }
 }
 
 fn drain(section: &Section<'_>) -> Drain {

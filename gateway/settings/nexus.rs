@@ -123,13 +123,14 @@ fn secret(section: &Section<'_>, key: &'static str, file: &'static str) -> Optio
 }
 
 /// A secret from a file, without the line break that editors put at its end.
-fn from_file(path: &str) -> Result<String, String> {
+pub(super) fn from_file(path: &str) -> Result<String, String> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
     let secret = text.trim_end_matches(['\r', '\n']);
     if secret.is_empty() { Err(format!("{path}: is empty")) } else { Ok(secret.to_owned()) }
 }
 
-fn credentials(section: &Section<'_>) -> Credentials {
+/// The credentials in a section, by whichever keys they are given.
+pub(super) fn credentials(section: &Section<'_>) -> Credentials {
     let bearer = secret(section, "bearer", "bearer_file");
     let basic = secret(section, "basic", "basic_file");
     let blamed = |key, file| if section.has(key) { key } else { file };

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use opgate_bus::{Backoff, Options as BusOptions, Pull, Route, Router};
 use opgate_edge::HttpLimits;
-use opgate_egress::Client;
+use opgate_egress::{Client, Guard};
 use opgate_longrunning::{DoorSettings, Longrunning, Settings as GrpcSettings};
 use opgate_native::{Names, Settings as NativeSettings, Showcase};
 use opgate_nexus::Settings as NexusSettings;
 use opgate_nexus::backend::{self as nexus, CallbackBase, Completion, Upstream};
+use opgate_nexus::callback::{Callbacks, Settings as CallbackSettings};
 use opgate_store::Options as StoreOptions;
 
 use super::{BackendKind, DescriptorSet, Http, Nexus, Retry, Settings, Worker};
@@ -51,7 +52,8 @@ impl Settings {
         client: &Client,
         here: &CallbackBase,
     ) -> Result<Router, StartError> {
-        let mut builder = Router::builder();
+        let callbacks = Callbacks::new(client.clone(), self.completions_sent());
+        let mut builder = Router::builder().notifier(Arc::new(callbacks));
         for (name, backend) in &self.backends {
             builder = match &backend.kind {
                 BackendKind::Showcase => {
@@ -130,6 +132,21 @@ impl Settings {
         })
     }
 
+    /// Where callers may have themselves called back.
+    pub(crate) fn guard(&self) -> Guard {
+        let callbacks = &self.callbacks;
+        Guard::new(callbacks.allow.clone(), callbacks.plaintext, callbacks.networks.clone())
+    }
+
+    /// How completions go out.
+    fn completions_sent(&self) -> CallbackSettings {
+        CallbackSettings {
+            guard: self.guard(),
+            timeout: self.callbacks.timeout,
+            receivers: self.callbacks.receivers.clone(),
+        }
+    }
+
     /// Where completions of upstream operations come in.
     pub(crate) const fn completions(&self) -> nexus::Bounds {
         nexus::Bounds {
@@ -142,6 +159,7 @@ impl Settings {
     pub(crate) fn native(&self, names: Names) -> NativeSettings {
         NativeSettings {
             names,
+            guard: self.guard(),
             request_bytes: self.http.body_bytes,
             request_timeout: self.http.body_timeout,
             wait_limit: self.wait.max,
@@ -166,13 +184,16 @@ impl Nexus {
 }
 
 impl Settings {
-    /// The face of Nexus. Nobody is called back yet.
+    /// The face of Nexus.
     pub(crate) fn nexus(&self) -> NexusSettings {
+        let guard = self.guard();
+        let admit =
+            move |url: &str| guard.admit(url).map(drop).map_err(|refusal| refusal.to_string());
         NexusSettings {
             request_bytes: self.http.body_bytes,
             request_timeout: self.http.body_timeout,
             wait_limit: self.wait.max,
-            ..NexusSettings::default()
+            admit: Arc::new(admit),
         }
     }
 }

@@ -75,7 +75,14 @@ const HIDDEN: &str = "(not shown)";
 /// A value as TOML, on one line; what nobody but its reader is to know is not shown.
 pub(super) fn shown(path: &str, key: &str, value: &Value) -> String {
     let mut parts = path.split('.');
-    let (Some("backends"), Some(_)) = (parts.next(), parts.next()) else { return show(value) };
+    let named = match parts.next() {
+        Some("backends") => true,
+        Some("callbacks") => parts.next() == Some("receivers"),
+        _ => false,
+    };
+    if !named || parts.next().is_none() {
+        return show(value);
+    }
     match (parts.next(), parts.next(), key, &value.kind) {
         (None, _, "bearer" | "basic" | "headers", _) | (Some("headers"), None, ..) => quote(HIDDEN),
         // A key may stand in the query of a URL.

@@ -96,7 +96,7 @@ fn the_shipped_file_has_every_key_and_only_those() {
         .collect();
     let sections = ["data", "http", "admin", "wait", "watch", "retry", "callbacks", "drain", "log"]
         .into_iter()
-        .chain(["buildgrid", "descriptors"])
+        .chain(["callbacks.receivers", "egress", "buildgrid", "descriptors"])
         .chain([
             "backends",
             "routes",

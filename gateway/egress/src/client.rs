@@ -4,14 +4,14 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
-use http::{Method, Request, Response, Uri, request};
+use http::{Method, Request, Response, StatusCode, Uri, request};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as _, Incoming};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -93,6 +93,15 @@ struct Inner {
     pool: Arc<Pool>,
 }
 
+/// How far a call got, for when it ends early.
+#[derive(Default)]
+struct Step {
+    /// Whether anything may have been sent.
+    sent: AtomicBool,
+    /// What the answer's head said.
+    status: OnceLock<StatusCode>,
+}
+
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("pool", &self.0.pool).finish_non_exhaustive()
@@ -140,10 +149,14 @@ impl Client {
         request: Request<Bytes>,
         limits: Limits,
     ) -> Result<Response<Bytes>, Problem> {
-        let sent = AtomicBool::new(false);
-        let call = pin!(self.call(trust, request, limits, &sent));
-        timeout(limits.total, call).await.unwrap_or_else(|_| {
-            Err(Problem::TimedOut { within: limits.total, sent: sent.load(Ordering::Relaxed) })
+        let step = Step::default();
+        let call = pin!(self.call(trust, request, limits, &step));
+        let answer = timeout(limits.total, call).await.unwrap_or_else(|_| {
+            Err(Problem::TimedOut { within: limits.total, sent: step.sent.load(Ordering::Relaxed) })
+        });
+        answer.map_err(|problem| match step.status.get() {
+            Some(status) => Problem::Cut { status: *status, problem: Box::new(problem) },
+            None => problem,
         })
     }
 
@@ -152,7 +165,7 @@ impl Client {
         trust: Trust<'_>,
         request: Request<Bytes>,
         limits: Limits,
-        sent: &AtomicBool,
+        step: &Step,
     ) -> Result<Response<Bytes>, Problem> {
         let (head, body) = request.into_parts();
         let destination = match trust {
@@ -170,9 +183,9 @@ impl Client {
             addresses = Some(found);
         }
         if let Some(mut kept) = self.0.pool.take(&destination, addresses.as_deref()) {
-            sent.store(true, Ordering::Relaxed);
+            step.sent.store(true, Ordering::Relaxed);
             match kept.exchange(request()).await {
-                Ok(answer) => return self.finish(destination, kept, answer, limits).await,
+                Ok(answer) => return self.finish(destination, kept, answer, limits, step).await,
                 Err(Cut { answered: false, .. }) => {}
                 Err(cut) => return Err(broken(&cut.error)),
             }
@@ -185,12 +198,12 @@ impl Client {
         let opened = self.open(&destination, &addresses, until).await;
         let mut connection = opened.map_err(|problem| {
             // What a kept connection was given may have arrived.
-            let sent = sent.load(Ordering::Relaxed);
+            let sent = step.sent.load(Ordering::Relaxed);
             if sent { Problem::Broken(problem) } else { Problem::Unreachable(problem) }
         })?;
-        sent.store(true, Ordering::Relaxed);
+        step.sent.store(true, Ordering::Relaxed);
         match connection.exchange(request()).await {
-            Ok(answer) => self.finish(destination, connection, answer, limits).await,
+            Ok(answer) => self.finish(destination, connection, answer, limits, step).await,
             Err(cut) => Err(broken(&cut.error)),
         }
     }
@@ -249,8 +262,11 @@ impl Client {
         mut connection: Connection,
         answer: Response<Incoming>,
         limits: Limits,
+        step: &Step,
     ) -> Result<Response<Bytes>, Problem> {
         let (head, body) = answer.into_parts();
+        // Set once: there is one answer.
+        step.status.set(head.status).ok();
         let body = collect(body, limits.reply_bytes).await?;
         if connection.settled().await {
             self.0.pool.put(destination, connection);

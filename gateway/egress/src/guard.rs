@@ -17,11 +17,11 @@ pub use pattern::Pattern;
 /// Longest URL, in bytes: what Temporal takes.
 pub const URL_BYTES: usize = 1000;
 
-/// The rules. Clones share them.
-#[derive(Clone, Debug)]
+/// The rules; by default nothing is allowed. Clones share them.
+#[derive(Clone, Debug, Default)]
 pub struct Guard(Arc<Rules>);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Rules {
     allow: Vec<Pattern>,
     plaintext: bool,

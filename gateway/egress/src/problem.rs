@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use http::StatusCode;
 use opgate_core::Error;
 
 /// Why a URL, or an address it led to, is not called: said so that it can be put right.
@@ -46,9 +47,17 @@ pub enum Problem {
         /// Whether anything may have been sent before.
         sent: bool,
     },
-    /// The answer was larger than allowed; the request was sent.
+    /// The answer's head was larger than allowed; or its body, within [`Problem::Cut`].
     #[error("the answer is larger than {0}")]
     TooLarge(String),
+    /// The head of an answer came, and not the whole body: too large, broken off or too late.
+    #[error("answered {}, and then: {problem}", status.as_u16())]
+    Cut {
+        /// The status in the head.
+        status: StatusCode,
+        /// What was wrong with the body.
+        problem: Box<Problem>,
+    },
     /// The connection broke, or what came is not HTTP; the request may have been sent.
     #[error("{0}")]
     Broken(String),
@@ -60,7 +69,7 @@ impl Problem {
         match self {
             Self::Refused(_) | Self::Unreachable(_) => false,
             Self::TimedOut { sent, .. } => *sent,
-            Self::TooLarge(_) | Self::Broken(_) => true,
+            Self::Cut { .. } | Self::TooLarge(_) | Self::Broken(_) => true,
         }
     }
 }

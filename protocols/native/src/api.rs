@@ -17,6 +17,7 @@ use ::http::Request;
 use hyper::body::Incoming;
 use opgate_bus::{Bus, Caller};
 use opgate_edge::{Frontend, Peer, ResponseFuture};
+use opgate_egress::Guard;
 use opgate_rpc::Failures;
 use opgate_telemetry::Metrics;
 
@@ -35,6 +36,8 @@ pub use names::Names;
 pub struct Settings {
     /// The names operations have on other faces. Default none.
     pub names: Names,
+    /// Where callers may have themselves called back. Default nowhere.
+    pub guard: Guard,
     /// Largest request message, compressed or not. Default 4 MiB, what gRPC servers take.
     pub request_bytes: usize,
     /// Time for a request to arrive. Default 30 s.
@@ -48,6 +51,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             names: Names::default(),
+            guard: Guard::default(),
             request_bytes: 4 * 1024 * 1024,
             request_timeout: Duration::from_secs(30),
             wait_limit: Duration::from_secs(30),

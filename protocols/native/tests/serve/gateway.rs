@@ -9,6 +9,7 @@ use std::time::Duration;
 use opgate_bus::core::{Callback, Expects, Kind};
 use opgate_bus::{Bus, Notice, Notifier, Pull, QUEUE, Route, Router, Told};
 use opgate_edge::{Drain, DrainTrigger, Exporter, HttpLimits, HttpListener};
+use opgate_egress::Guard;
 use opgate_native::client::operations_client::OperationsClient;
 use opgate_native::client::workers_client::WorkersClient;
 use opgate_native::client::{self as proto, Operation, Payload, StartOperationRequest};
@@ -96,6 +97,7 @@ impl Gateway {
             names: Names::default()
                 .with("other", |known| Some(format!("other/{}", known.id)))
                 .reading(|_caller, name| name.strip_suffix("-sealed")?.parse().ok()),
+            guard: Guard::new(vec!["*".parse().unwrap()], true, Vec::new()),
             ..Settings::default()
         };
         let native = Native::new(settings, bus.clone(), exporter.metrics()).unwrap();

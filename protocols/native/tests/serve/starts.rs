@@ -159,6 +159,11 @@ async fn what_is_wrong_with_a_start_is_named() {
             "callbacks.url",
         ),
         (
+            StartOperationRequest { callbacks: vec![callback("http://127.1/")], ..plain() },
+            InvalidArgument,
+            "callbacks.url",
+        ),
+        (
             StartOperationRequest { callbacks: vec![callback("http://h"); 17], ..plain() },
             InvalidArgument,
             "callbacks",

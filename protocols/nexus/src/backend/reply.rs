@@ -120,6 +120,7 @@ pub(super) fn lost(problem: &Problem) -> Error {
         Problem::Refused(_) => Error::new(ErrorKind::FailedPrecondition, text),
         Problem::TooLarge(_) => Error::new(ErrorKind::PayloadTooLarge, text),
         Problem::TimedOut { .. } => Error::new(ErrorKind::DeadlineExceeded, text),
+        Problem::Cut { problem, .. } => lost(problem),
         Problem::Unreachable(_) | Problem::Broken(_) => {
             let retry = if sent { Retry::Unknown } else { Retry::SameRequest };
             Error::new(ErrorKind::Unavailable, text).with_retry(retry)

@@ -173,7 +173,7 @@ impl HandlerError {
             name: name
                 .map_or_else(|| status.as_u16().to_string(), |name| limits::clip(&name).to_owned()),
             status,
-            retryable: told.retryable.or(said_in_header(headers)).unwrap_or(usual),
+            retryable: told.retryable.or_else(|| said_in_header(headers)).unwrap_or(usual),
             retry_after: retry_after(headers),
             message: message.unwrap_or_else(|| format!("HTTP {status}")),
             cause: told.cause,
@@ -237,6 +237,11 @@ pub fn read(status: StatusCode, headers: &HeaderMap, body: &Bytes) -> Error {
 /// Whether a body says that it is a handler error, whatever status it came with.
 pub fn is_handler_error(body: &[u8]) -> bool {
     HandlerTold::read(body).kind.is_some()
+}
+
+/// Whether a reply says of itself that a retry is worth it; none where it leaves that to its type.
+pub fn said_retryable(headers: &HeaderMap, body: &[u8]) -> Option<bool> {
+    HandlerTold::read(body).retryable.or_else(|| said_in_header(headers))
 }
 
 fn said_in_header(headers: &HeaderMap) -> Option<bool> {

@@ -43,6 +43,10 @@ impl Inner {
         start.headers = request::headers("headers", asked.headers)?;
         start.links = request::links("links", asked.links)?;
         start.callbacks = request::callbacks(asked.callbacks)?;
+        for callback in &start.callbacks {
+            let admitted = self.settings.guard.admit(&callback.url);
+            admitted.map_err(|refusal| refusal.about("callbacks.url"))?;
+        }
         start.trace = head.trace;
         Ok(start)
     }
