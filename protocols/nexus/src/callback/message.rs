@@ -104,7 +104,7 @@ fn told(operation: &Operation, token: &str, headers: &mut HeaderMap) -> Result<(
     if let Some(closed) = operation.times.closed {
         headers.insert(names::OPERATION_CLOSE_TIME, text(&time::rfc3339(closed))?);
     }
-    link::write(&operation.links_out, headers);
+    link::write(&link::of(operation), headers);
     Ok(())
 }
 

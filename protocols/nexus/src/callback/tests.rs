@@ -61,7 +61,7 @@ fn ended(outcome: Outcome, callback: Callback) -> Operation {
         outcome: Some(outcome),
         links_in: Vec::new(),
         links_out: vec![
-            Link { url: "opgate:///operations/7,8".into(), kind: "opgate.v1.Operation".into() },
+            Link { url: "https://h/7,8".into(), kind: "a.A".into() },
             Link { url: "https://h/x".into(), kind: "a.B".into() },
         ],
         callbacks: vec![callback],
@@ -118,14 +118,13 @@ fn json(text: &'static str) -> Outcome {
 fn a_completion_says_everything_that_nexus_wants_to_know() {
     let token = r#"{"v":1,"d":"AAAA"}"#;
     let (headers, body) = sent(json(r#"{"n":1}"#), vec![header("Temporal-Callback-Token", token)]);
+    let id = OperationId::from_bits(7);
+    let itself = format!(r#"<opgate:///operations/{id}>; type="opgate.v1.Operation""#);
     let expected = [
         ("content-type", vec!["application/json"]),
         (
             "nexus-link",
-            vec![
-                r#"<opgate:///operations/7%2C8>; type="opgate.v1.Operation""#,
-                r#"<https://h/x>; type="a.B""#,
-            ],
+            vec![r#"<https://h/7%2C8>; type="a.A""#, r#"<https://h/x>; type="a.B""#, &*itself],
         ),
         ("nexus-operation-close-time", vec!["2026-01-02T03:05:06.678Z"]),
         ("nexus-operation-id", vec![&*own_token()]),

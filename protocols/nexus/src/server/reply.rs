@@ -3,7 +3,7 @@
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use opgate_bus::Receipt;
-use opgate_core::{Error, Face, Link, Operation, Outcome, Retry};
+use opgate_core::{Error, Face, Operation, Outcome, Retry};
 use opgate_edge::Body;
 use opgate_rpc::wire::DURABILITY;
 use serde_json::json;
@@ -11,8 +11,6 @@ use serde_json::json;
 use crate::wire::{content, failure, handler_error, link, names};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
-/// The type of the link to the operation itself.
-const LINK_TYPE: &str = "opgate.v1.Operation";
 
 /// The reply to a start: running, or ended already.
 pub(super) fn started(receipt: &Receipt, token: &str) -> Response<Body> {
@@ -22,7 +20,7 @@ pub(super) fn started(receipt: &Receipt, token: &str) -> Response<Body> {
         said(StatusCode::CREATED, body.to_string())
     });
     if response.status() != StatusCode::FAILED_DEPENDENCY {
-        link::write(&links(operation), response.headers_mut());
+        link::write(&link::of(operation), response.headers_mut());
     }
     let durability = HeaderValue::from_static(receipt.durability.name());
     response.headers_mut().insert(DURABILITY, durability);
@@ -58,15 +56,6 @@ pub(super) fn ended(operation: &Operation, token: &str) -> Option<Response<Body>
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     Some(response)
-}
-
-/// The links that the operation gave out, and the one to itself.
-fn links(operation: &Operation) -> Vec<Link> {
-    let own = Link {
-        url: format!("opgate:///operations/{}", operation.id).into(),
-        kind: LINK_TYPE.into(),
-    };
-    operation.links_out.iter().cloned().chain([own]).collect()
 }
 
 /// What an operation is.

@@ -1,9 +1,22 @@
 //! `Nexus-Link`: `<url>; type="some.Type"`.
 
 use http::{HeaderMap, HeaderValue};
-use opgate_core::{Error, Link, limits};
+use opgate_core::{Error, Link, Operation, limits};
 
 use super::names::LINK;
+
+/// The type of the link to the operation itself.
+const OPERATION: &str = "opgate.v1.Operation";
+
+/// What the reply to a start and the completion link to: what the work gave out, and the operation
+/// itself.
+pub fn of(operation: &Operation) -> Vec<Link> {
+    let own = Link {
+        url: format!("opgate:///operations/{}", operation.id).into(),
+        kind: OPERATION.into(),
+    };
+    operation.links_out.iter().cloned().chain([own]).collect()
+}
 
 /// Reads every link of the headers, in order. Several stand in one header behind commas, or in
 /// several headers; commas within `<>` and within quotes belong to what they stand in.
