@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"strings"
@@ -202,6 +203,66 @@ func TestOneRequestIDIsOneOperation(t *testing.T) {
 		equal(t, "id", second.ID, first.ID)
 		if err := first.Cancel(within(t), nexus.CancelOperationOptions{}); err != nil {
 			t.Fatal(err)
+		}
+	})
+}
+
+type receiver struct {
+	received chan received
+}
+
+type received struct {
+	state   nexus.OperationState
+	id      string
+	failure error
+	result  []byte
+	header  http.Header
+}
+
+// CompleteOperation implements nexus.CompletionHandler.
+func (r receiver) CompleteOperation(_ context.Context, request *nexus.CompletionRequest) error {
+	got := received{
+		state: request.State, id: request.OperationID, failure: request.Error, header: request.HTTPRequest.Header,
+	}
+	if request.Result != nil {
+		data, err := io.ReadAll(request.Result.Reader)
+		if err != nil {
+			return err
+		}
+		got.result = data
+	}
+	r.received <- got
+	return nil
+}
+
+func TestACallbackTellsTheEnd(t *testing.T) {
+	against(t, "itself showcase behind", func(t *testing.T, client *nexus.HTTPClient) {
+		receiver := receiver{make(chan received, 10)}
+		server := httptest.NewServer(nexus.NewCompletionHTTPHandler(nexus.CompletionHandlerOptions{Handler: receiver}))
+		t.Cleanup(server.Close)
+		options := nexus.StartOperationOptions{
+			CallbackURL: server.URL + "/cb?x=1", CallbackHeader: nexus.Header{"token": "mine"},
+		}
+		for state, told := range map[nexus.OperationState]instruction{
+			nexus.OperationStateSucceeded: {Duration: "50ms", Result: []byte(`{"n":1.5}`)},
+			nexus.OperationStateFailed:    {Duration: "50ms", Outcome: "failed", Message: "no such scene"},
+			nexus.OperationStateCanceled:  {Duration: "50ms", Outcome: "canceled", Message: "stopped"},
+		} {
+			handle := begin(t, client, "run", told, options)
+			var got received
+			select {
+			case got = <-receiver.received:
+			case <-time.After(patience):
+				t.Fatal("no callback came")
+			}
+			equal(t, "state", got.state, state)
+			equal(t, "id", got.id, handle.ID)
+			equal(t, "token", got.header.Get("Token"), "mine")
+			if state == nexus.OperationStateSucceeded {
+				equal(t, "result", string(got.result), string(told.Result))
+			} else {
+				equal(t, "message", got.failure.Error(), told.Message)
+			}
 		}
 	})
 }

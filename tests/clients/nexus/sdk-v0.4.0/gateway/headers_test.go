@@ -46,7 +46,9 @@ func TestWhatAStartBringsIsSeen(t *testing.T) {
 	}
 	other := &url.URL{Scheme: "https", Host: "caller.example", Path: "/a%2Cb"}
 	options := nexus.StartOperationOptions{
-		RequestID: uuid.NewString(),
+		RequestID:      uuid.NewString(),
+		CallbackURL:    "http://127.0.0.1:9/cb?a=1&b=%2F",
+		CallbackHeader: nexus.Header{"token": "a b;c=d", "x-more": "1"},
 		Header: nexus.Header{
 			"x-tenant": "acme", "operation-timeout": "90000ms",
 			"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
@@ -67,12 +69,20 @@ func TestWhatAStartBringsIsSeen(t *testing.T) {
 		headers[header.Name] = header.Value
 	}
 	equal(t, "x-tenant", headers["x-tenant"], "acme")
-	if len(seen.Links) != 2 {
+	if len(seen.Links) != 2 || len(seen.Callbacks) != 1 {
 		t.Fatalf("%+v", seen)
 	}
 	for index, link := range seen.Links {
 		equal(t, "link", link.URL, options.Links[index].URL.String())
 		equal(t, "type", link.Kind, options.Links[index].Type)
+	}
+	equal(t, "callback", seen.Callbacks[0].URL, options.CallbackURL)
+	kept := nexus.Header{}
+	for _, header := range seen.Callbacks[0].Headers {
+		kept[header.Name] = header.Value
+	}
+	for name, value := range options.CallbackHeader {
+		equal(t, name, kept[name], value)
 	}
 }
 
