@@ -3,6 +3,7 @@
 
 mod callbacks;
 mod go;
+mod temporal;
 mod wire;
 
 use std::io::{BufRead, BufReader};
