@@ -25,6 +25,7 @@ OPERATIONS = "/google.longrunning.Operations/"
 SHOWCASE = "/opgate.showcase.v1.Showcase/"
 SHAPES = [(1, 1), (1, 16), (1, 128), (16, 8)]
 REST_SHAPES = [("h1", 16, 1), ("h1", 128, 1), ("h2", 16, 8), ("h2", 1, 128)]
+NEXUS_SHAPES = [("h1", 1, 1), ("h1", 16, 1), ("h1", 128, 1), ("h2", 16, 8)]
 REPLY_BYTES = 294  # the size the goals were set at
 GRPC_PREFIX = 5
 START_SECONDS = 90  # a server under valgrind starts slowly
@@ -362,6 +363,28 @@ def measure_starts(options, rounds, figures):
                 figures.add(f"durable starts/s, {connections * in_flight} in flight", subject, result["per_second"])
 
 
+def measure_nexus(options, rounds, figures):
+    """Nexus starts that are durable and done when they are answered, against bare hyper answering as many bytes."""
+    body = json.dumps({"pad": ""}).encode()
+    body = json.dumps({"pad": "x" * (REPLY_BYTES - len(body))}).encode()
+    subject, floor = Opgate(options), Floor("rest", options, REPLY_BYTES)
+    for _ in range(rounds):
+        for variant in (subject, floor):
+            with Server(variant) as server:
+                def start(protocol, connections, in_flight, requests):
+                    return server.load("/nexus/showcase/echo", body, "closed", "--connections", connections, "--in-flight",
+                                       in_flight, "--requests", requests, expect=REPLY_BYTES, protocol=protocol)
+
+                start("h2", 4, 16, 5_000)
+                for protocol, connections, in_flight in NEXUS_SHAPES:
+                    requests = 3_000 if connections * in_flight == 1 else 20_000
+                    before = server.cpu_ns()
+                    result = start(protocol, connections, in_flight, requests)
+                    shape = f"{protocol} {connections}x{in_flight}"
+                    figures.add(f"Nexus CPU us/start {shape}", variant, (server.cpu_ns() - before) / 1e3 / requests)
+                    figures.add(f"Nexus starts/s {shape}", variant, result["per_second"])
+
+
 def measure_syscalls(variants, figures, notes):
     for variant in variants:
         with Server(variant) as server:
@@ -491,7 +514,7 @@ def main():
     subject.add_argument("--subject-floor", help="measure this floor as the subject instead, to try the runner")
     parser.add_argument("--bin", type=Path, required=True, help="directory of the binaries load and floor")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--only", default="closed,rest,open,idle,waiters,starts,syscalls,valgrind",
+    parser.add_argument("--only", default="closed,rest,open,idle,waiters,starts,nexus,syscalls,valgrind",
                         help="comma-separated measurements (default: all)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="further opgate settings")
     parser.add_argument("--data-root", default="/var/tmp", help="directory on the disk to measure")
@@ -518,6 +541,7 @@ def main():
         "idle": lambda: measure_idle([subject, stock, raw], fewer, figures),
         "waiters": lambda: measure_waiters([subject, stock, raw], options.rounds, figures),
         "starts": lambda: measure_starts(options, fewer, figures) if options.opgate else None,
+        "nexus": lambda: measure_nexus(options, fewer, figures) if options.opgate else None,
         "syscalls": lambda: measure_syscalls([subject, stock, raw], figures, notes),
         "valgrind": lambda: measure_valgrind([subject, stock, raw], figures, notes),
     }

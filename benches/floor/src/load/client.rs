@@ -8,7 +8,7 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use h2::client::{ResponseFuture, SendRequest};
 use http::header::{CONTENT_TYPE, HOST, HeaderMap, TE};
 use http::{Method, Request, StatusCode, Uri};
-use http_body_util::{BodyExt as _, Empty};
+use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
@@ -21,6 +21,11 @@ const STREAM_WINDOW: u32 = 1 << 20;
 /// What the generator itself allows in flight on one connection; the server's own limit applies as well.
 const STREAMS: usize = 100_000;
 
+impl Expect {
+    /// Status 200, of any length.
+    pub(crate) const OK: Self = Self { status: StatusCode::OK, bytes: None };
+}
+
 /// A request that can be sent any number of times, and what its reply must look like.
 #[derive(Clone)]
 pub(crate) struct Call(Arc<Inner>);
@@ -32,7 +37,15 @@ struct Inner {
     headers: HeaderMap,
     /// With the gRPC prefix; empty for a GET.
     body: Bytes,
-    expect_bytes: Option<usize>,
+    expect: Expect,
+}
+
+/// What a reply must look like.
+#[derive(Clone, Copy)]
+pub(crate) struct Expect {
+    pub(crate) status: StatusCode,
+    /// None: of any length.
+    pub(crate) bytes: Option<usize>,
 }
 
 impl Call {
@@ -41,7 +54,7 @@ impl Call {
         protocol: Protocol,
         path: &str,
         message: &[u8],
-        expect_bytes: Option<usize>,
+        expect: Expect,
     ) -> anyhow::Result<Self> {
         let mut headers = HeaderMap::new();
         let mut body = BytesMut::new();
@@ -62,15 +75,13 @@ impl Call {
                 path.clone_into(&mut uri);
             }
         }
+        if protocol != Protocol::Grpc && !message.is_empty() {
+            method = Method::POST;
+            headers.insert(CONTENT_TYPE, "application/json".parse()?);
+            body.put_slice(message);
+        }
         let uri = uri.parse().with_context(|| format!("bad path {path}"))?;
-        Ok(Self(Arc::new(Inner {
-            protocol,
-            method,
-            uri,
-            headers,
-            body: body.freeze(),
-            expect_bytes,
-        })))
+        Ok(Self(Arc::new(Inner { protocol, method, uri, headers, body: body.freeze(), expect })))
     }
 
     pub(crate) fn protocol(&self) -> Protocol {
@@ -92,7 +103,7 @@ impl Call {
         trailers: &HeaderMap,
         body: &Bytes,
     ) -> anyhow::Result<()> {
-        ensure!(status == StatusCode::OK, "HTTP status {status}");
+        ensure!(status == self.0.expect.status, "HTTP status {status}");
         if self.0.protocol == Protocol::Grpc {
             // A reply of trailers only carries its status in the headers.
             let field = |name: &str| trailers.get(name).or_else(|| headers.get(name));
@@ -109,7 +120,7 @@ impl Call {
                 "not exactly one plain gRPC message"
             );
         }
-        if let Some(expected) = self.0.expect_bytes {
+        if let Some(expected) = self.0.expect.bytes {
             ensure!(body.len() == expected, "{} bytes instead of {expected}", body.len());
         }
         Ok(())
@@ -121,7 +132,7 @@ impl Call {
 pub(crate) enum Client {
     Two(SendRequest<Bytes>),
     /// HTTP/1.1 carries one request at a time; the lock is a queue in order of arrival.
-    One(Arc<Mutex<hyper::client::conn::http1::SendRequest<Empty<Bytes>>>>),
+    One(Arc<Mutex<hyper::client::conn::http1::SendRequest<Full<Bytes>>>>),
 }
 
 impl Client {
@@ -155,8 +166,8 @@ impl Client {
             Self::One(sender) => {
                 let mut sender = sender.lock().await;
                 sender.ready().await?;
-                let (head, incoming) =
-                    sender.send_request(call.request(Empty::new())).await?.into_parts();
+                let request = call.request(Full::new(call.0.body.clone()));
+                let (head, incoming) = sender.send_request(request).await?.into_parts();
                 let body = incoming.collect().await?.to_bytes();
                 call.check(head.status, &head.headers, &HeaderMap::new(), &body)?;
                 Ok(body)
@@ -230,7 +241,8 @@ mod tests {
                 .collect()
         };
         let target = (std::net::Ipv4Addr::LOCALHOST, 1).into();
-        let call = Call::new(target, Protocol::Grpc, "/a.B/C", b"", Some(MESSAGE.len())).unwrap();
+        let expect = Expect { bytes: Some(MESSAGE.len()), ..Expect::OK };
+        let call = Call::new(target, Protocol::Grpc, "/a.B/C", b"", expect).unwrap();
         let status = StatusCode::from_u16(status).unwrap();
         call.check(status, &map(headers), &map(trailers), &Bytes::from_static(body)).is_ok()
     }

@@ -8,7 +8,7 @@ use clap::Args;
 use serde::Serialize;
 use tokio::task::JoinSet;
 
-use crate::client::{Call, Client};
+use crate::client::{Call, Client, Expect};
 use crate::shape::{Shared, connect};
 use crate::tally::Tally;
 use crate::{Protocol, print, unhex};
@@ -41,14 +41,19 @@ struct Stage {
 /// server that has read a request has not necessarily begun to wait for it.
 pub(crate) async fn run(target: SocketAddr, call: Call, plan: &Plan) -> anyhow::Result<Tally> {
     ensure!(call.protocol() == Protocol::Grpc, "hold speaks gRPC only");
-    let wait =
-        Call::new(target, Protocol::Grpc, &plan.wait_path, &unhex(&plan.wait_message)?, None)?;
+    let wait = Call::new(
+        target,
+        Protocol::Grpc,
+        &plan.wait_path,
+        &unhex(&plan.wait_message)?,
+        Expect::OK,
+    )?;
     let release = Call::new(
         target,
         Protocol::Grpc,
         &plan.release_path,
         &unhex(&plan.release_message)?,
-        None,
+        Expect::OK,
     )?;
     let clients = connect(target, &call, plan.connections).await?;
     let releaser = Client::connect(target, Protocol::Grpc).await?;

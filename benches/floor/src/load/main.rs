@@ -16,9 +16,10 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use bytes::Bytes;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use http::StatusCode;
 use serde::Serialize;
 
-use crate::client::{Call, Client};
+use crate::client::{Call, Client, Expect};
 
 #[derive(Parser)]
 #[command(about = "Drives one loopback server and prints one JSON line of results")]
@@ -42,12 +43,16 @@ struct CallArgs {
     /// Path of the request: `/package.Service/Method` for gRPC.
     #[arg(long)]
     path: String,
-    /// The request message in hexadecimal, without the five-byte gRPC prefix.
+    /// The request message in hexadecimal, without the five-byte gRPC prefix. With h1 and h2 it makes the request
+    /// a POST of that JSON.
     #[arg(long, default_value = "")]
     message: String,
     /// A reply body of any other length counts as an error (gRPC: with its prefix).
     #[arg(long)]
     expect_bytes: Option<usize>,
+    /// A reply with any other HTTP status counts as an error.
+    #[arg(long, default_value_t = 200)]
+    expect_status: u16,
 }
 
 /// How a request is put on the wire.
@@ -55,9 +60,9 @@ struct CallArgs {
 pub(crate) enum Protocol {
     /// POST over HTTP/2 with prior knowledge; success is `grpc-status: 0`.
     Grpc,
-    /// GET over HTTP/2 with prior knowledge; success is 200.
+    /// GET or POST over HTTP/2 with prior knowledge.
     H2,
-    /// GET over HTTP/1.1; success is 200.
+    /// GET or POST over HTTP/1.1.
     H1,
 }
 
@@ -148,7 +153,9 @@ async fn run(target: SocketAddr, call: Call, shape: Shape) -> anyhow::Result<boo
 
 impl CallArgs {
     fn build(&self, target: SocketAddr) -> anyhow::Result<Call> {
-        Call::new(target, self.protocol, &self.path, &unhex(&self.message)?, self.expect_bytes)
+        let status = StatusCode::from_u16(self.expect_status)?;
+        let expect = Expect { status, bytes: self.expect_bytes };
+        Call::new(target, self.protocol, &self.path, &unhex(&self.message)?, expect)
     }
 }
 
