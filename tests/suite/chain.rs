@@ -13,6 +13,14 @@ use tonic::transport::Channel;
 
 use crate::process::{Daemon, Launch};
 
+/// The daemon at the end, which may call back on this machine.
+const UPSTREAM: &str = r#"
+[callbacks]
+allow = ["127.0.0.1:*"]
+plaintext = true
+networks = ["127.0.0.0/8"]
+"#;
+
 /// A daemon whose operations are the showcase's of another.
 fn front(dir: &Path, upstream: SocketAddr, completion: &str) -> Launch {
     Launch::new(dir).config(&format!(
@@ -107,9 +115,9 @@ fn data(payload: Option<&Payload>) -> String {
     }
 }
 
-fn there_and_back(completion: &str) {
+fn there_and_back(completion: &str, upstream: &str) {
     let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-    let back = Launch::new(dirs[0].path()).start();
+    let back = Launch::new(dirs[0].path()).config(upstream).start();
     let front = front(dirs[1].path(), back.http, completion).start();
     let (mut client, mut upstream) = (Client::of(&front), Client::of(&back));
 
@@ -144,14 +152,19 @@ fn there_and_back(completion: &str) {
 
 #[test]
 fn by_get_result_all_ends_come_back() {
-    there_and_back("poll");
+    there_and_back("poll", "");
+}
+
+#[test]
+fn by_callback_all_ends_come_back() {
+    there_and_back("callback", UPSTREAM);
 }
 
 #[test]
 fn a_daemon_killed_in_between_starts_nothing_twice_and_loses_nothing() {
     let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-    let back = Launch::new(dirs[0].path()).start();
-    let front = front(dirs[1].path(), back.http, "poll").start();
+    let back = Launch::new(dirs[0].path()).config(UPSTREAM).start();
+    let front = front(dirs[1].path(), back.http, "both").start();
     let mut client = Client::of(&front);
     let ids: Vec<String> = (0..8)
         .map(|index| {
@@ -159,6 +172,7 @@ fn a_daemon_killed_in_between_starts_nothing_twice_and_loses_nothing() {
         })
         .collect();
     client.until(&ids[7], |now| now.native_state == "running");
+    // It comes back on another port: the callbacks on their way find nobody.
     let front = front.crash();
     let mut client = Client::of(&front);
     for (index, id) in ids.iter().enumerate() {
