@@ -47,6 +47,7 @@ use opgate_telemetry::{Code, Method, Metrics, Protocol};
 use self::ask::Ask;
 use self::path::{Call, Place, Target};
 use crate::token;
+use crate::wire::handler_error;
 
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
 /// How every path here begins.
@@ -148,8 +149,7 @@ impl Frontend for Nexus {
                 Err(Refusal::Unread(error)) => (error, true),
                 Err(Refusal::Withdrawn) => {
                     in_flight.finish(Code::Cancelled);
-                    // Nobody is there to read it.
-                    return Response::new(Body::empty());
+                    return reply::refused(&handler_error::broken_off());
                 }
             };
             inner.failures.note(Protocol::Nexus, method, &error);
@@ -173,7 +173,8 @@ enum Refusal {
     /// The body was not read to its end. Over HTTP/1 the connection ends with the answer, and the
     /// caller has to know: its next request over it would be lost.
     Unread(Error),
-    /// The caller went away before its request was whole.
+    /// The request broke off. Most often nobody is there to read an answer; who is must not take it
+    /// for a result.
     Withdrawn,
 }
 

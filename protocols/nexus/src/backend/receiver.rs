@@ -46,7 +46,8 @@ struct Inner {
 /// Why a completion was not taken.
 enum Refusal {
     Error(Error),
-    /// The sender went away.
+    /// The request broke off. Whoever still listens must not take the answer for a 200: nothing was
+    /// kept.
     Withdrawn,
 }
 
@@ -75,8 +76,7 @@ impl Frontend for Completions {
             let (code, response) = match Box::pin(inner.take(request)).await {
                 Ok(()) => (telemetry::Code::Ok, Response::new(Body::empty())),
                 Err(Refusal::Withdrawn) => {
-                    // Nobody is there to read it.
-                    (telemetry::Code::Cancelled, Response::new(Body::empty()))
+                    (telemetry::Code::Cancelled, refused(&handler_error::broken_off()))
                 }
                 Err(Refusal::Error(error)) => {
                     tracing::debug!(%error, "a completion was refused");

@@ -138,6 +138,11 @@ pub fn write(error: &Error) -> (StatusCode, bool, Bytes) {
     (kind.status(), retryable, body.to_string().into())
 }
 
+/// What is told of a request whose body broke off, to whoever is still there to read it.
+pub fn broken_off() -> Error {
+    Error::new(ErrorKind::Internal, "the request broke off").with_retry(Retry::SameRequest)
+}
+
 /// A reply that is neither a result nor an operation's failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HandlerError {

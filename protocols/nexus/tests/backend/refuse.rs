@@ -99,3 +99,31 @@ async fn a_body_that_does_not_come_is_not_waited_for_for_ever() {
     assert_eq!(side.running(id).await.state, State::Running);
     side.stop().await;
 }
+
+#[tokio::test]
+async fn a_body_that_breaks_off_is_never_answered_as_if_it_were_taken() {
+    let (dir, mut handler) = (tempdir().unwrap(), Handler::start().await);
+    let side = Setup::default().open(&dir, &handler).await;
+    let id = side.start().await;
+    let call = handler.call().await;
+    let callback = call.parameter("callback").unwrap();
+    let path = callback.split_once("/nexus/").unwrap().1.to_owned();
+    call.answer(201, &[JSON], RUNNING);
+    for (framing, body) in
+        [("transfer-encoding: chunked", "2\r\nab\r\nno chunk\r\n"), ("content-length: 5", "ab")]
+    {
+        let mut stream = TcpStream::connect(side.address).await.unwrap();
+        let request = format!(
+            "POST /nexus/{path} HTTP/1.1\r\nhost: a\r\nnexus-operation-state: succeeded\r\n\
+             {framing}\r\n\r\n{body}"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        // Who sent half of it may still listen.
+        stream.shutdown().await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(!answer.starts_with("HTTP/1.1 2"), "{framing}: {answer}");
+    }
+    assert_eq!(side.running(id).await.state, State::Running);
+    side.stop().await;
+}

@@ -2,6 +2,8 @@
 
 use opgate_nexus::Settings;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::gateway::{Gateway, send};
 
@@ -103,5 +105,24 @@ async fn a_wait_that_cannot_be_read_is_400() {
     let reply = gateway.get(&path, &[]).await;
     let (status, kind, _, field) = reply.handler_error();
     assert_eq!((status, &*kind, &*field), (400, "BAD_REQUEST", "wait"));
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_is_never_answered_with_a_result() {
+    let (gateway, _dir) = Gateway::start().await;
+    for (framing, body) in
+        [("transfer-encoding: chunked", "2\r\nab\r\nno chunk\r\n"), ("content-length: 5", "ab")]
+    {
+        let mut stream = TcpStream::connect(gateway.address).await.unwrap();
+        let request = format!("POST /nexus/s/run HTTP/1.1\r\nhost: a\r\n{framing}\r\n\r\n{body}");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        // Who sent half of it may still listen.
+        stream.shutdown().await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(!answer.starts_with("HTTP/1.1 2"), "{framing}: {answer}");
+    }
+    assert!(gateway.operations().await.is_empty());
     gateway.stop().await;
 }
