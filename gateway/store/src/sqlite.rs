@@ -595,17 +595,27 @@ impl Reader {
         }
     }
 
-    /// What operations accepted after `after` owe, in the order of acceptance.
+    /// What operations accepted after `after` owe, in the order of acceptance. A damaged record is
+    /// passed over: it keeps nobody else from being told.
     pub(crate) fn owing(&self, after: Seq, limit: usize) -> Result<Vec<Owing>, JournalError> {
         let after = i64::try_from(after.0).unwrap_or(i64::MAX);
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        // Without a limit of its own: what is passed over must not make a page look like the last.
         let sql = "SELECT seq, body FROM operations INDEXED BY operations_owing \
-                   WHERE owed IS NOT NULL AND seq > ?1 ORDER BY seq LIMIT ?2";
+                   WHERE owed IS NOT NULL AND seq > ?1 ORDER BY seq";
         let mut statement = self.0.prepare_cached(sql).map_err(read_error)?;
-        let mut rows = statement.query(params![after, limit]).map_err(read_error)?;
+        let mut rows = statement.query(params![after]).map_err(read_error)?;
         let mut found = Vec::new();
-        while let Some(row) = rows.next().map_err(read_error)? {
-            found.push(Owing::of(&open(row)?.0.operation));
+        while found.len() < limit
+            && let Some(row) = rows.next().map_err(read_error)?
+        {
+            match open(row) {
+                Ok((opened, _)) => found.push(Owing::of(&opened.operation)),
+                Err(JournalError::Damaged(error)) => {
+                    let seq: i64 = row.get(0).map_err(read_error)?;
+                    tracing::error!(%error, seq, "what a damaged operation owes is not told");
+                }
+                Err(error) => return Err(error),
+            }
         }
         Ok(found)
     }

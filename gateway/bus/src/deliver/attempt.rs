@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use opgate_core::{
-    Attempt, Attempted, Callback, Command, DeliveryState, Error, Retry, Submission, Timestamp,
+    Attempt, Attempted, Callback, Command, DeliveryState, Error, ErrorKind, Retry, Submission,
+    Timestamp,
 };
 use opgate_store::{Snapshot, Store};
 use opgate_telemetry::{CallbackResult, Metrics};
@@ -52,7 +53,9 @@ impl Courier {
             Ok(None) => return unmade(None),
             Err(error) => {
                 tracing::error!(%error, operation = %key.id, "what is owed cannot be read");
-                return unmade(Some(self.later(job)));
+                // What is damaged stays so.
+                let readable = error.kind != ErrorKind::DataLoss;
+                return unmade(readable.then(|| self.later(job)));
             }
         };
         let Some(owed) = owed(&snapshot, key) else { return unmade(None) };
