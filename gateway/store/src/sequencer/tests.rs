@@ -9,6 +9,7 @@ use opgate_core::{
     Parent, Payload, Routed, Seq, Submission, Tenant, Timestamp,
 };
 use opgate_telemetry::Metrics;
+use shuttle::scheduler::RandomScheduler;
 use shuttle::sync::mpsc;
 use shuttle::thread;
 use tokio::sync::{broadcast, watch};
@@ -224,19 +225,27 @@ fn clients_and_failures(failures: &[(usize, Failure)]) {
     assert_eq!(listed, disk.keys().copied().collect(), "listed is what is on disk");
 }
 
+/// Runs it in a thousand orders of what the threads do.
+fn at_random(run: impl Fn() + Send + Sync + 'static) {
+    let mut config = shuttle::Config::new();
+    // The metrics of a debug build are made on the stack.
+    config.stack_size = 1 << 20;
+    shuttle::Runner::new(RandomScheduler::new(1000), config).run(run);
+}
+
 #[test]
 fn everybody_is_answered_and_what_was_acknowledged_is_durable() {
-    shuttle::check_random(|| clients_and_failures(&[]), 1000);
+    at_random(|| clients_and_failures(&[]));
 }
 
 #[test]
 fn a_full_disk_refuses_its_batch_and_later_ones_go_on() {
-    shuttle::check_random(|| clients_and_failures(&[(1, full), (3, full)]), 1000);
+    at_random(|| clients_and_failures(&[(1, full), (3, full)]));
 }
 
 #[test]
 fn after_a_failed_sync_nothing_is_acknowledged_any_more() {
-    shuttle::check_random(|| clients_and_failures(&[(2, io)]), 1000);
+    at_random(|| clients_and_failures(&[(2, io)]));
 }
 
 async fn submit(store: &crate::Store, target: OperationId, command: Command) {
