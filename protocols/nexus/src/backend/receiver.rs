@@ -3,7 +3,8 @@
 //! The handle in the path is what vouches for the sender: it is sealed, good for one operation of one
 //! backend, and nothing else of the request is trusted. A completion is durable before it is
 //! answered with 200. The same one again is answered alike; another end of the same operation is a
-//! conflict, which the operation keeps on record.
+//! conflict, which the operation keeps on record. One that is too large to be kept ends the operation
+//! as failed.
 
 mod time;
 
@@ -14,12 +15,13 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header};
 use hyper::body::Incoming;
 use opgate_bus::Bus;
-use opgate_bus::core::{Error, ErrorKind, Outcome, Payload, Report};
+use opgate_bus::core::{Error, ErrorKind, OperationId, Outcome, Payload, Report, Retry};
 use opgate_edge::{Body, BodyError, Frontend, Peer, ResponseFuture, collect_limited};
 use opgate_telemetry::{self as telemetry, Metrics, Protocol};
 use serde::de::IgnoredAny;
 
 use super::PURPOSE;
+use super::reply;
 use super::request::CALLBACK_PATH;
 use crate::wire::{content, failure, handler_error, link, names};
 
@@ -102,16 +104,53 @@ impl Inner {
         let id = self.bus.open_handle(PURPOSE, &[backend], handle)?;
         let said = Said::read(&parts.headers)?;
         let Bounds { request_bytes, request_timeout } = self.bounds;
-        let body = collect_limited(body, request_bytes, request_timeout).await;
-        let body = body.map_err(|error| unread(&error))?;
+        let state = said.state;
+        let body = match collect_limited(body, request_bytes, request_timeout).await {
+            Ok(body) => body,
+            Err(error @ BodyError::TooLarge { .. }) => {
+                let error = Error::new(ErrorKind::PayloadTooLarge, error.to_string());
+                return Err(self.lose(id, backend, state, error).await.into());
+            }
+            Err(error) => return Err(unread(&error)),
+        };
         let (outcome, report) = said.with(&parts.headers, body)?;
-        match self.bus.conclude(id, backend, report, outcome).await {
+        let native_state = report.native_state.clone();
+        let mut concluded = self.bus.conclude(id, backend, report, outcome.clone()).await;
+        // More links than fit beside those of the start are no reason to lose the result.
+        if let Err(Error { field: Some(violation), .. }) = &concluded
+            && violation.field == "links"
+        {
+            let report = Report { native_state, ..Report::default() };
+            concluded = self.bus.conclude(id, backend, report, outcome).await;
+        }
+        match concluded {
             Ok(_) => Ok(()),
+            Err(error)
+                if matches!(
+                    error.kind,
+                    ErrorKind::PayloadTooLarge | ErrorKind::InvalidArgument
+                ) =>
+            {
+                Err(self.lose(id, backend, state, error).await.into())
+            }
             // What has ended has ended: nobody is to send this again.
             Err(error) if error.kind == ErrorKind::Conflict => {
                 Err(Error::new(ErrorKind::AlreadyExists, error.message).into())
             }
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Ends an operation whose completion is whole and cannot be kept: as it is refused for good,
+    /// nobody sends another, and the operation would wait for one for ever. Returns what the sender
+    /// is told.
+    async fn lose(&self, id: OperationId, backend: &str, state: &str, error: Error) -> Error {
+        let outcome = Outcome::Failed(reply::hopeless(&error));
+        let report = Report { native_state: Some(state.into()), ..Report::default() };
+        match self.bus.conclude(id, backend, report, outcome).await {
+            // Then it is worth to be sent again.
+            Err(later) if later.retry != Retry::Never => later,
+            Ok(_) | Err(_) => error,
         }
     }
 }

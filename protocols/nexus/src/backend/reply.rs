@@ -101,15 +101,18 @@ pub(super) fn told(reply: &Response<Bytes>) -> Result<Told, Error> {
 /// What it means that there was no reply to a start: an error is worth a repeat.
 pub(super) fn unanswered(problem: &Problem) -> Result<Outcome, Error> {
     match lost(problem) {
-        error if error.retry == Retry::Never => {
-            let mut failure = opgate_bus::failure(&error);
-            if error.kind == ErrorKind::PayloadTooLarge {
-                failure.code = Code::ResourceExhausted;
-            }
-            Ok(Outcome::Failed(failure))
-        }
+        error if error.retry == Retry::Never => Ok(Outcome::Failed(hopeless(&error))),
         error => Err(error),
     }
+}
+
+/// The failure of an operation that an error has ended.
+pub(super) fn hopeless(error: &Error) -> Failure {
+    let mut failure = opgate_bus::failure(error);
+    if error.kind == ErrorKind::PayloadTooLarge {
+        failure.code = Code::ResourceExhausted;
+    }
+    failure
 }
 
 /// A request without a reply, as an error.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use opgate_bus::core::{Error, LogEntry, Outcome, Report, limits};
+use opgate_bus::core::{Error, ErrorKind, LogEntry, Outcome, Report, limits};
 use opgate_bus::{Backoff, Lease};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
@@ -67,6 +67,10 @@ impl Inner {
                     // It could go on for nobody.
                     self.abandon(lease.route(), lease.operation(), token).await;
                     return Ok(Outcome::Failed(reply::out_of_sight(&problem)));
+                }
+                // It has ended, with what will be too large the next time as well.
+                Err(error) if error.kind == ErrorKind::PayloadTooLarge => {
+                    return Ok(Outcome::Failed(reply::hopeless(&error)));
                 }
                 // The operation goes on, whatever keeps us from looking.
                 Err(error) => {

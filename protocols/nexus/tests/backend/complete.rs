@@ -125,6 +125,27 @@ async fn failures_come_in_three_forms() {
 }
 
 #[tokio::test]
+async fn more_links_than_fit_cost_no_result() {
+    let (dir, mut handler) = (tempdir().unwrap(), Handler::start().await);
+    let side = Setup::default().open(&dir, &handler).await;
+    let links = |scheme: &str| {
+        let link = |n: usize| format!("<{scheme}://{n}>; type=\"c\"");
+        (0..60).map(link).collect::<Vec<_>>().join(",")
+    };
+    let id = side.start().await;
+    let call = handler.call().await;
+    let callback = call.parameter("callback").unwrap();
+    call.answer(201, &[JSON, ("nexus-link", &links("first"))], RUNNING);
+    side.running(id).await;
+    let headers = [SUCCEEDED, JSON, ("nexus-link", &links("more"))];
+    assert_eq!(side.complete(&callback, &headers, "1").await, taken());
+    let ended = side.get(id).await;
+    assert_eq!(ended.outcome, Some(Outcome::Succeeded(Some(Payload::json("1")))));
+    assert_eq!((&*ended.native_state, ended.links_out.len()), ("succeeded", 60));
+    side.stop().await;
+}
+
+#[tokio::test]
 async fn what_is_removed_still_ends() {
     let (dir, mut handler) = (tempdir().unwrap(), Handler::start().await);
     let side = Setup::default().open(&dir, &handler).await;

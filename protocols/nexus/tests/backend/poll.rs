@@ -51,6 +51,20 @@ async fn trouble_does_not_end_it_and_is_told_once() {
 }
 
 #[tokio::test]
+async fn a_result_that_is_too_large_is_the_end() {
+    let (dir, mut handler) = (tempdir().unwrap(), Handler::start().await);
+    let side = Setup::with(Completion::Poll).open(&dir, &handler).await;
+    let id = side.start().await;
+    handler.call().await.answer(201, &[JSON], RUNNING);
+    let look = handler.expect(&Method::GET, RESULT).await;
+    look.answer(200, &[JSON], vec![b'1'; 5 * 1024 * 1024]);
+    let ended = side.ended(id).await;
+    let failure = ended.outcome.as_ref().unwrap().failure().unwrap();
+    assert_eq!(failure.code, Code::ResourceExhausted);
+    side.stop().await;
+}
+
+#[tokio::test]
 async fn an_old_handler_has_the_token_in_the_path() {
     let (dir, mut handler) = (tempdir().unwrap(), Handler::start().await);
     let side = Setup::with(Completion::Poll).open(&dir, &handler).await;

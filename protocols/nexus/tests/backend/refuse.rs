@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use opgate_bus::core::State;
+use opgate_bus::core::{Code, State};
 use tempfile::tempdir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -54,13 +54,11 @@ async fn what_is_malformed_changes_nothing() {
     let callback = call.parameter("callback").unwrap();
     call.answer(201, &[JSON], RUNNING);
     let before = side.running(id).await.version;
-    let large = "x".repeat(1025);
     for (headers, body) in [
         (&[][..], ""),
         (&[("nexus-operation-state", "running")], ""),
         (&[SUCCEEDED, ("nexus-operation-close-time", "Fri, 02 Jan 2026 03:04:05 GMT")], ""),
         (&[SUCCEEDED, ("nexus-link", "nowhere")], ""),
-        (&[SUCCEEDED], &*large),
         (&[FAILED], r#"{"message":"m"}"#),
         (&[FAILED, ("content-type", "text/plain")], "m"),
         (&[FAILED, JSON], "m"),
@@ -73,6 +71,27 @@ async fn what_is_malformed_changes_nothing() {
     // A body of just that size is taken.
     let largest = "x".repeat(1024);
     assert_eq!(side.complete(&callback, &[SUCCEEDED], largest).await, taken());
+    side.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_too_large_to_be_kept_ends_it_for_nobody_sends_another() {
+    let (dir, mut handler) = (tempdir().unwrap(), Handler::start().await);
+    let side = Setup::default().open(&dir, &handler).await;
+    let id = side.start().await;
+    let call = handler.call().await;
+    let callback = call.parameter("callback").unwrap();
+    call.answer(201, &[JSON], RUNNING);
+    side.running(id).await;
+    for _ in 0..2 {
+        let answer = side.complete(&callback, &[SUCCEEDED], "x".repeat(1025)).await;
+        assert_eq!(answer, refused(400, "BAD_REQUEST"));
+    }
+    let ended = side.get(id).await;
+    let failure = ended.outcome.as_ref().unwrap().failure().unwrap();
+    assert_eq!((failure.code, ended.conflicts.len()), (Code::ResourceExhausted, 0), "{failure:?}");
+    // It has ended there: there is nothing to cancel.
+    assert!(handler.is_quiet());
     side.stop().await;
 }
 
