@@ -170,7 +170,8 @@ const fn protocol(face: Face) -> Protocol {
     match face {
         Face::Native => Protocol::Native,
         Face::Grpc => Protocol::Grpc,
-        Face::Rest | Face::Oci | Face::Nexus => Protocol::Http,
+        Face::Rest | Face::Oci => Protocol::Http,
+        Face::Nexus => Protocol::Nexus,
         Face::Amqp => Protocol::Amqp,
     }
 }
