@@ -194,12 +194,11 @@ pub(super) fn options(section: &Section<'_>) -> BTreeMap<String, String> {
     options
 }
 
-/// Notes what of a route's kind cannot be in the URL of its handler.
-pub(super) fn check_kind(section: &Section<'_>, options: &BTreeMap<String, String>) {
-    for key in [upstream::SERVICE, upstream::OPERATION] {
-        if !options.contains_key(key)
-            && let Err(problem) = check_name(&section.text(key))
-        {
+/// Notes what of a route's kind cannot be in a URL: by one it is started over Nexus, and one is
+/// its handler's.
+pub(super) fn check_kind(section: &Section<'_>, service: &str, operation: &str) {
+    for (key, name) in [(upstream::SERVICE, service), (upstream::OPERATION, operation)] {
+        if let Err(problem) = check_name(name) {
             section.refuse(key, problem);
         }
     }

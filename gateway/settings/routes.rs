@@ -202,6 +202,7 @@ fn route(
     {
         section.refuse(error.what, error.problem.clone());
     }
+    nexus::check_kind(section, &service, &operation);
     let backend = section.text("backend");
     if !backends.contains_key(&backend) && !backend.is_empty() {
         let known: Vec<&str> = backends.keys().map(String::as_str).collect();
@@ -315,11 +316,7 @@ fn options(
             Some(_) | None => {}
         }
     }
-    let options = found.unwrap_or_default();
-    if let Some(BackendKind::Nexus(_)) = backend {
-        nexus::check_kind(section, &options);
-    }
-    options
+    found.unwrap_or_default()
 }
 
 /// The queue of a route to workers: a name like all others.

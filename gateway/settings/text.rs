@@ -85,12 +85,25 @@ pub(super) fn shown(path: &str, key: &str, value: &Value) -> String {
     }
     match (parts.next(), parts.next(), key, &value.kind) {
         (None, _, "bearer" | "basic" | "headers", _) | (Some("headers"), None, ..) => quote(HIDDEN),
-        // A key may stand in the query of a URL.
-        (None, _, "endpoint", ValueKind::String(url)) => match url.split_once('?') {
-            Some((base, _)) => quote(&format!("{base}?{HIDDEN}")),
-            None => show(value),
-        },
+        (None, _, "endpoint" | "callback", ValueKind::String(url)) => quote(&public(url)),
         _ => show(value),
+    }
+}
+
+/// A URL without what may be secret in it: a user, which is refused, and a query with a key.
+fn public(url: &str) -> String {
+    let (base, query) = match url.split_once('?') {
+        Some((base, _)) => (base, format!("?{HIDDEN}")),
+        None => (url, String::new()),
+    };
+    let (scheme, rest) = base.split_once("://").unwrap_or(("", base));
+    let authority = rest.split_once('/').map_or(rest, |(authority, _)| authority);
+    match authority.rsplit_once('@') {
+        Some((user, _)) => {
+            let host = rest.strip_prefix(user).unwrap_or_default();
+            format!("{scheme}://{HIDDEN}{host}{query}")
+        }
+        None => format!("{base}{query}"),
     }
 }
 

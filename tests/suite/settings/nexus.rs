@@ -90,6 +90,11 @@ fn a_route_says_what_the_handler_calls_it_and_what_it_may_know() {
             "[routes.d]\nservice = \"s\"\noperation = \"..\"\nbackend = \"up\"\n",
             "routes.d.operation",
         ),
+        // Every route is one that Nexus starts.
+        (
+            "[routes.d]\nservice = \".\"\noperation = \"o\"\nbackend = \"showcase\"\n",
+            "routes.d.service",
+        ),
     ] {
         let (_file, sources) = file(&format!("{text}{keys}"));
         assert_eq!(problem(&sources).key, key, "{keys}");
@@ -113,4 +118,11 @@ fn secrets_are_read_from_files_and_are_not_shown() {
     let (_file, sources) = file(&up("endpoint = \"https://h\"\nbasic = \"hush\""));
     let problem = problem(&sources).to_string();
     assert!(problem.contains("user:password") && !problem.contains("hush"), "{problem}");
+    for key in ["endpoint = \"https://h\"\ncallback", "endpoint"] {
+        for secret in ["hush@h", "u:hush@h/p@q", "u:hush@hush@h?k=hush", "h/p?k=hush#"] {
+            let (_file, sources) = file(&up(&format!("{key} = \"https://{secret}\"")));
+            let problem = super::problem(&sources).to_string();
+            assert!(!problem.contains("hush") && problem.contains("https://"), "{problem}");
+        }
+    }
 }
