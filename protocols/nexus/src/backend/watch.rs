@@ -58,7 +58,14 @@ impl Inner {
                         looks = 0;
                     }
                 }
-                Ok(Looked::Absent(_)) if called_back => return std::future::pending().await,
+                Ok(Looked::Absent(_)) if called_back && !seen => {
+                    return std::future::pending().await;
+                }
+                // The handler has get-result: what keeps it from answering may be mended, and the
+                // callback lost.
+                Ok(Looked::Absent(problem)) if called_back => {
+                    trouble = self::trouble(lease, trouble, &problem).await;
+                }
                 // Something in between may be at fault that is mended soon.
                 Ok(Looked::Absent(_)) if seen && missing + 1 < self.settings.retry.attempts => {
                     missing += 1;
@@ -74,11 +81,7 @@ impl Inner {
                 }
                 // The operation goes on, whatever keeps us from looking.
                 Err(error) => {
-                    if !trouble {
-                        let text = format!("the result cannot be looked for: {}", error.message);
-                        note(lease, &text).await;
-                    }
-                    trouble = true;
+                    trouble = self::trouble(lease, trouble, &error.message).await;
                 }
             }
         }
@@ -108,6 +111,14 @@ impl Inner {
         }
         Ok(Looked::Absent(absent))
     }
+}
+
+/// Tells of trouble unless it is `known`. Now it is.
+async fn trouble(lease: &Lease, known: bool, problem: &str) -> bool {
+    if !known {
+        note(lease, &format!("the result cannot be looked for: {problem}")).await;
+    }
+    true
 }
 
 /// Tells whoever looks of trouble; the operation goes on without it.

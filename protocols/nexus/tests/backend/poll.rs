@@ -144,6 +144,25 @@ async fn beside_a_callback_the_handler_is_asked_without_a_wait() {
 }
 
 #[tokio::test]
+async fn beside_a_callback_what_was_seen_is_looked_for_until_it_is_back() {
+    let (dir, mut handler) = (tempdir().unwrap(), Handler::start().await);
+    let side = Setup::with(Completion::Both).open(&dir, &handler).await;
+    let id = side.start().await;
+    handler.call().await.answer(201, &[JSON], RUNNING);
+    handler.expect(&Method::GET, RESULT).await.answer(412, &[], "");
+    for _ in 0..5 {
+        handler.expect(&Method::GET, RESULT).await.answer(404, &[], "");
+        handler.expect(&Method::GET, IN_PATH).await.answer(404, &[], "");
+    }
+    handler.expect(&Method::GET, RESULT).await.answer(200, &[], "");
+    let ended = side.ended(id).await;
+    assert_eq!(ended.state, State::Succeeded);
+    let told: Vec<&str> = ended.log.iter().map(|line| &*line.message).collect();
+    assert_eq!(told, ["the result cannot be looked for: HTTP 404 Not Found"]);
+    side.stop().await;
+}
+
+#[tokio::test]
 async fn without_get_result_the_callback_is_waited_for() {
     let (dir, mut handler) = (tempdir().unwrap(), Handler::start().await);
     let side = Setup::with(Completion::Both).open(&dir, &handler).await;
