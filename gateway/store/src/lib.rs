@@ -398,8 +398,10 @@ impl Store {
         &self.0.clock
     }
 
-    /// Answers what is queued, syncs, and lets go of the directory.
+    /// Ends reading from disk, answers what is queued, syncs, and lets go of the directory. Nothing is
+    /// left in the write-ahead log then.
     pub async fn close(&self) {
+        self.0.readers.close().await;
         // A closed queue means that the sequencer has ended already.
         let _ended = self.0.queue.send(Request::Close).await;
         let thread = self.0.thread.lock().unwrap_or_else(PoisonError::into_inner).take();

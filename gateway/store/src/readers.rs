@@ -10,7 +10,7 @@ use crate::journal::JournalError;
 use crate::sqlite::Reader;
 
 /// How many reads may be on the disk at a time; more wait their turn.
-const CONNECTIONS: usize = 4;
+const CONNECTIONS: u32 = 4;
 
 /// A few reading connections, shared.
 #[derive(Debug)]
@@ -22,7 +22,16 @@ pub(crate) struct Readers {
 
 impl Readers {
     pub(crate) fn new(dir: PathBuf) -> Self {
-        Self { dir, permits: Arc::new(Semaphore::new(CONNECTIONS)), idle: Arc::default() }
+        Self { dir, permits: Arc::new(Semaphore::new(CONNECTIONS as usize)), idle: Arc::default() }
+    }
+
+    /// Waits for the reads under way and lets go of the connections; later reads are refused. While
+    /// one is open, the journal's own cannot fold the write-ahead log into the database as it closes.
+    pub(crate) async fn close(&self) {
+        // It fails only where this was done before.
+        let _all = self.permits.acquire_many(CONNECTIONS).await;
+        self.permits.close();
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// Runs one short read.
