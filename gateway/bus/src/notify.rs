@@ -41,6 +41,12 @@ pub enum Told {
         /// Not before this long, where the receiver said.
         after: Option<Duration>,
     },
+    /// Never: the receiver does not know the operation any more, as when its caller has given up. A
+    /// dead letter like any other, but nothing that somebody has to look into.
+    Gone {
+        /// What was answered, for the operator.
+        problem: String,
+    },
     /// Never: the receiver, or opgate's own rules, refused it for good.
     Refused {
         /// What was wrong, for the operator.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use opgate_core::{
-    Attempt, Attempted, Callback, Command, DeliveryState, Error, ErrorKind, Retry, Submission,
-    Timestamp,
+    Attempt, Attempted, Callback, Command, Delivery, DeliveryState, Error, ErrorKind, Retry,
+    Submission, Timestamp,
 };
 use opgate_store::{Snapshot, Store};
 use opgate_telemetry::{CallbackResult, Metrics};
@@ -43,6 +43,13 @@ pub(super) struct Done {
     pub(super) again: Option<Term>,
 }
 
+/// Whether a dead letter is for somebody to look into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Alarm {
+    Due,
+    Undue,
+}
+
 impl Courier {
     /// Does a job to its end, or until the gateway drains.
     pub(super) async fn work(&self, job: Job) -> Done {
@@ -73,7 +80,8 @@ impl Courier {
                     last => last,
                 };
                 let result = Attempted::Dead { problem: self.given_up(problem).into() };
-                return unmade(self.record(&snapshot, key, delivery.attempts, result).await);
+                let number = delivery.attempts;
+                return unmade(self.record(&snapshot, key, number, result, Alarm::Due).await);
             }
         }
         let number = delivery.attempts.saturating_add(1);
@@ -84,13 +92,14 @@ impl Courier {
             handles: self.handles.clone(),
         };
         let Some(told) = self.tell(notice).await else { return unmade(Some(term)) };
-        let went = match told {
-            Told::Taken | Told::Refused { .. } => Went::Answered,
-            Told::Later { .. } => Went::Failed,
+        let (went, alarm) = match told {
+            Told::Taken | Told::Refused { .. } => (Went::Answered, Alarm::Due),
+            Told::Gone { .. } => (Went::Answered, Alarm::Undue),
+            Told::Later { .. } => (Went::Failed, Alarm::Due),
         };
         let since = snapshot.owed_since(owed).unwrap_or(snapshot.times.updated);
         let result = self.judge(told, number, since);
-        Done { went, again: self.record(&snapshot, key, number, result).await }
+        Done { went, again: self.record(&snapshot, key, number, result, alarm).await }
     }
 
     /// What the receiver says; nothing where the gateway drains before that.
@@ -115,7 +124,7 @@ impl Courier {
         let result = match told {
             Told::Taken => CallbackResult::Delivered,
             Told::Later { .. } => CallbackResult::Later,
-            Told::Refused { .. } => CallbackResult::Refused,
+            Told::Gone { .. } | Told::Refused { .. } => CallbackResult::Refused,
         };
         self.metrics.callbacks.attempts.of(result).increment(1);
         self.metrics.callbacks.attempt_duration.record(began.elapsed());
@@ -130,7 +139,9 @@ impl Courier {
     fn judge(&self, told: Told, number: u32, since: Timestamp) -> Attempted {
         match told {
             Told::Taken => Attempted::Delivered,
-            Told::Refused { problem } => Attempted::Dead { problem: problem.into() },
+            Told::Gone { problem } | Told::Refused { problem } => {
+                Attempted::Dead { problem: problem.into() }
+            }
             Told::Later { problem, after } => {
                 let now = self.store.clock().now();
                 if now.since(since) >= self.callbacks.give_up {
@@ -154,6 +165,7 @@ impl Courier {
         key: Key,
         number: u32,
         result: Attempted,
+        alarm: Alarm,
     ) -> Option<Term> {
         let attempt = Box::new(Attempt { callback: key.callback, number, result });
         let mut tries = 0;
@@ -163,7 +175,7 @@ impl Courier {
             let submission = Submission { tenant, target, expect: None, command };
             match self.store.submit(submission).await {
                 Ok(receipt) => {
-                    self.mourn(&receipt.snapshot, key);
+                    self.mourn(&receipt.snapshot, key, alarm);
                     let owed = owed(&receipt.snapshot, key)?;
                     return Some(self.term(&receipt.snapshot, owed));
                 }
@@ -184,17 +196,19 @@ impl Courier {
     }
 
     /// Tells the log of a dead letter.
-    fn mourn(&self, snapshot: &Snapshot, key: Key) {
+    fn mourn(&self, snapshot: &Snapshot, key: Key, alarm: Alarm) {
         let Some(callback) = snapshot.callbacks.get(key.callback) else { return };
-        if callback.delivery.state == DeliveryState::Dead {
-            self.metrics.callbacks.dead.increment(1);
-            tracing::warn!(
-                operation = %snapshot.id,
-                destination = &*self.destination(callback),
-                attempts = callback.delivery.attempts,
-                problem = &*callback.delivery.problem,
-                "a callback is a dead letter now"
-            );
+        let Delivery { state: DeliveryState::Dead, attempts, problem, .. } = &callback.delivery
+        else {
+            return;
+        };
+        self.metrics.callbacks.dead.increment(1);
+        let (operation, destination) = (snapshot.id, self.destination(callback));
+        let (destination, problem) = (&*destination, &**problem);
+        let text = "a callback is a dead letter now";
+        match alarm {
+            Alarm::Due => tracing::warn!(%operation, destination, attempts, problem, "{text}"),
+            Alarm::Undue => tracing::info!(%operation, destination, attempts, problem, "{text}"),
         }
     }
 

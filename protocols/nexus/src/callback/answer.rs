@@ -7,11 +7,12 @@ use http::{HeaderMap, StatusCode, header};
 use opgate_bus::Told;
 use opgate_egress::Problem;
 
-use crate::wire::handler_error::{self, HandlerError};
+use crate::wire::handler_error::{self, HandlerError, Kind};
 
 /// Judges an answer: any 2xx takes the completion. Of the others those are final that Nexus has as
 /// not retryable, and 410, which is gone for good; a receiver that says otherwise wins. What is in no
-/// table, redirections among it, is tried again, as Temporal does it.
+/// table, redirections among it, is tried again, as Temporal does it. 404 and 410 are expected: a
+/// caller that has given up, or was told otherwise, is not there any more.
 pub(super) fn judge(
     status: StatusCode,
     headers: &HeaderMap,
@@ -29,6 +30,8 @@ pub(super) fn judge(
     let problem = format!("answered {}: {}", status.as_u16(), read.message);
     if handler_error::said_retryable(headers, body).unwrap_or(usual) {
         Told::Later { problem, after: retry_after(headers, now) }
+    } else if status == StatusCode::GONE || read.kind == Some(Kind::NotFound) {
+        Told::Gone { problem }
     } else {
         Told::Refused { problem }
     }
@@ -76,7 +79,7 @@ mod tests {
     fn again(told: &Told) -> bool {
         match told {
             Told::Later { .. } => true,
-            Told::Refused { .. } => false,
+            Told::Gone { .. } | Told::Refused { .. } => false,
             Told::Taken => panic!("was taken"),
         }
     }
@@ -86,8 +89,11 @@ mod tests {
         for status in [200, 201, 202, 203, 204, 206, 226, 299] {
             assert_eq!(judged(status, &[], "whatever"), Told::Taken, "{status}");
         }
-        for status in [400, 401, 403, 404, 409, 410, 501] {
-            assert!(!again(&judged(status, &[], "")), "{status}");
+        for status in [400, 401, 403, 409, 501] {
+            assert!(matches!(judged(status, &[], ""), Told::Refused { .. }), "{status}");
+        }
+        for status in [404, 410] {
+            assert!(matches!(judged(status, &[], ""), Told::Gone { .. }), "{status}");
         }
         for status in [
             300, 301, 302, 303, 304, 307, 308, 402, 405, 406, 407, 408, 411, 412, 413, 414, 415,

@@ -57,7 +57,7 @@ async fn a_refusal_is_told_in_the_receivers_words() {
     let received = tokio::spawn(receive(listener, answer));
     let sender = callbacks(&["127.0.0.0/8"], LONG);
     let told = sender.notify(notice(ended(json("1"), Callback::new(url, vec![])))).await;
-    assert_eq!(told, Told::Refused { problem: "answered 404: was over".to_owned() });
+    assert_eq!(told, Told::Gone { problem: "answered 404: was over".to_owned() });
     received.await.unwrap();
 }
 
