@@ -5,7 +5,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use opgate_bus::core::{Callback, Delivery, DeliveryState, OperationId, Timestamp};
+use opgate_bus::core::{
+    Callback, Command, Delivery, DeliveryState, OperationId, Submission, Tenant, Timestamp,
+};
 use opgate_bus::{Callbacks, Notice, Notifier, Snapshot, Start, Told};
 use opgate_store::{Clock, ManualClock};
 use tempfile::TempDir;
@@ -116,7 +118,20 @@ impl Post {
         assert!(urls.is_empty(), "{urls:?}");
     }
 
+    /// Time passes, once the loop knows of everything that is on record.
     pub(super) async fn pass(&self, time: Duration) {
+        // What is on record is seen before who recorded it hears of it. An answer to a later command
+        // comes after that, and then the loop has its turns.
+        let submission = Submission {
+            tenant: Tenant::anonymous(),
+            target: OperationId::from_bits(0),
+            expect: None,
+            command: Command::Redrive,
+        };
+        assert!(self.bench.store.submit(submission).await.is_err(), "there is no such operation");
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
         self.clock.advance(time);
         tokio::time::advance(time).await;
     }
