@@ -1,6 +1,9 @@
 package gateway
 
 import (
+	"encoding/json"
+	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/nexus-rpc/sdk-go/nexus"
@@ -32,6 +35,7 @@ func TestACancelOfWhatDoesNotHonorItIsTakenAndChangesNothing(t *testing.T) {
 		no := false
 		told := instruction{Duration: "500ms", HonorCancel: &no, Result: raw(`"went on"`)}
 		handle := begin(t, target.client(t), "run", told)
+		target.taken(t, handle.Token)
 		if err := handle.Cancel(within(t), nexus.CancelOperationOptions{}); err != nil {
 			t.Fatal(err)
 		}
@@ -48,4 +52,31 @@ func TestACancelAfterASuccessLeavesTheSuccess(t *testing.T) {
 		}
 		equal(t, "after", result(t, handle), "1")
 	})
+}
+
+// Waits until a backend has the operation: what none has seen yet is canceled at once, whoever would
+// have honored it. The SDK's own handler has it from the start.
+func (s target) taken(t *testing.T, token string) {
+	t.Helper()
+	daemon, isDaemon := strings.CutSuffix(s.base, "/nexus")
+	for state := ""; isDaemon && state != "RUNNING"; {
+		request, err := http.NewRequestWithContext(within(t), http.MethodGet, daemon+"/opgate/v1/operations/"+token, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		reply, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var operation struct{ State string }
+		err = json.NewDecoder(reply.Body).Decode(&operation)
+		reply.Body.Close()
+		if err != nil || reply.StatusCode != http.StatusOK {
+			t.Fatal(reply.Status, err)
+		}
+		state = operation.State
+		if state != "ACCEPTED" && state != "RUNNING" {
+			t.Fatalf("it is %s before it was canceled", state)
+		}
+	}
 }
