@@ -29,7 +29,7 @@ pub(super) fn judge(
     };
     let problem = format!("answered {}: {}", status.as_u16(), read.message);
     if handler_error::said_retryable(headers, body).unwrap_or(usual) {
-        Told::Later { problem, after: retry_after(headers, now) }
+        Told::Later { problem, after: read.retry_after.or_else(|| retry_date(headers, now)) }
     } else if status == StatusCode::GONE || read.kind == Some(Kind::NotFound) {
         Told::Gone { problem }
     } else {
@@ -51,12 +51,9 @@ pub(super) fn of_none(problem: Problem) -> Told {
     }
 }
 
-/// `Retry-After`: seconds from now, or a date.
-fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+/// The time until the date of a `Retry-After` that is one.
+fn retry_date(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse::<u32>() {
-        return Some(Duration::from_secs(seconds.into()));
-    }
     let date = httpdate::parse_http_date(text).ok()?;
     Some(date.duration_since(now).unwrap_or_default())
 }
