@@ -199,6 +199,7 @@ impl Gateway {
             timeout: None,
             options: BTreeMap::new(),
             expects: Expects::default(),
+            resources: Vec::new(),
         });
         if at_once.is_some() {
             let settings = CallbackSettings {

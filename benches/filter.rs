@@ -188,6 +188,7 @@ fn accept(n: u64, input: Bytes) -> Accept {
         routed: Routed { route: "bench".into(), backend: "b".into(), native_ref: Bytes::new() },
         expects: Expects::default(),
         input: Payload::json(input),
+        resources: Vec::new(),
         deadline: None,
         retention: Duration::from_hours(1),
         links_in: Vec::new(),

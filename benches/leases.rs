@@ -68,6 +68,7 @@ impl Bench {
                 timeout: None,
                 options: BTreeMap::new(),
                 expects: Expects::default(),
+                resources: Vec::new(),
             })
             .build()
             .unwrap();

@@ -104,6 +104,7 @@ fn accept(outcome: Option<Outcome>) -> Accept {
         routed: Routed { route: "bench".into(), backend: "b".into(), native_ref: Bytes::new() },
         expects: Expects::default(),
         input: Payload::json(vec![b'x'; 100]),
+        resources: Vec::new(),
         deadline: None,
         retention: Duration::from_hours(1),
         links_in: Vec::new(),

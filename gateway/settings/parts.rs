@@ -81,6 +81,7 @@ impl Settings {
                 timeout: route.timeout,
                 options: route.options.clone(),
                 expects: declared.get(name.as_str()).cloned().unwrap_or_default(),
+                resources: Vec::new(),
             });
         }
         builder.build().map_err(|problems| {

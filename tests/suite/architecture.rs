@@ -8,11 +8,12 @@ use serde_json::Value;
 
 /// What each crate may depend on, of ours. A protocol may add nothing: neither the store nor
 /// another protocol is in reach.
-const ALLOWED: [(&str, &[&str]); 8] = [
+const ALLOWED: [(&str, &[&str]); 9] = [
     ("opgate-core", &[]),
     ("opgate-telemetry", &[]),
     ("opgate-store", &["opgate-core", "opgate-telemetry"]),
-    ("opgate-bus", &["opgate-core", "opgate-telemetry", "opgate-store"]),
+    ("opgate-template", &["opgate-core"]),
+    ("opgate-bus", &["opgate-core", "opgate-telemetry", "opgate-store", "opgate-template"]),
     ("opgate-edge", &["opgate-core", "opgate-telemetry"]),
     ("opgate-egress", &["opgate-core", "opgate-telemetry"]),
     ("opgate-rpc", &["opgate-core", "opgate-telemetry", "opgate-bus", "opgate-edge"]),
@@ -25,6 +26,7 @@ const ALLOWED: [(&str, &[&str]); 8] = [
             "opgate-edge",
             "opgate-egress",
             "opgate-rpc",
+            "opgate-template",
         ],
     ),
 ];

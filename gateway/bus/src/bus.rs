@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use opgate_core::{
-    Accept, Command, Dedupe, DedupeKey, Error, ErrorKind, Expects, Fingerprint, Finish, KeySpace,
+    Accept, Command, Dedupe, DedupeKey, Error, ErrorKind, Expects, Fingerprint, Finish,
     OperationId, Origin, Outcome, Report, Routed, Submission, Timestamp, Version,
 };
 use opgate_store::{Health, Peek, Receipt, Snapshot, Store};
@@ -22,8 +22,9 @@ use crate::deliver::{Callbacks, Courier, deliver};
 use crate::dispatch::dispatch;
 use crate::handles::Handles;
 use crate::reach::Reach;
+use crate::resources;
 use crate::router::{Carrying, Route, Router};
-use crate::start::{Caller, DEDUPE_KEY_BYTES, Start};
+use crate::start::{Caller, DEDUPE_KEY_BYTES, RepeatKey, Start};
 use crate::token::Sealer;
 use crate::work::Work;
 
@@ -175,6 +176,12 @@ impl Bus {
         self.0.carrier.router.routes_of(service, operation)
     }
 
+    /// How long operations of this route have lately taken from their acceptance to their success;
+    /// `None` until one has succeeded since the start of the process.
+    pub fn typical(&self, route: &str) -> Option<Duration> {
+        self.0.carrier.router.target(route)?.pace.typical()
+    }
+
     /// Whether changes can be made durable, and every change of that.
     pub fn health(&self) -> watch::Receiver<Health> {
         self.0.store.health()
@@ -229,9 +236,10 @@ impl Bus {
         let now = self.0.store.clock().now();
         let limit = [start.deadline, route.timeout].into_iter().flatten().min();
         let dedupe = match &start.dedupe {
-            Some((space, key)) => Some(Box::new(dedupe(caller, route, &start, space, key, now)?)),
+            Some(key) => Some(Box::new(dedupe(caller, route, &start, key, now)?)),
             None => None,
         };
+        let id = fresh_id(now)?;
         let told = start.tells_end && outcome.is_some();
         let expects = match start.expects {
             none if none == Expects::default() => route.expects.clone(),
@@ -252,6 +260,7 @@ impl Bus {
                 native_ref: Bytes::new(),
             },
             expects,
+            resources: resources::named(route, id, &start.input),
             input: start.input,
             deadline: limit.map(|limit| now.plus(limit)),
             retention: route.retention,
@@ -264,7 +273,7 @@ impl Bus {
         };
         let expect = full.then_some(Version(0));
         let command = Command::Accept(Box::new(accept));
-        let subject = Subject { id: fresh_id(now)?, expect };
+        let subject = Subject { id, expect };
         match self.submit(caller, subject, command).await {
             Err(error) if full && error.kind == ErrorKind::Conflict => Err(refused()),
             result => result,
@@ -453,10 +462,10 @@ fn dedupe(
     caller: &Caller,
     route: &Route,
     start: &Start,
-    space: &KeySpace,
-    key: &str,
+    repeat: &RepeatKey,
     now: Timestamp,
 ) -> Result<Dedupe, Error> {
+    let RepeatKey { space, key, fingerprint, while_live } = repeat;
     if key.is_empty() || key.len() > DEDUPE_KEY_BYTES {
         let text = format!("is {} bytes long, 1 to {DEDUPE_KEY_BYTES} are allowed", key.len());
         return Err(Error::invalid("request_id", text));
@@ -465,8 +474,14 @@ fn dedupe(
     Ok(Dedupe {
         space: space.clone(),
         key: DedupeKey::derive(&caller.tenant, space, key),
-        fingerprint: Fingerprint::of(&route.kind, &start.input, callback),
-        until: now.plus(route.retention.max(Duration::from_hours(DEDUPE_HOURS))),
+        fingerprint: fingerprint
+            .unwrap_or_else(|| Fingerprint::of(&route.kind, &start.input, callback)),
+        until: if *while_live {
+            now
+        } else {
+            now.plus(route.retention.max(Duration::from_hours(DEDUPE_HOURS)))
+        },
+        live: *while_live,
     })
 }
 

@@ -325,6 +325,7 @@ mod tests {
             },
             expects: Expects::default(),
             input: Payload::json("{}"),
+            resources: Vec::new(),
             deadline: Some(deadline),
             retention: Duration::from_hours(1),
             links_in: Vec::new(),

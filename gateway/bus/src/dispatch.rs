@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use opgate_core::{OperationId, Outcome, State, Tenant, Timestamp};
-use opgate_store::{Changed, Snapshot};
+use opgate_store::{Changed, Peek, Snapshot};
 use tokio::task::JoinSet;
 use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, Sleep, sleep};
@@ -220,7 +220,24 @@ impl Dispatcher {
             // A backend that is to cancel should not first sit out a rest.
             State::Running if changed.canceling => self.hurry(changed.id),
             State::Running => {}
-            State::Succeeded | State::Failed | State::Canceled => self.forget(changed.id),
+            State::Succeeded | State::Failed | State::Canceled => {
+                self.time(changed);
+                self.forget(changed.id);
+            }
+        }
+    }
+
+    /// Notes how long a success took. What has ended just now is in memory; what is not any more is
+    /// left out of the average. Later changes of it, to its callbacks, tell of no end.
+    fn time(&self, changed: Changed) {
+        if changed.state != State::Succeeded {
+            return;
+        }
+        if let Peek::Resident(snapshot) = self.carrier.store.peek(changed.id)
+            && let Some(closed) = snapshot.times.closed.filter(|at| *at == snapshot.times.updated)
+            && let Some(target) = self.carrier.router.target(&snapshot.routed.route)
+        {
+            target.pace.heard(closed.since(snapshot.times.accepted));
         }
     }
 

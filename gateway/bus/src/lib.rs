@@ -18,9 +18,11 @@ mod handles;
 mod lease;
 mod list;
 mod notify;
+mod pace;
 mod pull;
 mod reach;
 mod ready;
+mod resources;
 mod router;
 mod start;
 mod token;
@@ -40,8 +42,10 @@ pub use notify::{Notice, Notifier, Told};
 pub use opgate_core as core;
 pub use opgate_store::{Durability, Health, Receipt, Rendered, Snapshot};
 pub use pull::{LEASE, Pull};
-pub use router::{CONCURRENCY, Problem, QUEUE, Route, Router, RouterBuilder};
-pub use start::{Caller, DEDUPE_KEY_BYTES, Start};
+pub use router::{
+    CONCURRENCY, IN_PROGRESS, Problem, QUEUE, ResourceRule, Route, Router, RouterBuilder,
+};
+pub use start::{Caller, DEDUPE_KEY_BYTES, RepeatKey, Start};
 pub use wait::Until;
 pub use watch::{Watch, Watching};
 pub use work::{Ask, Held, LEASES, Leased, REST, WORKER_BYTES};

@@ -9,6 +9,7 @@ use opgate_core::{Expects, Kind};
 
 use crate::backend::Backend;
 use crate::notify::Notifier;
+use crate::pace::Pace;
 use crate::pull::Pull;
 
 /// Operations one backend carries out at a time, unless configured otherwise. A lease costs one
@@ -33,7 +34,27 @@ pub struct Route {
     pub options: BTreeMap<String, String>,
     /// The types its operations are shown in, for starts that declare none themselves.
     pub expects: Expects,
+    /// What its operations work on, as far as that can be said of one when it starts.
+    pub resources: Vec<ResourceRule>,
 }
+
+/// Says of an operation what it works on. All texts are templates over its input (see
+/// [`opgate_template`]); a rule of which one finds nothing says nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResourceRule {
+    /// What kind of thing.
+    pub entity_type: String,
+    /// What will have been done to it, such as `DELETED`; while the operation runs that is
+    /// [`IN_PROGRESS`].
+    pub action: String,
+    /// Which one.
+    pub identifier: String,
+    /// Where it can be read; empty when nowhere.
+    pub uri: String,
+}
+
+/// The action of what a running operation works on.
+pub const IN_PROGRESS: &str = "IN_PROGRESS";
 
 /// The option of a route to workers that names its queue.
 pub const QUEUE: &str = "queue";
@@ -114,6 +135,8 @@ pub(crate) struct Target {
     pub(crate) backend: BackendIndex,
     /// None where operations are given to the backend.
     pub(crate) queue: Option<QueueIndex>,
+    /// How long its operations take.
+    pub(crate) pace: Pace,
 }
 
 /// All routes and backends, checked.
@@ -283,7 +306,8 @@ impl RouterBuilder {
                     continue;
                 }
             };
-            let target = Target { route: Arc::new(route), backend, queue };
+            let pace = Pace::default();
+            let target = Target { route: Arc::new(route), backend, queue, pace };
             if routes.insert(Arc::clone(&name), target).is_some() {
                 problems.push(Problem::DuplicateRoute(name));
             }
@@ -378,6 +402,7 @@ mod tests {
             timeout: None,
             options: BTreeMap::new(),
             expects: Expects::default(),
+            resources: Vec::new(),
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use opgate_core::{
-    Callback, Expects, Face, Header, KeySpace, Link, Parent, Payload, Tenant, Trace,
+    Callback, Expects, Face, Fingerprint, Header, KeySpace, Link, Parent, Payload, Tenant, Trace,
 };
 
 /// Who calls, as authentication found.
@@ -40,9 +40,8 @@ pub struct Start {
     pub expects: Expects,
     /// The caller's own id for the request, where it sent one. For the record: not a dedupe key.
     pub request_id: Option<Box<str>>,
-    /// The key under which a repeat is the same operation, 1 to [`DEDUPE_KEY_BYTES`] bytes, and the
-    /// space it belongs to.
-    pub dedupe: Option<(KeySpace, String)>,
+    /// By what a repeat is known to be the same operation.
+    pub dedupe: Option<RepeatKey>,
     /// How long it may take from now; the route's own limit applies where it is shorter.
     pub deadline: Option<Duration>,
     /// Headers to keep with it, as the route allows.
@@ -56,6 +55,27 @@ pub struct Start {
     pub tells_end: bool,
     /// The caller's trace.
     pub trace: Option<Box<Trace>>,
+}
+
+/// By what a repeat of a start is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RepeatKey {
+    /// The family the key belongs to.
+    pub space: KeySpace,
+    /// The key, 1 to [`DEDUPE_KEY_BYTES`] bytes.
+    pub key: String,
+    /// What must be alike in a repeat. Left out: kind, input and callback.
+    pub fingerprint: Option<Fingerprint>,
+    /// Whether it is honoured only while the operation runs, rather than for a day and for as long
+    /// as the operation is readable.
+    pub while_live: bool,
+}
+
+impl RepeatKey {
+    /// A caller's own key: what it is for must be the same in a repeat.
+    pub fn new(space: KeySpace, key: impl Into<String>) -> Self {
+        Self { space, key: key.into(), fingerprint: None, while_live: false }
+    }
 }
 
 /// Longest dedupe key, in bytes. The longest a protocol allows is 64 (OCI) or a UUID (the others).

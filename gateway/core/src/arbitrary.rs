@@ -101,11 +101,12 @@ fn link() -> impl Strategy<Value = Link> {
 
 fn dedupe() -> impl Strategy<Value = Dedupe> {
     // Few keys and few fingerprints, so that they meet.
-    (0_u128..6, 0_u8..2, 0_i64..2000).prop_map(|(key, print, until)| Dedupe {
+    (0_u128..6, 0_u8..2, 0_i64..2000, any::<bool>()).prop_map(|(key, print, until, live)| Dedupe {
         space: KeySpace::new("test"),
         key: DedupeKey(key),
         fingerprint: Fingerprint([print; 32]),
         until: Timestamp::from_nanos(until * 1_000_000),
+        live,
     })
 }
 
@@ -120,7 +121,7 @@ pub fn accept() -> impl Strategy<Value = Accept> {
         option::of(dedupe()),
         option::weighted(0.1, outcome()),
     );
-    let types = (option::of(text()), option::of(text()));
+    let types = (option::of(text()), option::of(text()), vec(resource(), 0..2));
     (names, origin, limits, payload(), lists, rest, types).prop_map(
         |(names, origin, limits, input, lists, rest, types)| {
             let (parent, service, operation, route, backend) = names;
@@ -145,6 +146,7 @@ pub fn accept() -> impl Strategy<Value = Accept> {
                     metadata_type: types.1.map(Into::into),
                 },
                 input,
+                resources: types.2,
                 deadline: limits.0,
                 retention: Duration::from_millis(limits.1),
                 links_in,
@@ -168,6 +170,18 @@ fn kind(service: &str, operation: &str) -> Kind {
     Kind::new(service, operation).expect("letters make a kind")
 }
 
+fn resource() -> impl Strategy<Value = Resource> {
+    ("[ab]", text(), "(C)?", "[ab]", text()).prop_map(|(kind, action, becomes, identifier, uri)| {
+        Resource {
+            entity_type: kind.into(),
+            action: action.into(),
+            becomes: becomes.into(),
+            identifier: identifier.into(),
+            uri: uri.into(),
+        }
+    })
+}
+
 /// A report under a lease that is now and then stale.
 pub fn report() -> impl Strategy<Value = Report> {
     let progress =
@@ -182,20 +196,13 @@ pub fn report() -> impl Strategy<Value = Report> {
         (timestamp(), any::<bool>(), text(), text()).prop_map(|(at, error, code, message)| {
             LogEntry { at, error, code: code.into(), message: message.into() }
         });
-    let resource =
-        ("[ab]", text(), "[ab]", text()).prop_map(|(kind, action, identifier, uri)| Resource {
-            entity_type: kind.into(),
-            action: action.into(),
-            identifier: identifier.into(),
-            uri: uri.into(),
-        });
     let words = (option::of(bytes(8)), option::of(text()), option::of(text()));
     let cancel = option::of(proptest::sample::select(CancelDelivery::ALL.to_vec()));
     (
         0_u32..4,
         option::of(progress),
         vec(entry, 0..3),
-        vec(resource, 0..3),
+        vec(resource(), 0..3),
         vec(link(), 0..2),
         words,
         cancel,

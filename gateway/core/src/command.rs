@@ -70,6 +70,7 @@ pub struct Accept {
     pub routed: Routed,
     pub expects: Expects,
     pub input: Payload,
+    pub resources: Vec<Resource>,
     pub deadline: Option<Timestamp>,
     pub retention: Duration,
     pub links_in: Vec<Link>,

@@ -59,6 +59,13 @@ impl Fingerprint {
     }
 }
 
+impl Fingerprint {
+    /// Of a request as it came, where more than its input tells two of them apart.
+    pub fn of_request<const N: usize>(parts: [&[u8]; N]) -> Self {
+        Self(framed(parts))
+    }
+}
+
 impl fmt::Debug for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
@@ -86,4 +93,8 @@ pub struct Dedupe {
     pub fingerprint: Fingerprint,
     /// Until when the key is honoured, even if the operation itself is forgotten earlier.
     pub until: Timestamp,
+    /// Whether the key is honoured beyond that for as long as the operation has neither ended nor
+    /// been removed: a request that names what it works on, as an HTTP DELETE does, is not begun
+    /// again while it runs.
+    pub live: bool,
 }

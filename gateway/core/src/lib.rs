@@ -30,9 +30,9 @@ pub use failure::{Code, Detail, Failure, Native};
 pub use id::{IdText, OperationId, ParseIdError};
 pub use name::{Kind, NameError, Parent, Tenant};
 pub use operation::{
-    Callback, Cancel, CancelDelivery, Conflict, Delivery, DeliveryState, Epoch, Expects, Face,
-    Header, Link, LogEntry, Operation, Origin, Outcome, Progress, Removed, Resource, Routed, Seq,
-    State, Times, Trace, Version,
+    Callback, Cancel, CancelDelivery, Conflict, Delivery, DeliveryState, Epoch, Expects, FAILED,
+    Face, Header, Link, LogEntry, Operation, Origin, Outcome, Progress, Removed, Resource, Routed,
+    Seq, State, Times, Trace, Version,
 };
 pub use payload::Payload;
 pub use time::Timestamp;

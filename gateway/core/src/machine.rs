@@ -18,8 +18,8 @@ use crate::dedupe::Dedupe;
 use crate::error::{Error, ErrorKind, Retry};
 use crate::limits;
 use crate::operation::{
-    Cancel, CancelDelivery, Conflict, Epoch, LogEntry, Operation, Outcome, Removed, Seq, State,
-    Times, Version,
+    Cancel, CancelDelivery, Conflict, Epoch, FAILED, LogEntry, Operation, Outcome, Removed,
+    Resource, Seq, State, Times, Version,
 };
 use crate::time::Timestamp;
 
@@ -98,7 +98,9 @@ pub fn decide(current: Option<&Operation>, submission: Submission) -> Decision {
 ///
 /// `None` when the key is no longer honoured: the start is then a new operation.
 pub fn repeat(existing: &Operation, wanted: &Dedupe, now: Timestamp) -> Option<Decision> {
-    let first = existing.dedupe.as_ref().filter(|first| now < first.until)?;
+    let live = !existing.is_done() && existing.removed.is_none();
+    let honoured = |first: &&Dedupe| now < first.until || (first.live && live);
+    let first = existing.dedupe.as_deref().filter(honoured)?;
     if first.fingerprint == wanted.fingerprint {
         return Some(Decision::Same);
     }
@@ -251,6 +253,7 @@ fn step(current: Option<Operation>, event: &Event, seq: Seq, at: Timestamp) -> O
             operation.state = outcome.state();
             operation.outcome = Some((**outcome).clone());
             operation.waiting = Box::default();
+            settle(&mut operation);
             operation.times.closed = Some(at);
             operation.times.expires = Some(at.plus(operation.retention));
         }
@@ -296,7 +299,7 @@ fn new(
         progress: None,
         log: Vec::new(),
         log_dropped: 0,
-        resources: Vec::new(),
+        resources: accept.resources,
         input: accept.input,
         outcome: None,
         links_in: accept.links_in,
@@ -322,7 +325,12 @@ fn note(operation: &mut Operation, report: &Report) {
             known.entity_type == resource.entity_type && known.identifier == resource.identifier
         });
         match same {
-            Some(known) => known.clone_from(resource),
+            Some(known) => {
+                // What it will have been is said once; later reports tell how it stands.
+                let unsaid = resource.becomes.is_empty() && resource.action == known.action;
+                let becomes = if unsaid { known.becomes.clone() } else { resource.becomes.clone() };
+                *known = Resource { becomes, ..resource.clone() };
+            }
             None => operation.resources.push(resource.clone()),
         }
     }
@@ -346,6 +354,16 @@ fn note(operation: &mut Operation, report: &Report) {
             cancel.attempts = cancel.attempts.saturating_add(1);
         }
         cancel.delivery = delivery;
+    }
+}
+
+/// Says of the resources what has become of them with the end.
+fn settle(operation: &mut Operation) {
+    let succeeded = operation.state == State::Succeeded;
+    let told = |resource: &&mut Resource| !resource.becomes.is_empty();
+    for resource in operation.resources.iter_mut().filter(told) {
+        resource.action =
+            if succeeded { std::mem::take(&mut resource.becomes) } else { FAILED.into() };
     }
 }
 

@@ -246,6 +246,9 @@ pub struct LogEntry {
     pub message: Box<str>,
 }
 
+/// The action of what an operation was to work on, and ended without success.
+pub const FAILED: &str = "FAILED";
+
 /// Something the operation works on or made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resource {
@@ -253,6 +256,10 @@ pub struct Resource {
     pub entity_type: Box<str>,
     /// What is done to it, for example `CREATED`.
     pub action: Box<str>,
+    /// What will have been done to it once the operation has succeeded, where that was said
+    /// beforehand; empty otherwise. At success it becomes the action; at another end the action
+    /// becomes [`FAILED`] and this stays, to tell what was attempted.
+    pub becomes: Box<str>,
     /// Which one.
     pub identifier: Box<str>,
     /// Where it can be read; empty when nowhere.

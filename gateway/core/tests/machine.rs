@@ -3,11 +3,12 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failed unwrap is a failed test")]
 
 use opgate_core::arbitrary::{accept, outcome, submission};
-use opgate_core::machine::{Decision, apply, decide};
+use opgate_core::machine::{Decision, apply, decide, repeat};
 use opgate_core::{
-    Accept, Callback, Change, Code, Command, DeliveryState, Epoch, ErrorKind, Event, Failure,
-    Finish, Header, Link, LogEntry, Native, Operation, OperationId, Origin, Outcome, Payload,
-    Report, Resource, Seq, State, Submission, Tenant, Timestamp, Trace, Version, limits,
+    Accept, Callback, Change, Code, Command, Dedupe, DedupeKey, DeliveryState, Epoch, ErrorKind,
+    Event, Failure, Fingerprint, Finish, Header, KeySpace, Link, LogEntry, Native, Operation,
+    OperationId, Origin, Outcome, Payload, Report, Resource, Seq, State, Submission, Tenant,
+    Timestamp, Trace, Version, limits,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -268,7 +269,10 @@ fn any_accept() -> Accept {
 /// An operation under its first lease, after these reports.
 fn reported(reports: Vec<Report>) -> Operation {
     let mut commands = vec![
-        by_default_tenant(Command::Accept(Box::new(any_accept()))),
+        by_default_tenant(Command::Accept(Box::new(Accept {
+            resources: Vec::new(),
+            ..any_accept()
+        }))),
         by_default_tenant(start(1)),
     ];
     let reports = reports.into_iter().map(|report| Report { epoch: Epoch(1), ..report });
@@ -280,6 +284,7 @@ fn resource(n: usize, action: &str) -> Resource {
     Resource {
         entity_type: "disk".into(),
         action: action.into(),
+        becomes: "".into(),
         identifier: n.to_string().into(),
         uri: "".into(),
     }
@@ -543,4 +548,46 @@ fn a_start_that_expects_a_version_is_for_a_repeat_only() {
         ),
         "{decided:?}"
     );
+}
+
+#[test]
+fn what_was_to_become_of_a_resource_is_told_by_the_end() {
+    let told = || Resource { becomes: "DELETED".into(), ..resource(1, "IN_PROGRESS") };
+    let accept = |outcome| {
+        let accept = Accept { resources: vec![told()], outcome, ..any_accept() };
+        run(vec![by_default_tenant(Command::Accept(Box::new(accept)))]).0.unwrap().resources
+    };
+    assert_eq!(accept(None), [told()]);
+    assert_eq!(accept(Some(Outcome::Succeeded(None))), [resource(1, "DELETED")]);
+    let failure = Failure::new(Code::Internal, "no");
+    let failed = Resource { action: "FAILED".into(), ..told() };
+    assert_eq!(accept(Some(Outcome::Failed(failure))), std::slice::from_ref(&failed));
+    assert_eq!(accept(Some(Outcome::Canceled(None))), [failed]);
+}
+
+#[test]
+fn a_key_that_lives_with_its_operation_is_free_once_that_has_ended() {
+    let dedupe = Dedupe {
+        space: KeySpace::new("test"),
+        key: DedupeKey(1),
+        fingerprint: Fingerprint([0; 32]),
+        until: Timestamp::from_nanos(0),
+        live: true,
+    };
+    let accepted = |outcome| {
+        let accept = Accept { dedupe: Some(Box::new(dedupe.clone())), outcome, ..any_accept() };
+        run(vec![by_default_tenant(Command::Accept(Box::new(accept)))]).0.unwrap()
+    };
+    let later = Timestamp::from_nanos(1_000_000);
+    let running = accepted(None);
+    assert!(matches!(repeat(&running, &dedupe, later), Some(Decision::Same)));
+    assert!(repeat(&accepted(Some(Outcome::Succeeded(None))), &dedupe, later).is_none());
+    let remove = Command::Remove { keep: std::time::Duration::ZERO };
+    let mut removed = running.clone();
+    let Decision::Change(events) = decide(Some(&removed), by_default_tenant(remove)) else {
+        panic!("not removed")
+    };
+    let change = Change { seq: Seq(9), at: later, events };
+    removed = apply(Some(removed), &change).unwrap();
+    assert!(repeat(&removed, &dedupe, later).is_none());
 }

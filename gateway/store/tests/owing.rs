@@ -79,6 +79,7 @@ async fn begin(store: &Store, n: u128, callbacks: usize, outcome: Option<Outcome
         routed: Routed { route: "r".into(), backend: "b".into(), native_ref: Bytes::new() },
         expects: Expects::default(),
         input: Payload::json(vec![b'x'; 3000]),
+        resources: Vec::new(),
         deadline: None,
         retention: RETENTION,
         links_in: Vec::new(),

@@ -53,6 +53,7 @@ fn accept(parent: &str, input: impl Into<Bytes>) -> Accept {
         routed: Routed { route: "r".into(), backend: "b".into(), native_ref: Bytes::new() },
         expects: Expects::default(),
         input: Payload::json(input),
+        resources: Vec::new(),
         deadline: None,
         retention: Duration::from_hours(1),
         links_in: Vec::new(),
@@ -416,6 +417,7 @@ fn keyed(key: u128, print: u8, until: Timestamp) -> Accept {
             key: DedupeKey(key),
             fingerprint: Fingerprint([print; 32]),
             until,
+            live: false,
         })),
         ..accept("", "{}")
     }

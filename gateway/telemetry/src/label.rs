@@ -48,6 +48,8 @@ label! {
         Native => "native",
         /// Nexus over HTTP.
         Nexus => "nexus",
+        /// OCI work requests, and the calls that start them.
+        Oci => "oci",
     }
 }
 

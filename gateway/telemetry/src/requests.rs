@@ -200,6 +200,9 @@ const fn has(protocol: Protocol, method: Method) -> bool {
         Protocol::Nexus => {
             matches!(method, Method::Start | Method::Get | Method::Wait | Method::Cancel)
         }
+        Protocol::Oci => {
+            matches!(method, Method::Start | Method::Get | Method::List | Method::Cancel)
+        }
         Protocol::Grpc | Protocol::Http => !matches!(
             method,
             Method::Complete

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use opgate_bus::Start;
+use opgate_bus::{RepeatKey, Start};
 use opgate_core::{Error, ErrorKind, Expects, Face, KeySpace, Payload};
 use opgate_rpc::transcode::Json;
 use prost_reflect::MessageDescriptor;
@@ -163,7 +163,7 @@ impl Door {
         start.request_id = key.as_deref().map(Box::from).or_else(|| headers::request_id(headers));
         // Each face has a space of its own: two callers who happen on one key do not meet.
         let space = if face == Face::Rest { "rest" } else { "grpc" };
-        start.dedupe = key.map(|key| (KeySpace::new(space), key));
+        start.dedupe = key.map(|key| RepeatKey::new(KeySpace::new(space), key));
         start.trace = shared::trace(headers);
         start.headers = headers::kept(headers);
         Ok(Asked::Start(Box::new(start)))

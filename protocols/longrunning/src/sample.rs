@@ -125,6 +125,7 @@ pub(crate) fn busy(metadata_type: &str) -> Operation {
     operation.resources.push(Resource {
         entity_type: "workflow".into(),
         action: "CREATED".into(),
+        becomes: "".into(),
         identifier: "projects/p/workflows/w".into(),
         uri: "".into(),
     });

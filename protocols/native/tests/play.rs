@@ -39,6 +39,7 @@ impl Gateway {
             timeout: None,
             options: BTreeMap::new(),
             expects: Expects::default(),
+            resources: Vec::new(),
         };
         let router = Router::builder()
             .backend("showcase", Arc::new(Showcase), CONCURRENCY)

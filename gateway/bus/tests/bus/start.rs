@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use opgate_bus::core::{Epoch, ErrorKind, Expects, KeySpace, Outcome, Retry, Seq, State, Version};
-use opgate_bus::{Durability, Start};
+use opgate_bus::{Durability, RepeatKey, Start};
 use opgate_store::Clock;
 use tempfile::tempdir;
 use tokio::task::JoinSet;
@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use crate::support::{RETENTION, Setup, kind, start, stopped_clock, stranger, succeeded};
 
 fn keyed(instruction: &str, space: &str, key: &str) -> Start {
-    Start { dedupe: Some((KeySpace::new(space), key.to_owned())), ..start(instruction) }
+    Start { dedupe: Some(RepeatKey::new(KeySpace::new(space), key)), ..start(instruction) }
 }
 
 #[tokio::test]

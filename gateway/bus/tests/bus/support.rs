@@ -256,6 +256,7 @@ impl Setup {
                     response_type: Some("of.the.Route".into()),
                     metadata_type: None,
                 },
+                resources: Vec::new(),
             })
             .build()
             .unwrap();

@@ -7,7 +7,7 @@ use crate::command::{Accept, Report};
 use crate::error::{Error, ErrorKind};
 use crate::failure::Failure;
 use crate::limits;
-use crate::operation::{Header, Link, Operation, Outcome};
+use crate::operation::{Header, Link, Operation, Outcome, Resource};
 use crate::payload::Payload;
 
 pub(super) fn accept(accept: &Accept) -> Result<(), Error> {
@@ -31,6 +31,8 @@ pub(super) fn accept(accept: &Accept) -> Result<(), Error> {
     text("principal", &origin.principal)?;
     bytes("request_id", origin.request_id.as_deref().map_or(0, str::len), limits::NAME_BYTES)?;
     payload(INPUT, &accept.input)?;
+    at_most("resources", accept.resources.len(), limits::RESOURCES)?;
+    accept.resources.iter().try_for_each(resource)?;
     accept.outcome.as_ref().map_or(Ok(()), outcome)
 }
 
@@ -46,12 +48,7 @@ pub(super) fn report(operation: &Operation, report: &Report) -> Result<(), Error
     let links_out = together(&operation.links_out, &report.links, |link| (&link.url, &link.kind));
     at_most("links", links_out, limits::LINKS)?;
     links(&report.links)?;
-    for resource in &report.resources {
-        text("resources.entity_type", &resource.entity_type)?;
-        text("resources.action", &resource.action)?;
-        text("resources.identifier", &resource.identifier)?;
-        text("resources.uri", &resource.uri)?;
-    }
+    report.resources.iter().try_for_each(resource)?;
     if report.native_ref.as_ref().is_some_and(|text| text.len() > limits::NATIVE_REF_BYTES) {
         return Err(Error::invalid("native_ref", "too long"));
     }
@@ -84,6 +81,14 @@ fn failure_bytes(failure: &Failure) -> usize {
     let details = failure.details.iter().map(|detail| detail.type_url.len() + detail.value.len());
     let native = failure.native.as_ref().map_or(0, |native| native.bytes.len());
     failure.message.len() + details.sum::<usize>() + native
+}
+
+fn resource(resource: &Resource) -> Result<(), Error> {
+    text("resources.entity_type", &resource.entity_type)?;
+    text("resources.action", &resource.action)?;
+    text("resources.action", &resource.becomes)?;
+    text("resources.identifier", &resource.identifier)?;
+    text("resources.uri", &resource.uri)
 }
 
 fn links(links: &[Link]) -> Result<(), Error> {

@@ -48,6 +48,7 @@ pub(crate) fn accepted() -> Operation {
         },
         expects: Expects::default(),
         input: Payload::json("{}"),
+        resources: Vec::new(),
         deadline: Some(at(100)),
         retention: Duration::from_hours(1),
         links_in: Vec::new(),

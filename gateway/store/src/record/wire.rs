@@ -148,6 +148,8 @@ struct Resource {
     identifier: String,
     #[prost(string, tag = "4")]
     uri: String,
+    #[prost(string, tag = "5")]
+    becomes: String,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -296,6 +298,8 @@ struct DedupeRecord {
     fingerprint: Bytes,
     #[prost(sfixed64, tag = "4")]
     until: i64,
+    #[prost(bool, tag = "5")]
+    live: bool,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -491,6 +495,7 @@ impl From<&core::Operation> for Record {
                     action: resource.action.to_string(),
                     identifier: resource.identifier.to_string(),
                     uri: resource.uri.to_string(),
+                    becomes: resource.becomes.to_string(),
                 })
                 .collect(),
             input: Some((&operation.input).into()),
@@ -509,6 +514,7 @@ impl From<&core::Operation> for Record {
                 key: Bytes::copy_from_slice(&dedupe.key.0.to_be_bytes()),
                 fingerprint: Bytes::copy_from_slice(&dedupe.fingerprint.0),
                 until: dedupe.until.nanos(),
+                live: dedupe.live,
             }),
             conflicts: operation
                 .conflicts
@@ -567,6 +573,7 @@ impl Record {
                 key: DedupeKey(u128::from_be_bytes(key)),
                 fingerprint: Fingerprint(fingerprint),
                 until: time(dedupe.until),
+                live: dedupe.live,
             }))
         });
         let conflicts = self.conflicts.into_iter().map(|conflict| {
@@ -640,6 +647,7 @@ impl Record {
                     action: resource.action.into(),
                     identifier: resource.identifier.into(),
                     uri: resource.uri.into(),
+                    becomes: resource.becomes.into(),
                 })
                 .collect(),
             input,

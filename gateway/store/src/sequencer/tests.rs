@@ -114,6 +114,7 @@ fn accept() -> Command {
         routed: Routed { route: name("r"), backend: name("b"), native_ref: bytes::Bytes::new() },
         expects: Expects::default(),
         input: Payload::json("{}"),
+        resources: Vec::new(),
         deadline: None,
         retention: std::time::Duration::from_mins(1),
         links_in: Vec::new(),

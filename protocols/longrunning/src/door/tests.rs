@@ -135,7 +135,8 @@ fn a_key_comes_from_the_field_or_the_header() {
     let door =
         DoorSettings { request_id: Some("workflow_id".to_owned()), ..settings(CREATE_WORKFLOW) };
     let header = [("idempotency-key", "from-header"), ("x-request-id", "hop")];
-    let key = |start: Start| start.dedupe.map(|(space, key)| (space.as_str().to_owned(), key));
+    let key =
+        |start: Start| start.dedupe.map(|repeat| (repeat.space.as_str().to_owned(), repeat.key));
     let grpc = |key: &str| Some(("grpc".to_owned(), key.to_owned()));
     let found = start(door.clone(), &header, &create_workflow("p"));
     assert_eq!(found.request_id.as_deref(), Some("w"));

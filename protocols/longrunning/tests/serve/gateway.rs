@@ -122,6 +122,7 @@ fn bus(store: &Store, exporter: &Exporter) -> Bus {
         timeout: None,
         options: BTreeMap::new(),
         expects: Expects::default(),
+        resources: Vec::new(),
     };
     let router = Router::builder().backend("scripted", Arc::new(Scripted), 64).route(route);
     let router = router.build().unwrap();

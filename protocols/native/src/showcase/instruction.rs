@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::ending::{REFUSAL, failure, refusal};
 use super::fields::Fields;
-use super::template::{self, Source};
+use opgate_template::{self as template, Source};
 
 /// The service whose operations take their instruction from the input.
 pub(super) const SERVICE: &str = "showcase";
@@ -145,7 +145,8 @@ fn overridden(
 }
 
 fn expand(template: &Value, input: Option<&Value>, id: OperationId) -> Result<Payload, Error> {
-    let result = template::expand(template, &Source { input, id })?;
+    let result = template::expand(template, &Source { input, id: Some(id) })
+        .map_err(|problem| problem.of("result"))?;
     Ok(Payload::json(result.to_string()))
 }
 

@@ -45,7 +45,6 @@ mod inspect;
 mod instruction;
 mod play;
 mod schedule;
-mod template;
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -150,6 +149,7 @@ mod tests {
             timeout: None,
             options: BTreeMap::new(),
             expects: Expects::default(),
+            resources: Vec::new(),
         };
         Showcase.admit(&Offer { caller: &Caller::anonymous(), route: &route, start })
     }

@@ -44,6 +44,7 @@ fn route(name: &str, service: &str, operation: &str, backend: &str) -> Route {
         timeout: None,
         options: BTreeMap::new(),
         expects: Expects::default(),
+        resources: Vec::new(),
     }
 }
 

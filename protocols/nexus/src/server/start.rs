@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::{HeaderMap, Response};
 use hyper::body::Incoming;
-use opgate_bus::Start;
+use opgate_bus::{RepeatKey, Start};
 use opgate_core::{Callback, Error, ErrorKind, Face, KeySpace, limits};
 use opgate_edge::{Body, BodyError, collect_limited};
 use opgate_rpc::headers as shared;
@@ -59,7 +59,7 @@ impl Inner {
         start.parent = target.parent.clone();
         let request_id = head::request_id(headers)?;
         start.request_id = request_id.map(Box::from);
-        start.dedupe = request_id.map(|id| (KeySpace::new(KEYS), key(target, id)));
+        start.dedupe = request_id.map(|id| RepeatKey::new(KeySpace::new(KEYS), key(target, id)));
         start.deadline = head::operation_timeout(headers);
         start.headers = head::kept(headers);
         start.links = link::read(headers)?;

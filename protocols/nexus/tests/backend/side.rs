@@ -83,6 +83,7 @@ impl Setup {
                 timeout: None,
                 options: self.options.clone(),
                 expects: Expects::default(),
+                resources: Vec::new(),
             })
             .build()
             .unwrap();

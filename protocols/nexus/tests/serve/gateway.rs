@@ -114,6 +114,7 @@ fn route(name: &str, service: &str, operation: &str) -> Route {
         timeout: None,
         options: BTreeMap::new(),
         expects: Expects::default(),
+        resources: Vec::new(),
     }
 }
 

@@ -1,14 +1,14 @@
 //! How much may wait.
 
 use opgate_bus::core::{ErrorKind, KeySpace};
-use opgate_bus::{Pull, Start};
+use opgate_bus::{Pull, RepeatKey, Start};
 use tempfile::tempdir;
 
 use super::support::{Setup, ask, build};
 use crate::support::kind;
 
 fn keyed(key: &str) -> Start {
-    Start { dedupe: Some((KeySpace::new("test"), key.to_owned())), ..build() }
+    Start { dedupe: Some(RepeatKey::new(KeySpace::new("test"), key)), ..build() }
 }
 
 #[tokio::test]

@@ -50,6 +50,7 @@ impl Setup {
                 timeout: None,
                 options: BTreeMap::from([(QUEUE.into(), queue.into())]),
                 expects: Expects::default(),
+                resources: Vec::new(),
             });
         }
         let bus = Bus::open(store.clone(), router.build().unwrap(), self.options, metrics);

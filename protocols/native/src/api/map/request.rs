@@ -183,6 +183,7 @@ fn resource(resource: proto::Resource) -> Resource {
     Resource {
         entity_type: resource.entity_type.into(),
         action: resource.action.into(),
+        becomes: Box::default(),
         identifier: resource.identifier.into(),
         uri: resource.uri.into(),
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use opgate_bus::Start;
+use opgate_bus::{RepeatKey, Start};
 use opgate_core::{Error, ErrorKind, Face, FieldViolation, KeySpace, Payload};
 use opgate_rpc::wire::Reply;
 
@@ -38,7 +38,7 @@ impl Inner {
         start.parent = name::parent(&asked.parent)?;
         let key = if asked.request_id.is_empty() { head.key } else { Some(asked.request_id) };
         start.request_id = key.as_deref().map(Box::from);
-        start.dedupe = key.map(|key| (KeySpace::new(KEYS), key));
+        start.dedupe = key.map(|key| RepeatKey::new(KeySpace::new(KEYS), key));
         start.deadline = asked.timeout.map(timeout).transpose()?;
         start.headers = request::headers("headers", asked.headers)?;
         start.links = request::links("links", asked.links)?;

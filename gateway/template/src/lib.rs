@@ -1,28 +1,86 @@
-//! Results made from the operation's own input.
+//! JSON made from other JSON: results, inputs, requests and resources that a configuration spells out.
 //!
-//! In a `result`, a string may hold placeholders: `${/a/b}` is what the JSON pointer finds in the
-//! input, `${}` the whole input, `${id}` the operation's id and `${uuid}` the same id written as a
+//! This crate must never know where a template stands or what it is for. In a template, a string may
+//! hold placeholders: `${/a/b}` is what the JSON pointer finds in the
+//! source, which is most often an operation's input, `${}` the whole of it, `${id}` the operation's id and `${uuid}` the same id written as a
 //! UUID; `$${` is a plain `${`. A placeholder that is the whole string is replaced by the value,
 //! one within text by its text. `{"$merge": [a, b]}` is one object with the fields of all, the last
 //! winning. What is not found is left out of an object or a merge, `null` in an array and nothing
 //! within text.
 
-use opgate_bus::core::{Error, ErrorKind, OperationId, limits};
+use opgate_core::{Error, ErrorKind, OperationId, limits};
 use serde_json::{Map, Value};
 
 const MERGE: &str = "$merge";
+const ALONE: Problem = Problem::Malformed("`$merge` stands alone in its object and holds an array");
 
 /// What placeholders refer to.
-#[derive(Debug)]
-pub(super) struct Source<'a> {
-    /// The operation's input, where it is JSON.
-    pub(super) input: Option<&'a Value>,
-    /// The operation.
-    pub(super) id: OperationId,
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    /// What pointers point into, where it is JSON.
+    pub input: Option<&'a Value>,
+    /// The operation; none where there is none yet: `${id}` and `${uuid}` then find nothing.
+    pub id: Option<OperationId>,
+}
+
+/// What is wrong with a template.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// It is none.
+    #[error("{0}")]
+    Malformed(&'static str),
+    /// It would make more than a payload may hold.
+    #[error("is more than {} bytes long once the placeholders are replaced", limits::PAYLOAD_BYTES)]
+    TooLarge,
+}
+
+impl Problem {
+    /// The error of a request, where `field` is what the template makes.
+    pub fn of(self, field: &str) -> Error {
+        match self {
+            Self::Malformed(problem) => Error::invalid(field.to_owned(), problem),
+            Self::TooLarge => Error::new(ErrorKind::PayloadTooLarge, format!("{field}: {self}")),
+        }
+    }
+}
+
+/// Whether `template` is one, whatever it is given.
+///
+/// # Errors
+/// The first problem.
+pub fn check(template: &Value) -> Result<(), Problem> {
+    match template {
+        Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
+        Value::String(text) => pieces(text).map(drop),
+        Value::Array(items) => items.iter().try_for_each(check),
+        Value::Object(fields) => match fields.get(MERGE) {
+            Some(Value::Array(parts)) if fields.len() == 1 => parts.iter().try_for_each(check),
+            Some(_) => Err(ALONE),
+            None => fields.values().try_for_each(check),
+        },
+    }
+}
+
+/// The text that a template in one string makes; `None` when one of its placeholders finds nothing,
+/// or something that is neither text, number nor truth value.
+///
+/// # Errors
+/// It is no template.
+pub fn text(template: &str, source: &Source<'_>) -> Result<Option<String>, Problem> {
+    let mut expansion = Expansion { source, room: limits::PAYLOAD_BYTES };
+    let mut whole = String::new();
+    for piece in pieces(template)? {
+        match expansion.replacement(&piece)? {
+            Some(Value::String(part)) => whole.push_str(&part),
+            Some(part @ (Value::Number(_) | Value::Bool(_))) => whole.push_str(&part.to_string()),
+            Some(Value::Null | Value::Array(_) | Value::Object(_)) | None => return Ok(None),
+        }
+    }
+    Ok(Some(whole))
 }
 
 /// Whether `template` has a placeholder that refers to the input.
-pub(super) fn reads_input(template: &Value) -> bool {
+pub fn reads_input(template: &Value) -> bool {
     match template {
         Value::String(text) => pieces(text).is_ok_and(|pieces| {
             pieces.iter().any(|piece| matches!(piece, Piece::Whole | Piece::Pointer(_)))
@@ -37,7 +95,10 @@ pub(super) fn reads_input(template: &Value) -> bool {
 ///
 /// Refused where a placeholder is not understood, and where the result would be larger than a
 /// payload may be: a short template can repeat a long input many times.
-pub(super) fn expand(template: &Value, source: &Source<'_>) -> Result<Value, Error> {
+///
+/// # Errors
+/// Why not.
+pub fn expand(template: &Value, source: &Source<'_>) -> Result<Value, Problem> {
     let mut expansion = Expansion { source, room: limits::PAYLOAD_BYTES };
     Ok(expansion.value(template)?.unwrap_or(Value::Null))
 }
@@ -48,23 +109,23 @@ struct Expansion<'a> {
 }
 
 impl Expansion<'_> {
-    fn value(&mut self, template: &Value) -> Result<Option<Value>, Error> {
+    fn value(&mut self, template: &Value) -> Result<Option<Value>, Problem> {
         match template {
             Value::Null | Value::Bool(_) | Value::Number(_) => Ok(Some(template.clone())),
             Value::String(text) => self.string(text),
             Value::Array(items) => {
                 let items = items.iter().map(|item| Ok(self.value(item)?.unwrap_or(Value::Null)));
-                Ok(Some(Value::Array(items.collect::<Result<_, Error>>()?)))
+                Ok(Some(Value::Array(items.collect::<Result<_, Problem>>()?)))
             }
             Value::Object(fields) => match fields.get(MERGE) {
                 Some(Value::Array(parts)) if fields.len() == 1 => self.merge(parts).map(Some),
-                Some(_) => Err(wrong("`$merge` stands alone in its object and holds an array")),
+                Some(_) => Err(ALONE),
                 None => self.object(fields).map(Some),
             },
         }
     }
 
-    fn object(&mut self, fields: &Map<String, Value>) -> Result<Value, Error> {
+    fn object(&mut self, fields: &Map<String, Value>) -> Result<Value, Problem> {
         let mut object = Map::with_capacity(fields.len());
         for (name, value) in fields {
             if let Some(value) = self.value(value)? {
@@ -74,19 +135,19 @@ impl Expansion<'_> {
         Ok(Value::Object(object))
     }
 
-    fn merge(&mut self, parts: &[Value]) -> Result<Value, Error> {
+    fn merge(&mut self, parts: &[Value]) -> Result<Value, Problem> {
         let mut merged = Map::new();
         for part in parts {
             match self.value(part)? {
                 Some(Value::Object(fields)) => merged.extend(fields),
                 None | Some(Value::Null) => {}
-                Some(_) => return Err(wrong("each part of `$merge` is an object")),
+                Some(_) => return Err(Problem::Malformed("each part of `$merge` is an object")),
             }
         }
         Ok(Value::Object(merged))
     }
 
-    fn string(&mut self, text: &str) -> Result<Option<Value>, Error> {
+    fn string(&mut self, text: &str) -> Result<Option<Value>, Problem> {
         let pieces = pieces(text)?;
         if let [only] = pieces.as_slice() {
             return self.replacement(only);
@@ -102,21 +163,17 @@ impl Expansion<'_> {
         Ok(Some(Value::String(whole)))
     }
 
-    fn replacement(&mut self, piece: &Piece<'_>) -> Result<Option<Value>, Error> {
+    fn replacement(&mut self, piece: &Piece<'_>) -> Result<Option<Value>, Problem> {
         let found = match piece {
             Piece::Text(text) => return Ok(Some(Value::String((*text).to_owned()))),
-            Piece::Id => return Ok(Some(Value::String(self.source.id.to_string()))),
-            Piece::Uuid => return Ok(Some(Value::String(uuid(self.source.id)))),
+            Piece::Id => return Ok(self.source.id.map(|id| Value::String(id.to_string()))),
+            Piece::Uuid => return Ok(self.source.id.map(|id| Value::String(uuid(id)))),
             Piece::Whole => self.source.input,
             Piece::Pointer(pointer) => self.source.input.and_then(|input| input.pointer(pointer)),
         };
         let Some(found) = found else { return Ok(None) };
         let Some(room) = self.room.checked_sub(weight(found)) else {
-            let message = format!(
-                "result: more than {} bytes once the placeholders are replaced",
-                limits::PAYLOAD_BYTES
-            );
-            return Err(Error::new(ErrorKind::PayloadTooLarge, message));
+            return Err(Problem::TooLarge);
         };
         self.room = room;
         Ok(Some(found.clone()))
@@ -144,7 +201,7 @@ enum Piece<'a> {
     Uuid,
 }
 
-fn pieces(text: &str) -> Result<Vec<Piece<'_>>, Error> {
+fn pieces(text: &str) -> Result<Vec<Piece<'_>>, Problem> {
     let mut found = Vec::new();
     let mut rest = text;
     while let Some((plain, after)) = rest.split_once("${") {
@@ -158,7 +215,7 @@ fn pieces(text: &str) -> Result<Vec<Piece<'_>>, Error> {
             found.push(Piece::Text(plain));
         }
         let (inner, after) =
-            after.split_once('}').ok_or_else(|| wrong("a placeholder ends with `}`"))?;
+            after.split_once('}').ok_or(Problem::Malformed("a placeholder ends with `}`"))?;
         found.push(placeholder(inner)?);
         rest = after;
     }
@@ -168,18 +225,16 @@ fn pieces(text: &str) -> Result<Vec<Piece<'_>>, Error> {
     Ok(found)
 }
 
-fn placeholder(inner: &str) -> Result<Piece<'_>, Error> {
+fn placeholder(inner: &str) -> Result<Piece<'_>, Problem> {
     match inner {
         "id" => Ok(Piece::Id),
         "uuid" => Ok(Piece::Uuid),
         "" => Ok(Piece::Whole),
         pointer if pointer.starts_with('/') => Ok(Piece::Pointer(pointer)),
-        _ => Err(wrong("a placeholder is one of ${/json/pointer}, ${}, ${id}, ${uuid}")),
+        _ => {
+            Err(Problem::Malformed("a placeholder is one of ${/json/pointer}, ${}, ${id}, ${uuid}"))
+        }
     }
-}
-
-fn wrong(problem: &'static str) -> Error {
-    Error::invalid("result", problem)
 }
 
 /// The id in the form of a UUID of version 8 (its own layout), so that a repeat gives the same.
@@ -204,8 +259,11 @@ mod tests {
 
     use super::*;
 
-    fn expanded(template: &Value, input: &Value) -> Result<Value, Error> {
-        expand(template, &Source { input: Some(input), id: OperationId::from_bits(u128::MAX) })
+    fn expanded(template: &Value, input: &Value) -> Result<Value, Problem> {
+        expand(
+            template,
+            &Source { input: Some(input), id: Some(OperationId::from_bits(u128::MAX)) },
+        )
     }
 
     #[test]
@@ -248,8 +306,8 @@ mod tests {
             json!({"$merge": [], "x": 1}),
             json!({"$merge": ["${/name}"]}),
         ] {
-            let error = expanded(&template, &json!({"name": "n"})).unwrap_err();
-            assert_eq!(error.kind, ErrorKind::InvalidArgument, "{template}");
+            let problem = expanded(&template, &json!({"name": "n"})).unwrap_err();
+            assert!(matches!(problem, Problem::Malformed(_)), "{template}");
         }
     }
 
@@ -257,7 +315,7 @@ mod tests {
     fn a_short_template_cannot_make_a_huge_result() {
         let input = json!("x".repeat(limits::PAYLOAD_BYTES / 4));
         let template = json!(vec!["${}"; 5]);
-        assert_eq!(expanded(&template, &input).unwrap_err().kind, ErrorKind::PayloadTooLarge);
+        assert_eq!(expanded(&template, &input), Err(Problem::TooLarge));
         assert!(expanded(&json!(vec!["${}"; 3]), &input).is_ok());
     }
 
@@ -265,5 +323,23 @@ mod tests {
     fn only_placeholders_for_the_input_need_one() {
         assert!(!reads_input(&json!({"a": ["${id}", "text", 1]})));
         assert!(reads_input(&json!({"a": ["${id}-${/b}"]})));
+    }
+
+    #[test]
+    fn a_text_is_whole_or_not_at_all() {
+        let input = json!({"name": "n", "size": 3, "list": []});
+        let source = Source { input: Some(&input), id: None };
+        assert_eq!(text("a/${/name}/${/size}", &source), Ok(Some("a/n/3".to_owned())));
+        for template in ["a/${/absent}", "${/list}", "${id}"] {
+            assert_eq!(text(template, &source), Ok(None), "{template}");
+        }
+    }
+
+    #[test]
+    fn what_a_check_finds_an_expansion_would() {
+        assert!(check(&json!({"a": ["${/b}", "$${", 1, {"$merge": ["${}"]}]})).is_ok());
+        for template in [json!("${name}"), json!([{"$merge": 1}]), json!({"a": "${"})] {
+            assert!(check(&template).is_err(), "{template}");
+        }
     }
 }

@@ -1,0 +1,3 @@
+//! OCI work requests.
+//!
+//! This crate must never know how an operation is stored, nor another protocol.
