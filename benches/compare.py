@@ -6,7 +6,10 @@ the run; a missed goal is printed and does not.
 """
 
 import argparse
+import base64
 import contextlib
+import email.utils
+import hashlib
 import json
 import os
 import re
@@ -157,11 +160,13 @@ class Server:
                 return
         raise RuntimeError(f"{self.variant.name} does not come to rest")
 
-    def load_command(self, path, message, *shape, expect=None, deadline=120, protocol="grpc"):
+    def load_command(self, path, message, *shape, expect=None, deadline=120, protocol="grpc", headers=()):
         command = ["taskset", "-c", LOAD_CORE, self.variant.options.bin / "load", "--target", self.address,
                    "--protocol", protocol, "--path", path, "--message", message.hex(), "--deadline", str(deadline)]
         if expect:
             command += ["--expect-bytes", str(expect)]
+        for name, value in headers:
+            command += ["--header", f"{name}: {value}"]
         return [str(word) for word in [*command, *shape]]
 
     def load(self, *arguments, wrapper=(), **options):
@@ -178,6 +183,19 @@ class Server:
         self.get = named(self.variant.start(self))
         self.expect = len(self.call(OPERATIONS + "GetOperation", self.get)) + GRPC_PREFIX
         return self
+
+    def prepare_oci(self):
+        """As prepare, for the work request of the operation."""
+        name = self.variant.start(self).removeprefix("operations/")
+        self.path = "/20160918/workRequests/ocid1.opgateworkrequest.oc1.." + name.rjust(60, "a")
+        self.headers = self.variant.signed(self)
+        body = self.load(self.path, b"", "call", protocol="h1", headers=self.headers)["body"]
+        self.expect = len(bytes.fromhex(body))
+        return self
+
+    def closed_oci(self, protocol, connections, in_flight, requests):
+        return self.load(self.path, b"", "closed", "--connections", connections, "--in-flight", in_flight,
+                         "--requests", requests, expect=self.expect, protocol=protocol, headers=self.headers)
 
     def prepare_rest(self):
         """As prepare, over REST."""
@@ -208,18 +226,24 @@ class Floor:
 
     start_pending = start
 
+    def signed(self, _server):
+        return ()
+
 
 class Opgate:
     floor = False
     name = "opgate"
 
     def __init__(self, options):
-        self.options, self.padding = options, 0
+        self.options, self.padding, self.settings = options, 0, []
+
+    def signed(self, _server):
+        return ()
 
     def command(self, directory, ready):
         # Waiters must outlast a slow machine, and are to be answered by the release, not by the clock.
         settings = ["http.listen=127.0.0.1:0", "admin.listen=127.0.0.1:0", f"data.dir={directory}/data",
-                    "wait.max=5m", *self.options.set]
+                    "wait.max=5m", *self.settings, *self.options.set]
         return [str(self.options.opgate), "run", *(word for one in settings for word in ("--set", one)),
                 "--ready-file", str(ready)]
 
@@ -241,6 +265,36 @@ class Opgate:
         """An operation that runs until it is cancelled."""
         operation = server.call(SHOWCASE + "Run", struct({"hold": True}))
         return fields_of(operation)[1].decode()
+
+
+class Signed(Opgate):
+    """opgate that asks for OCI signatures, and a key to make one with."""
+    name = "signed"
+    tenancy, user = "ocid1.tenancy.oc1..bench", "ocid1.user.oc1..bench"
+
+    def __init__(self, options, directory):
+        super().__init__(options)
+        self.key, public = Path(directory, "key.pem"), Path(directory, "public.pem")
+        self.openssl("genrsa", "-out", self.key, "2048")
+        self.openssl("rsa", "-in", self.key, "-pubout", "-out", public)
+        der = self.openssl("rsa", "-in", self.key, "-pubout", "-outform", "DER")
+        print_of = hashlib.md5(der).hexdigest()
+        self.key_id = "/".join([self.tenancy, self.user, ":".join(re.findall("..", print_of))])
+        self.settings = ['oci.signatures="required"', f'oci.tenancies.bench.id="{self.tenancy}"',
+                         'oci.users.bench.tenancy="bench"', f'oci.users.bench.id="{self.user}"',
+                         f'oci.users.bench.key_files=["{public}"]']
+
+    @staticmethod
+    def openssl(*words, given=b""):
+        return subprocess.run(["openssl", *map(str, words)], input=given, check=True, capture_output=True).stdout
+
+    def signed(self, server):
+        """The headers of a GET: good for some minutes, and as often as one likes."""
+        date = email.utils.formatdate(usegmt=True)
+        text = f"date: {date}\n(request-target): get {server.path}\nhost: {server.address}"
+        signature = base64.b64encode(self.openssl("dgst", "-sha256", "-sign", self.key, given=text.encode())).decode()
+        return [("date", date), ("authorization", 'Signature version="1",algorithm="rsa-sha256",'
+                 f'headers="date (request-target) host",keyId="{self.key_id}",signature="{signature}"')]
 
 
 # --- measurements: each returns {figure: {variant: [one value a round]}} ---------------------------------------------
@@ -280,6 +334,25 @@ def measure_rest(options, rounds, figures):
                     shape = f"{protocol} {connections}x{in_flight}"
                     figures.add(f"REST CPU us/request {shape}", variant, (server.cpu_ns() - before) / 1e3 / requests)
                     figures.add(f"REST requests/s {shape}", variant, result["per_second"])
+
+
+def measure_oci(options, rounds, figures):
+    """GET of one work request, unsigned and signed, against bare hyper answering as many bytes."""
+    with tempfile.TemporaryDirectory() as directory:
+        subject, signed = Opgate(options), Signed(options, directory)
+        with Server(subject) as server:
+            floor = Floor("rest", options, server.prepare_oci().expect)
+        for _ in range(rounds):
+            for variant in (subject, signed, floor):
+                with Server(variant) as server:
+                    server.prepare_oci().closed_oci("h2", 16, 8, 20_000)
+                    for protocol, connections, in_flight in REST_SHAPES:
+                        requests = 30_000 if protocol == "h1" else 60_000
+                        before = server.cpu_ns()
+                        result = server.closed_oci(protocol, connections, in_flight, requests)
+                        shape = f"{protocol} {connections}x{in_flight}"
+                        figures.add(f"OCI CPU us/get {shape}", variant, (server.cpu_ns() - before) / 1e3 / requests)
+                        figures.add(f"OCI gets/s {shape}", variant, result["per_second"])
 
 
 def measure_open(variants, rounds, figures, rate=20_000):
@@ -514,7 +587,7 @@ def main():
     subject.add_argument("--subject-floor", help="measure this floor as the subject instead, to try the runner")
     parser.add_argument("--bin", type=Path, required=True, help="directory of the binaries load and floor")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--only", default="closed,rest,open,idle,waiters,starts,nexus,syscalls,valgrind",
+    parser.add_argument("--only", default="closed,rest,oci,open,idle,waiters,starts,nexus,syscalls,valgrind",
                         help="comma-separated measurements (default: all)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="further opgate settings")
     parser.add_argument("--data-root", default="/var/tmp", help="directory on the disk to measure")
@@ -537,6 +610,7 @@ def main():
     plan = {
         "closed": lambda: measure_closed([subject, stock, raw], options.rounds, figures),
         "rest": lambda: measure_rest(options, options.rounds, figures) if options.opgate else None,
+        "oci": lambda: measure_oci(options, fewer, figures) if options.opgate else None,
         "open": lambda: measure_open([subject, stock, framing], options.rounds, figures),
         "idle": lambda: measure_idle([subject, stock, raw], fewer, figures),
         "waiters": lambda: measure_waiters([subject, stock, raw], options.rounds, figures),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail, ensure};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use h2::client::{ResponseFuture, SendRequest};
-use http::header::{CONTENT_TYPE, HOST, HeaderMap, TE};
+use http::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, TE};
 use http::{Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
@@ -54,6 +54,7 @@ impl Call {
         protocol: Protocol,
         path: &str,
         message: &[u8],
+        further: &[(HeaderName, HeaderValue)],
         expect: Expect,
     ) -> anyhow::Result<Self> {
         let mut headers = HeaderMap::new();
@@ -80,6 +81,7 @@ impl Call {
             headers.insert(CONTENT_TYPE, "application/json".parse()?);
             body.put_slice(message);
         }
+        headers.extend(further.iter().cloned());
         let uri = uri.parse().with_context(|| format!("bad path {path}"))?;
         Ok(Self(Arc::new(Inner { protocol, method, uri, headers, body: body.freeze(), expect })))
     }
@@ -236,13 +238,13 @@ mod tests {
             fields
                 .iter()
                 .map(|(name, value)| {
-                    (name.parse::<http::HeaderName>().unwrap(), value.parse().unwrap())
+                    (name.parse::<HeaderName>().unwrap(), value.parse().unwrap())
                 })
                 .collect()
         };
         let target = (std::net::Ipv4Addr::LOCALHOST, 1).into();
         let expect = Expect { bytes: Some(MESSAGE.len()), ..Expect::OK };
-        let call = Call::new(target, Protocol::Grpc, "/a.B/C", b"", expect).unwrap();
+        let call = Call::new(target, Protocol::Grpc, "/a.B/C", b"", &[], expect).unwrap();
         let status = StatusCode::from_u16(status).unwrap();
         call.check(status, &map(headers), &map(trailers), &Bytes::from_static(body)).is_ok()
     }

@@ -46,6 +46,7 @@ pub(crate) async fn run(target: SocketAddr, call: Call, plan: &Plan) -> anyhow::
         Protocol::Grpc,
         &plan.wait_path,
         &unhex(&plan.wait_message)?,
+        &[],
         Expect::OK,
     )?;
     let release = Call::new(
@@ -53,6 +54,7 @@ pub(crate) async fn run(target: SocketAddr, call: Call, plan: &Plan) -> anyhow::
         Protocol::Grpc,
         &plan.release_path,
         &unhex(&plan.release_message)?,
+        &[],
         Expect::OK,
     )?;
     let clients = connect(target, &call, plan.connections).await?;

@@ -16,7 +16,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use bytes::Bytes;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use http::StatusCode;
+use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 
 use crate::client::{Call, Client, Expect};
@@ -47,6 +47,9 @@ struct CallArgs {
     /// a POST of that JSON.
     #[arg(long, default_value = "")]
     message: String,
+    /// A further header of every request, such as `date: Fri, 20 Nov 2026 11:24:16 GMT`; repeatable.
+    #[arg(long, value_parser = header)]
+    header: Vec<(HeaderName, HeaderValue)>,
     /// A reply body of any other length counts as an error (gRPC: with its prefix).
     #[arg(long)]
     expect_bytes: Option<usize>,
@@ -155,8 +158,13 @@ impl CallArgs {
     fn build(&self, target: SocketAddr) -> anyhow::Result<Call> {
         let status = StatusCode::from_u16(self.expect_status)?;
         let expect = Expect { status, bytes: self.expect_bytes };
-        Call::new(target, self.protocol, &self.path, &unhex(&self.message)?, expect)
+        Call::new(target, self.protocol, &self.path, &unhex(&self.message)?, &self.header, expect)
     }
+}
+
+fn header(text: &str) -> anyhow::Result<(HeaderName, HeaderValue)> {
+    let (name, value) = text.split_once(':').context("a name, a colon and a value are needed")?;
+    Ok((name.trim().parse()?, value.trim().parse()?))
 }
 
 /// Writes one JSON line and flushes it: the runner waits for it.
