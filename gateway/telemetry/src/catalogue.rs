@@ -102,6 +102,8 @@ catalogue! {
     REQUESTS_IN_FLIGHT: Gauge None "opgate_requests_in_flight" {"protocol"}
         "Requests being worked on, waits included.";
 
+    RELOADS: Counter None "opgate_config_reloads_total" {"result"}
+        "Times the settings were read again, by what became of them.";
     CONNECTIONS: Gauge None "opgate_connections" {"listener"}
         "Open connections.";
     CONNECTIONS_REJECTED: Counter None "opgate_connections_rejected_total" {"listener"}
@@ -179,6 +181,9 @@ catalogue! {
         "Time an attempt to deliver a callback took.";
     CALLBACK_BREAKERS: Gauge None "opgate_callback_breakers_open" {}
         "Destinations of callbacks that are left alone for a while, as they failed too often in a row.";
+
+    SIGNATURES_REFUSED: Counter None "opgate_signatures_refused_total" {"reason"}
+        "Requests of OCI clients refused for their signature, by what was wrong with it.";
 
     PROCESS_CPU: Counter Seconds "process_cpu_seconds_total" {}
         "User and system CPU time spent.";

@@ -3,8 +3,8 @@
 use crate::catalogue as spec;
 use crate::handle::{Counter, Family, Gauge, Histogram, counter, gauge, histogram};
 use crate::label::{
-    CallbackResult, Code, Cut, JournalFault, Label, Listener, Outcome, Place, Protocol, Removal,
-    State,
+    CallbackResult, Code, Cut, JournalFault, Label, Listener, Outcome, Place, Protocol, Reload,
+    Removal, SignatureFault, State,
 };
 
 /// The daemon as a whole.
@@ -14,13 +14,19 @@ pub struct GatewayMetrics {
     pub ready: Gauge,
     /// `opgate_draining`.
     pub draining: Gauge,
+    /// `opgate_config_reloads_total`.
+    pub reloads: Family<Reload, Counter>,
 }
 
 impl GatewayMetrics {
     pub(crate) fn register() -> Self {
         // Every crate of the workspace carries the version of the binary.
         gauge(&spec::BUILD, &[env!("CARGO_PKG_VERSION")]).set(1);
-        Self { ready: gauge(&spec::READY, &[]), draining: gauge(&spec::DRAINING, &[]) }
+        Self {
+            ready: gauge(&spec::READY, &[]),
+            draining: gauge(&spec::DRAINING, &[]),
+            reloads: Family::new(|result: Reload| counter(&spec::RELOADS, &[result.text()])),
+        }
     }
 }
 
@@ -212,6 +218,20 @@ impl CallbackMetrics {
             attempt_duration: histogram(&spec::CALLBACK_DURATION, &[]),
             breakers_open: gauge(&spec::CALLBACK_BREAKERS, &[]),
         }
+    }
+}
+
+/// Signatures of requests.
+#[derive(Debug)]
+pub struct SignatureMetrics {
+    /// `opgate_signatures_refused_total`.
+    pub refused: Family<SignatureFault, Counter>,
+}
+
+impl SignatureMetrics {
+    pub(crate) fn register() -> Self {
+        let refused = |fault: SignatureFault| counter(&spec::SIGNATURES_REFUSED, &[fault.text()]);
+        Self { refused: Family::new(refused) }
     }
 }
 

@@ -236,6 +236,52 @@ label! {
     }
 }
 
+label! {
+    /// Why the signature of a request was not believed.
+    SignatureFault {
+        /// There is none.
+        Unsigned => "unsigned",
+        /// The header that holds it cannot be read.
+        Malformed => "malformed",
+        /// Another version or algorithm.
+        Unsupported => "unsupported",
+        /// Something that has to be signed was not.
+        Uncovered => "uncovered",
+        /// A signed header is not there, or several times.
+        Headers => "headers",
+        /// For another host than those accepted, or for two.
+        Host => "host",
+        /// The signed date cannot be read, or is too far from now.
+        Clock => "clock",
+        /// The body is not the one that was signed.
+        Body => "body",
+        /// No such key, user or tenancy.
+        Key => "key",
+        /// Made by another key, or of another request.
+        Signature => "signature",
+        /// A session token that cannot be used.
+        Token => "token",
+        /// A session token of a tenancy that is not configured.
+        Tenancy => "tenancy",
+        /// A session token of an issuer that is not configured.
+        Issuer => "issuer",
+        /// A session token before or after its time.
+        Expired => "expired",
+        /// The key in a session token is too weak, or none.
+        SessionKey => "session_key",
+    }
+}
+
+label! {
+    /// What became of settings that were read again.
+    Reload {
+        /// They hold now, as far as they can without a restart.
+        Applied => "applied",
+        /// Something is wrong with them; the old ones hold.
+        Refused => "refused",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

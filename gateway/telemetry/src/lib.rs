@@ -24,12 +24,12 @@ use std::sync::Arc;
 pub use catalogue::{CATALOGUE, Kind, MetricSpec, Unit};
 pub use groups::{
     BackendMetrics, BusMetrics, CallbackMetrics, DispatchMetrics, EdgeMetrics, GatewayMetrics,
-    JournalMetrics, StoreMetrics,
+    JournalMetrics, SignatureMetrics, StoreMetrics,
 };
 pub use handle::{Counter, Family, Gauge, Held, Histogram};
 pub use label::{
     CallbackResult, Code, Cut, JournalFault, Label, Listener, Method, Outcome, Place, Protocol,
-    Removal, State,
+    Reload, Removal, SignatureFault, State,
 };
 pub use requests::{InFlight, Requests};
 
@@ -52,6 +52,8 @@ pub struct Metrics {
     pub dispatch: DispatchMetrics,
     /// Callbacks and their delivery.
     pub callbacks: CallbackMetrics,
+    /// Signatures of requests.
+    pub signatures: SignatureMetrics,
 }
 
 impl Metrics {
@@ -70,6 +72,7 @@ impl Metrics {
             store: StoreMetrics::register(),
             dispatch: DispatchMetrics::register(backends),
             callbacks: CallbackMetrics::register(),
+            signatures: SignatureMetrics::register(),
         })
     }
 

@@ -237,9 +237,7 @@ mod tests {
         let map = |fields: &[(&str, &str)]| {
             fields
                 .iter()
-                .map(|(name, value)| {
-                    (name.parse::<HeaderName>().unwrap(), value.parse().unwrap())
-                })
+                .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), value.parse().unwrap()))
                 .collect()
         };
         let target = (std::net::Ipv4Addr::LOCALHOST, 1).into();

@@ -49,7 +49,7 @@ pub(super) fn write<'n>(
     uri: &Uri,
     host: &[u8],
     headers: &HeaderMap,
-) -> Result<Vec<u8>, Unclear> {
+) -> Result<Vec<u8>, (Unclear, &'n str)> {
     let mut text = Vec::with_capacity(512);
     for name in names {
         if !text.is_empty() {
@@ -68,7 +68,7 @@ pub(super) fn write<'n>(
                 }
             }
             HOST => text.extend_from_slice(host),
-            _ => text.extend_from_slice(single(headers, name)?),
+            _ => text.extend_from_slice(single(headers, name).map_err(|it| (it, name))?),
         }
     }
     Ok(text)
