@@ -18,6 +18,7 @@ use opgate_longrunning::Longrunning;
 use opgate_native::{Names, Native};
 use opgate_nexus::Nexus;
 use opgate_nexus::backend::{CallbackBase, Completions};
+use opgate_oci::Oci;
 use opgate_store::{Clock, OpenError, Store};
 use opgate_telemetry::{Listener, Metrics};
 use tracing::{info, warn};
@@ -125,12 +126,15 @@ impl Gateway {
                 return Err(StartError::Configuration(problems.join("; ")));
             }
         };
-        let named = grpc.clone();
+        let oci = Oci::new(settings.oci(), bus.clone(), Arc::clone(&metrics));
+        let (named, work_requests) = (grpc.clone(), oci.clone());
         let (sealing, opening) = (bus.clone(), bus.clone());
         let names = Names::default()
             .with("grpc", move |operation| Some(named.name(operation)))
             .with("nexus", move |operation| opgate_nexus::token::of(&sealing, operation).ok())
-            .reading(move |caller, name| opgate_nexus::token::open(&opening, caller, name).ok());
+            .with("oci", move |operation| Some(work_requests.name(operation)))
+            .reading(move |caller, name| opgate_nexus::token::open(&opening, caller, name).ok())
+            .reading(|_, name| Oci::read(name));
         let native = match Native::new(settings.native(names), bus.clone(), Arc::clone(&metrics)) {
             Ok(native) => native,
             Err(defect) => {
@@ -146,7 +150,7 @@ impl Gateway {
         let mut paths: Vec<(&str, Arc<dyn Frontend>)> =
             vec![(Completions::PATH, Arc::new(completions)), (Nexus::PATH, Arc::new(nexus))];
         paths.extend(Native::PATHS.map(|path| (path, Arc::clone(&native))));
-        let faces = Faces { grpc: Arc::new(grpc), paths, rest };
+        let faces = Faces { grpc: Arc::new(grpc), paths, oci, rest };
         let http = Serving::new(trigger, http.0.serve(Arc::new(faces), drain));
         let (trigger, drain) = Drain::new();
         let admin = Serving::new(trigger, admin.0.serve(drain));

@@ -7,6 +7,7 @@
 mod callbacks;
 mod doors;
 mod nexus;
+mod oci;
 mod parts;
 mod problem;
 mod routes;
@@ -23,6 +24,7 @@ use std::time::Duration;
 pub use callbacks::Callbacks;
 pub use nexus::Nexus;
 pub(crate) use nexus::is_loopback;
+pub use oci::Oci;
 pub use opgate_bus::Callbacks as Delivery;
 pub use opgate_longrunning::{DescriptorSet, InputForm};
 pub use opgate_store::Durability;
@@ -63,6 +65,8 @@ pub struct Settings {
     pub buildgrid: Vec<String>,
     /// Further protobuf types, as their files had them.
     pub descriptors: Vec<DescriptorSet>,
+    /// OCI work requests.
+    pub oci: Oci,
     /// Backends by name.
     pub backends: BTreeMap<String, Backend>,
     /// Routes by name, without those switched off.
@@ -196,9 +200,10 @@ impl Settings {
     /// receivers.
     pub fn keys() -> BTreeSet<String> {
         let findings = Findings::default();
-        // No receiver is there unless an operator names one.
-        let receiver = "callbacks.receivers.name.hosts=[\"h\"]".to_owned();
-        let sources = Sources { set: vec![receiver], ..Sources::default() };
+        // Neither is there unless an operator names one.
+        let named =
+            ["callbacks.receivers.name.hosts=[\"h\"]", "oci.compartments.name.id=\"ocid1.x\""];
+        let sources = Sources { set: named.map(str::to_owned).into(), ..Sources::default() };
         let table = sources::merge(&sources, &mut findings.problems.borrow_mut());
         Self::read(&Section::root(&findings, &table));
         findings.keys.into_inner()
@@ -224,6 +229,7 @@ impl Settings {
             log: log(&root.section("log")),
             buildgrid: instances(&root.section("buildgrid")),
             descriptors: descriptors(&root.section("descriptors")),
+            oci: oci::oci(&root.section("oci")),
             backends,
             routes,
         };

@@ -10,6 +10,7 @@ use opgate_native::{Names, Settings as NativeSettings, Showcase};
 use opgate_nexus::Settings as NexusSettings;
 use opgate_nexus::backend::{self as nexus, CallbackBase, Completion, Upstream};
 use opgate_nexus::callback::{Callbacks, Settings as CallbackSettings};
+use opgate_oci::Settings as OciSettings;
 use opgate_store::Options as StoreOptions;
 
 use super::{BackendKind, DescriptorSet, Http, Nexus, Retry, Settings, Worker};
@@ -195,6 +196,20 @@ impl Settings {
             request_timeout: self.http.body_timeout,
             wait_limit: self.wait.max,
             admit: Arc::new(admit),
+        }
+    }
+}
+
+impl Settings {
+    /// The face of OCI work requests.
+    pub(crate) fn oci(&self) -> OciSettings {
+        OciSettings {
+            ocids: self.oci.ocids.clone(),
+            services: self.oci.services.clone(),
+            compartments: self.oci.compartments.clone(),
+            request_bytes: self.http.body_bytes,
+            request_timeout: self.http.body_timeout,
+            ..OciSettings::default()
         }
     }
 }

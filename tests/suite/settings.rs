@@ -1,6 +1,7 @@
 //! Settings: layers, problems, and the shipped file as the one source of defaults.
 
 mod nexus;
+mod oci;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -78,6 +79,9 @@ fn documented() -> BTreeSet<String> {
             if matches!(section[0].as_str(), "backends" | "routes") {
                 section[1] = "NAME".to_owned();
             }
+            if section[0] == "oci" && section.len() > 2 {
+                section[2] = "NAME".to_owned();
+            }
         } else if let Some((key, _)) = code.split_once(" = ")
             && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
         {
@@ -97,6 +101,7 @@ fn the_shipped_file_has_every_key_and_only_those() {
     let sections = ["data", "http", "admin", "wait", "watch", "retry", "callbacks", "drain", "log"]
         .into_iter()
         .chain(["callbacks.receivers", "egress", "buildgrid", "descriptors"])
+        .chain(["oci", "oci.services", "oci.compartments"])
         .chain([
             "backends",
             "routes",

@@ -13,9 +13,11 @@ pub enum Rendered {
     Grpc = 0,
     /// The JSON of `google.longrunning.Operation`.
     Rest = 1,
+    /// The JSON of an OCI work request, with its errors and logs.
+    Oci = 2,
 }
 
-const FORMS: usize = 2;
+const FORMS: usize = 3;
 
 /// One version of one operation. Immutable; always shared behind an `Arc`.
 #[derive(Debug)]

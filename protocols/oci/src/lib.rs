@@ -1,6 +1,14 @@
 //! OCI work requests.
 //!
 //! This crate must never know how an operation is stored, nor another protocol. Entry points:
-//! [`signature`], request signatures both ways.
+//! [`Oci`], the face; [`signature`], request signatures. [`wire`] is what the face and the backend
+//! write and read alike.
 
+mod server;
 pub mod signature;
+pub mod wire;
+
+pub use server::{
+    Anyone, Authenticator, Caller, Compartment, DoorSettings, Oci, Presented, Service, Settings,
+    Tenancy,
+};

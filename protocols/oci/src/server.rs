@@ -1,0 +1,293 @@
+//! The face: work requests of the services that are configured, each at a path of its own, such as
+//! `/20160918`.
+//!
+//! | request | | dialects |
+//! |---|---|---|
+//! | `GET …/workRequests/{id}` | get | all but load-balancer |
+//! | `GET …/taggingWorkRequests/{id}`, `…/iamWorkRequests/{id}` | the same | identity |
+//! | `GET …/loadBalancerWorkRequests/{id}` | the same | load-balancer |
+//!
+//! An id is read under any path: one operation is one work request, whichever service shows it.
+//! Whatever cannot be read, for whichever reason, is the same 404.
+
+mod authenticate;
+mod compartments;
+mod path;
+mod read;
+mod reply;
+mod request_id;
+mod settings;
+mod start;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::ready;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::CONNECTION;
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderName, HeaderValue, Request, Response, Version};
+use hyper::body::{Body as _, Incoming};
+use opgate_bus::Bus;
+use opgate_core::{Error, Operation, OperationId};
+use opgate_edge::{Body, BodyError, Frontend, Peer, ResponseFuture, collect_limited};
+use opgate_rpc::{Failures, status};
+use opgate_telemetry::{Code as Counted, InFlight, Method, Metrics, Protocol};
+
+pub use self::authenticate::{Anyone, Authenticator, Caller, Presented};
+use self::compartments::Compartments;
+use self::path::Call;
+use self::request_id::RequestIds;
+pub use self::settings::{Compartment, Service, Settings, Tenancy};
+pub use self::start::DoorSettings;
+use crate::wire::error::{self, Code, Refusal};
+use crate::wire::names;
+use crate::wire::ocid::{self, Ocids};
+
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
+/// What the OCIDs of operations begin with that no service of OCI starts.
+const OWN_TYPE: &str = "opgate";
+
+/// The frontend of OCI work requests. Clones share everything.
+#[derive(Clone, Debug)]
+pub struct Oci(Arc<Inner>);
+
+pub(crate) struct Inner {
+    bus: Bus,
+    ocids: Ocids,
+    /// The longest path first.
+    services: Vec<Service>,
+    /// The service whose path the door of a route lies beneath, by the route's name.
+    types: BTreeMap<String, String>,
+    compartments: Compartments,
+    authenticator: Arc<dyn Authenticator>,
+    request_ids: RequestIds,
+    request_bytes: usize,
+    request_timeout: std::time::Duration,
+    metrics: Arc<Metrics>,
+    failures: Failures,
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inner")
+            .field("services", &self.services)
+            .field("types", &self.types)
+            .field("compartments", &self.compartments)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Oci {
+    /// Serves what goes through `bus`.
+    pub fn new(settings: Settings, bus: Bus, metrics: Arc<Metrics>) -> Self {
+        let services = path::sorted(settings.services);
+        let beneath = |request: &str| {
+            let (_, path) = request.split_once(' ')?;
+            services.iter().find(|service| path::behind(&service.path, path).is_some())
+        };
+        let types = settings.doors.iter().filter_map(|door| {
+            let service = beneath(&door.request)?;
+            Some((door.route.clone(), service.name.clone()))
+        });
+        Self(Arc::new(Inner {
+            types: types.collect(),
+            compartments: Compartments::new(
+                settings.tenancies,
+                settings.compartments,
+                &settings.ocids.realm,
+            ),
+            ocids: settings.ocids,
+            services,
+            authenticator: settings.authenticator,
+            request_ids: RequestIds::default(),
+            request_bytes: settings.request_bytes,
+            request_timeout: settings.request_timeout,
+            bus,
+            metrics,
+            failures: Failures::default(),
+        }))
+    }
+
+    /// Whether a path is one of this face's.
+    pub fn takes(&self, path: &str) -> bool {
+        self.0.service(path).is_some()
+    }
+
+    /// The OCID of an operation's work request, whichever face started it.
+    pub fn name(&self, operation: &Operation) -> String {
+        self.0.ocid(operation)
+    }
+
+    /// The operation that an OCID of a work request names.
+    pub fn read(ocid: &str) -> Option<OperationId> {
+        ocid::read(ocid)
+    }
+}
+
+/// A request that could not be served.
+#[derive(Debug)]
+enum Refused {
+    /// An error of opgate's.
+    Error(Error),
+    /// A refusal in the protocol's own words.
+    Said(Refusal),
+    /// There is such a path, for these methods.
+    Method(&'static str),
+    /// The body was not read to its end: over HTTP/1 the connection ends with the answer, and the
+    /// caller has to know.
+    Unread(Refusal),
+    /// The request broke off.
+    Withdrawn,
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self::Said(refusal)
+    }
+}
+
+type Answered = Result<Response<Body>, Refused>;
+
+impl Frontend for Oci {
+    fn call(&self, request: Request<Incoming>, _peer: &Arc<Peer>) -> ResponseFuture {
+        let inner = Arc::clone(&self.0);
+        let (parts, body) = request.into_parts();
+        if body.is_end_stream()
+            && let Some(response) = inner.at_once(&parts)
+        {
+            return Box::pin(ready(response));
+        }
+        Box::pin(async move {
+            let method = inner.call(&parts).map_or(Method::Other, |(_, call)| call.method());
+            let in_flight = inner.metrics.requests.begin(Protocol::Oci, method);
+            let answered = inner.serve(&parts, body).await;
+            inner.finish(&parts, method, in_flight, answered)
+        })
+    }
+}
+
+impl Inner {
+    /// The service that a path belongs to, and what stands behind its path.
+    fn service<'p>(&self, path: &'p str) -> Option<(&Service, &'p str)> {
+        let mut services = self.services.iter();
+        services.find_map(|service| Some((service, path::behind(&service.path, path)?)))
+    }
+
+    fn call<'p>(&self, parts: &'p Parts) -> Option<(&Service, Call<'p>)> {
+        let (service, rest) = self.service(parts.uri.path())?;
+        Some((service, Call::parse(service.dialect, &parts.method, rest)))
+    }
+
+    /// The OCID of an operation's work request.
+    fn ocid(&self, operation: &Operation) -> String {
+        let service = self.types.get(&*operation.routed.route).map_or(OWN_TYPE, String::as_str);
+        self.ocids.of(service, operation.id)
+    }
+
+    /// The hot path: a get of what is in memory. All else is none of this function's business.
+    fn at_once(&self, parts: &Parts) -> Option<Response<Body>> {
+        let (service, Call::Get(ocid)) = self.call(parts)? else { return None };
+        let id = ocid::read(&ocid)?;
+        let in_flight = self.metrics.requests.begin(Protocol::Oci, Method::Get);
+        let answered = match self.authenticate(parts, &Bytes::new()) {
+            Ok(caller) => self.resident(&caller.caller, service.dialect, id)?,
+            Err(error) => Err(error.into()),
+        };
+        Some(self.finish(parts, Method::Get, in_flight, answered))
+    }
+
+    fn authenticate(&self, parts: &Parts, body: &Bytes) -> Result<Caller, Error> {
+        let target = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+        let (method, headers) = (&parts.method, &parts.headers);
+        self.authenticator.authenticate(&Presented { method, target, headers, body })
+    }
+
+    async fn serve(&self, parts: &Parts, body: Incoming) -> Answered {
+        // Read before anything is refused: a signature is over the body too, and who still sends may
+        // not hear an answer.
+        let body = if body.is_end_stream() {
+            Bytes::new()
+        } else {
+            let body = collect_limited(body, self.request_bytes, self.request_timeout);
+            Box::pin(body).await.map_err(|error| unread(&error))?
+        };
+        let caller = self.authenticate(parts, &body)?;
+        let (service, call) = self.call(parts).ok_or_else(nothing)?;
+        match call {
+            Call::Get(ocid) => {
+                Box::pin(self.get(&caller.caller, service.dialect, Self::id(&ocid)?)).await
+            }
+            Call::OtherMethod(methods) => Err(Refused::Method(methods)),
+            Call::Other => Err(nothing().into()),
+        }
+    }
+
+    /// The answer, counted.
+    fn finish(
+        &self,
+        parts: &Parts,
+        method: Method,
+        in_flight: InFlight<'_>,
+        answered: Answered,
+    ) -> Response<Body> {
+        let count = |kind| Counted::from_number(status::code(kind).number());
+        let (mut response, counted) = match answered {
+            Ok(response) => (response, Counted::Ok),
+            Err(Refused::Error(error)) => {
+                self.failures.note(Protocol::Oci, method, &error);
+                let mut response = reply::refused(&Refusal::from(&error));
+                if let Some(seconds) = error::retry_after(&error) {
+                    reply::wait(&mut response, seconds);
+                }
+                (response, count(error.kind))
+            }
+            Err(Refused::Said(refusal)) => (reply::refused(&refusal), count(refusal.kind())),
+            Err(Refused::Method(methods)) => {
+                let refusal = Refusal::new(
+                    Code::MethodNotAllowed,
+                    format!("{} is not offered here; there is {methods}", parts.method),
+                );
+                let mut response = reply::refused(&refusal);
+                reply::allow(&mut response, methods);
+                (response, count(refusal.kind()))
+            }
+            Err(Refused::Unread(refusal)) => {
+                let mut response = reply::refused(&refusal);
+                if parts.version < Version::HTTP_2 {
+                    response.headers_mut().insert(CONNECTION, CLOSE);
+                }
+                (response, count(refusal.kind()))
+            }
+            Err(Refused::Withdrawn) => {
+                let broken = Refusal::new(Code::CannotParseRequest, "body: broke off");
+                (reply::refused(&broken), Counted::Cancelled)
+            }
+        };
+        in_flight.finish(counted);
+        let id = HeaderName::from_static(names::REQUEST_ID);
+        response.headers_mut().insert(id, self.request_ids.answer(&parts.headers));
+        response
+    }
+}
+
+fn nothing() -> Refusal {
+    Refusal::new(Code::NotFound, "There is no such path.")
+}
+
+fn unread(error: &BodyError) -> Refused {
+    let said = |code| Refused::Unread(Refusal::new(code, format!("body: {error}")));
+    match error {
+        BodyError::TooLarge { .. } => said(Code::RequestEntityTooLarge),
+        BodyError::Timeout { .. } => said(Code::RequestTimeout),
+        BodyError::Broken(_) => Refused::Withdrawn,
+    }
+}

@@ -1,0 +1,74 @@
+//! Work requests, read.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use opgate_bus::{Caller, Rendered, Snapshot};
+use opgate_core::{Error, ErrorKind, Operation, OperationId};
+
+use super::{Answered, Inner, Refused, reply};
+use crate::wire::dialect::Dialect;
+use crate::wire::ocid;
+use crate::wire::work_request::{self, Extent, Named};
+
+impl Inner {
+    /// The operation of an OCID; what is no OCID of ours names nothing.
+    pub(super) fn id(ocid: &str) -> Result<OperationId, Error> {
+        ocid::read(ocid).ok_or_else(Error::not_found)
+    }
+
+    /// Answers a get at once, where no disk is needed for it.
+    pub(super) fn resident(
+        &self,
+        caller: &Caller,
+        dialect: Dialect,
+        id: OperationId,
+    ) -> Option<Answered> {
+        let found = self.bus.peek(caller, id)?;
+        Some(found.map_err(Refused::from).and_then(|found| self.got(dialect, &found)))
+    }
+
+    pub(super) async fn get(&self, caller: &Caller, dialect: Dialect, id: OperationId) -> Answered {
+        let found = self.bus.get(caller, id).await?;
+        self.got(dialect, &found)
+    }
+
+    fn got(&self, dialect: Dialect, found: &Arc<Snapshot>) -> Answered {
+        Ok(reply::json(self.whole(dialect, found)?))
+    }
+
+    /// The object of a get. The one that most clients ask for is kept with the operation.
+    fn whole(&self, dialect: Dialect, found: &Arc<Snapshot>) -> Result<Bytes, Error> {
+        if dialect != Dialect::Identity {
+            return self.written(found, dialect, Extent::Whole).map(Bytes::from);
+        }
+        let mut problem = None;
+        let kept = found.rendered(Rendered::Oci, |operation| {
+            match self.written(operation, dialect, Extent::Whole) {
+                Ok(text) => text.into(),
+                Err(error) => {
+                    problem = Some(error);
+                    Bytes::new()
+                }
+            }
+        });
+        match problem {
+            Some(problem) => Err(problem),
+            None => Ok(kept),
+        }
+    }
+
+    fn written(
+        &self,
+        operation: &Operation,
+        dialect: Dialect,
+        extent: Extent,
+    ) -> Result<Vec<u8>, Error> {
+        let named =
+            Named { id: self.ocid(operation), compartment: self.compartments.of(operation) };
+        work_request::write(operation, &named, dialect, extent).map_err(|error| {
+            Error::new(ErrorKind::Internal, "a work request could not be written")
+                .with_source(error)
+        })
+    }
+}
