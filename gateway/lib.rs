@@ -126,7 +126,14 @@ impl Gateway {
                 return Err(StartError::Configuration(problems.join("; ")));
             }
         };
-        let oci = Oci::new(settings.oci(), bus.clone(), Arc::clone(&metrics));
+        let oci = match Oci::new(settings.oci(), bus.clone(), Arc::clone(&metrics)) {
+            Ok(oci) => oci,
+            Err(problems) => {
+                bus.drain().await;
+                let problems = problems.into_iter().map(|problem| problem.text);
+                return Err(StartError::Configuration(problems.collect::<Vec<_>>().join("; ")));
+            }
+        };
         let (named, work_requests) = (grpc.clone(), oci.clone());
         let (sealing, opening) = (bus.clone(), bus.clone());
         let names = Names::default()

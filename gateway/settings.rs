@@ -6,10 +6,12 @@
 
 mod callbacks;
 mod doors;
+mod forms;
 mod nexus;
 mod oci;
 mod parts;
 mod problem;
+mod resources;
 mod routes;
 mod section;
 mod sources;
@@ -239,6 +241,7 @@ impl Settings {
             root.section("admin").refuse("listen", "is the address of http.listen already");
         }
         doors::check(&settings, root, &sections);
+        doors::check_calls(&settings, &sections);
         settings
     }
 }

@@ -1,8 +1,10 @@
-//! What only the descriptors tell: whether types and fields that routes name are there.
+//! What only other settings tell: whether types and fields that routes name are in the descriptors, and
+//! whether paths lie beneath services.
 
 use std::collections::BTreeMap;
 
 use opgate_longrunning::{DoorSettings, Longrunning};
+use opgate_oci::Oci;
 
 use super::Settings;
 use super::section::Section;
@@ -14,6 +16,18 @@ const KEYS: [&str; 7] =
 const HTTP: &str = "http: ";
 /// Those that are about the request, and wrong for sure where its type is.
 const OF_THE_REQUEST: [&str; 3] = ["parent", "request_id", "input"];
+
+/// Notes what is wrong with the calls of OCI's that start routes.
+pub(super) fn check_calls(settings: &Settings, routes: &BTreeMap<String, Section<'_>>) {
+    for problem in Oci::check(&settings.oci()).err().into_iter().flatten() {
+        let Some(route) = routes.get(&problem.route) else { continue };
+        let section = route.section("http");
+        // A value that cannot even be read is noted already.
+        if !section.is_refused(problem.key) {
+            section.refuse(problem.key, problem.text);
+        }
+    }
+}
 
 /// Notes every problem of the doors and the descriptors, each with the key it is about.
 pub(super) fn check(

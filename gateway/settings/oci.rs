@@ -16,6 +16,8 @@ pub struct Oci {
     pub ocids: Ocids,
     /// The services, by name.
     pub services: Vec<Service>,
+    /// The paths of those that are switched off: no call beneath them starts anything.
+    pub closed: Vec<String>,
     /// Compartments that stand for parents of other names.
     pub compartments: Vec<Compartment>,
 }
@@ -33,17 +35,20 @@ pub(super) fn oci(section: &Section<'_>) -> Oci {
         }
         word
     };
+    let (services, closed) = services(&section.named("services"));
     let oci = Oci {
         ocids: Ocids { realm: part("realm"), region: part("region") },
-        services: services(&section.named("services")),
+        services,
+        closed,
         compartments: compartments(&section.named("compartments")),
     };
     section.finish();
     oci
 }
 
-fn services(sections: &BTreeMap<String, Section<'_>>) -> Vec<Service> {
-    let mut services: Vec<Service> = Vec::new();
+/// The services, and the paths of those that are switched off.
+fn services(sections: &BTreeMap<String, Section<'_>>) -> (Vec<Service>, Vec<String>) {
+    let (mut services, mut closed): (Vec<Service>, _) = (Vec::new(), Vec::new());
     for (name, section) in sections {
         let enabled = section.optional("enabled", Section::flag).unwrap_or(true);
         let shows = section.optional("shows", Section::texts);
@@ -55,7 +60,11 @@ fn services(sections: &BTreeMap<String, Section<'_>>) -> Vec<Service> {
             shows: shows.map(|shows| shows.into_iter().collect()),
         };
         section.finish();
-        if !enabled || section.is_refused("path") {
+        if !enabled {
+            closed.push(service.path);
+            continue;
+        }
+        if section.is_refused("path") {
             continue;
         }
         if let Err(problem) = check_path(&service.path, &services) {
@@ -63,7 +72,7 @@ fn services(sections: &BTreeMap<String, Section<'_>>) -> Vec<Service> {
         }
         services.push(service);
     }
-    services
+    (services, closed)
 }
 
 fn check_path(path: &str, others: &[Service]) -> Result<(), String> {

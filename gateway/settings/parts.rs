@@ -82,7 +82,7 @@ impl Settings {
                 timeout: route.timeout,
                 options: route.options.clone(),
                 expects: declared.get(name.as_str()).cloned().unwrap_or_default(),
-                resources: Vec::new(),
+                resources: route.resources.clone(),
             });
         }
         builder.build().map_err(|problems| {
@@ -206,11 +206,25 @@ impl Settings {
         OciSettings {
             ocids: self.oci.ocids.clone(),
             services: self.oci.services.clone(),
+            doors: self.calls().cloned().collect(),
             compartments: self.oci.compartments.clone(),
             request_bytes: self.http.body_bytes,
             request_timeout: self.http.body_timeout,
             ..OciSettings::default()
         }
+    }
+
+    /// The calls of OCI's that start routes, but for those of services that are switched off.
+    fn calls(&self) -> impl Iterator<Item = &opgate_oci::DoorSettings> {
+        let calls = self.routes.values().filter_map(|route| route.oci.as_ref());
+        calls.filter(|call| {
+            let is_beneath = |path: &String| {
+                let behind = call.request.split_once(' ').and_then(|(_, to)| to.strip_prefix(path));
+                behind.is_some_and(|behind| behind.starts_with('/'))
+            };
+            let open = self.oci.services.iter().any(|service| is_beneath(&service.path));
+            open || !self.oci.closed.iter().any(is_beneath)
+        })
     }
 }
 

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use opgate_bus::{LEASE, Pull, QUEUE};
+use opgate_bus::{LEASE, Pull, QUEUE, ResourceRule};
 use opgate_core::Kind;
 use opgate_longrunning::{HttpForm, InputForm};
 
+use super::forms::{self, Form};
 use super::nexus::{self, Nexus};
+use super::resources;
 use super::section::Section;
 use super::{MS, RETENTION_MAX, SECOND, narrow, text};
 
@@ -75,6 +77,10 @@ pub struct Route {
     pub grpc: Option<GrpcDoor>,
     /// The HTTP request that starts it beside the gRPC method, where it is configured.
     pub http: Option<HttpForm>,
+    /// The HTTP request that starts it in the manner of OCI, where it is configured.
+    pub oci: Option<opgate_oci::DoorSettings>,
+    /// What its operations work on.
+    pub resources: Vec<ResourceRule>,
     /// What the backend is told of the route, by the backend's own keys.
     pub options: BTreeMap<String, String>,
 }
@@ -161,7 +167,7 @@ pub(super) fn routes(
     let mut queues = BTreeMap::new();
     for (name, section) in sections {
         let enabled = section.optional("enabled", Section::flag).unwrap_or(true);
-        let route = route(section, backends, retention);
+        let route = route(name, section, backends, retention);
         section.finish();
         let Some(route) = route.filter(|_| enabled) else { continue };
         if let Some(other) = kinds.insert(route.kind.to_string(), name.clone()) {
@@ -190,6 +196,7 @@ pub(super) fn routes(
 
 /// A route; none if its kind is no kind.
 fn route(
+    name: &str,
     section: &Section<'_>,
     backends: &BTreeMap<String, Backend>,
     retention: Duration,
@@ -208,6 +215,11 @@ fn route(
         let known: Vec<&str> = backends.keys().map(String::as_str).collect();
         section.refuse("backend", format!("is not declared; there are: {}", known.join(", ")));
     }
+    let (http, oci) = match forms::form(name, section) {
+        Some(Form::Longrunning(form)) => (Some(form), None),
+        Some(Form::Oci(door)) => (None, Some(door)),
+        None => (None, None),
+    };
     Some(Route {
         retention: section
             .optional("retention", |section, key| section.duration(key, SECOND..=RETENTION_MAX))
@@ -215,7 +227,9 @@ fn route(
         timeout: section
             .optional("timeout", |section, key| section.duration(key, MS..=RETENTION_MAX)),
         grpc: section.optional("grpc", |section, key| grpc(&section.section(key))),
-        http: http(section),
+        http,
+        oci,
+        resources: resources::rules(section),
         options: options(section, &service, backends.get(&backend).map(|known| &known.kind)),
         backend,
         kind: kind.ok()?,
@@ -243,27 +257,6 @@ fn grpc(section: &Section<'_>) -> GrpcDoor {
         section.refuse("method", "must be package.Service/Method, or package.Service/*");
     }
     door
-}
-
-/// `[routes.NAME.http]`. Whether it fits the method is told when the descriptors are known.
-fn http(route: &Section<'_>) -> Option<HttpForm> {
-    let section = route.section("http");
-    let request = section.optional("request", Section::text);
-    let body = section.optional("body", Section::text);
-    section.finish();
-    if !route.has("http") {
-        return None;
-    }
-    let request = request.unwrap_or_default();
-    if let Err(problem) = HttpForm::check(&request)
-        && !section.is_refused("request")
-    {
-        section.refuse("request", problem);
-    }
-    if !route.has("grpc") {
-        route.refuse("http", "needs a grpc section: it is another form of that method");
-    }
-    Some(HttpForm { request, body })
 }
 
 fn input(section: &Section<'_>, key: &'static str) -> InputForm {

@@ -240,6 +240,36 @@ impl<'a> Section<'a> {
         })
     }
 
+    /// The tables in the list `key`; none when it is missing. Those who read one finish it.
+    pub(super) fn tables(&self, key: &'static str) -> Vec<Section<'a>> {
+        let Some(value) = self.ask(key) else { return Vec::new() };
+        let (path, pattern) = (join(&self.path, key), join(&self.pattern, key));
+        let ValueKind::Array(items) = &value.kind else {
+            self.refuse(key, format!("must be a list of tables: [[{path}]]"));
+            return Vec::new();
+        };
+        let mut tables = Vec::new();
+        for (index, item) in items.iter().enumerate() {
+            let ValueKind::Table(table) = &item.kind else {
+                self.refuse(key, format!("must be a list of tables: [[{path}]]"));
+                return Vec::new();
+            };
+            tables.push(Section {
+                findings: self.findings,
+                path: format!("{path}[{index}]"),
+                pattern: pattern.clone(),
+                table,
+                asked: RefCell::default(),
+            });
+        }
+        tables
+    }
+
+    /// A value of any shape.
+    pub(super) fn value(&self, key: &'static str) -> Option<&'a Value> {
+        self.ask(key)
+    }
+
     /// A table of any shape.
     pub(super) fn free(&self, key: &'static str) -> Option<&'a Value> {
         let value = self.ask(key)?;

@@ -13,26 +13,32 @@ use crate::grpc::Client;
 use crate::process::{Daemon, Launch, PATIENCE};
 
 /// A reply over HTTP/1.1: its status, its head as text, its body.
-struct Reply {
-    status: u16,
-    head: String,
-    body: Vec<u8>,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Reply {
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         let text = String::from_utf8_lossy(&self.body);
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {text}"))
     }
 
-    fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut headers = self.head.lines().filter_map(|line| line.split_once(": "));
         headers.find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 }
 
 /// Sends bytes, and reads to the end of the connection.
-fn raw(address: SocketAddr, method: &str, path: &str, headers: &[&str], body: &[u8]) -> Reply {
+pub(crate) fn raw(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[&str],
+    body: &[u8],
+) -> Reply {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut request = format!(
@@ -54,7 +60,7 @@ fn raw(address: SocketAddr, method: &str, path: &str, headers: &[&str], body: &[
     Reply { status, head, body }
 }
 
-const JSON: &str = "Content-Type: application/json";
+pub(crate) const JSON: &str = "Content-Type: application/json";
 
 /// An operation that Nexus started: its token, and what opgate's own API shows of it.
 fn started(daemon: &Daemon, instruction: &str) -> (String, Value) {

@@ -14,4 +14,5 @@ mod nexus;
 mod ops;
 mod process;
 mod settings;
+mod starts;
 mod worker;

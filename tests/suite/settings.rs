@@ -2,6 +2,7 @@
 
 mod nexus;
 mod oci;
+mod starts;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -73,7 +74,8 @@ fn documented() -> BTreeSet<String> {
     let mut keys = BTreeSet::new();
     for line in DEFAULTS.lines() {
         let code = line.strip_prefix("# ").unwrap_or(line);
-        if let Some(header) = code.strip_prefix('[') {
+        if code.starts_with('[') {
+            let header = code.trim_start_matches('[');
             let header = header.split(']').next().unwrap();
             section = header.split('.').map(str::to_owned).collect();
             if matches!(section[0].as_str(), "backends" | "routes") {
@@ -108,6 +110,7 @@ fn the_shipped_file_has_every_key_and_only_those() {
             "routes.NAME.grpc",
             "routes.NAME.http",
             "routes.NAME.nexus",
+            "routes.NAME.resources",
             "routes.NAME.showcase",
             "routes.NAME.worker",
         ]);

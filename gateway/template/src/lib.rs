@@ -49,14 +49,50 @@ impl Problem {
 /// # Errors
 /// The first problem.
 pub fn check(template: &Value) -> Result<(), Problem> {
+    visit(template, &mut |_| {})
+}
+
+/// What a placeholder refers to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placeholder<'a> {
+    /// `${}`: the whole of the source.
+    Whole,
+    /// `${/a/b}`: what this JSON pointer finds there.
+    Pointer(&'a str),
+    /// `${id}`.
+    Id,
+    /// `${uuid}`.
+    Uuid,
+}
+
+/// Every placeholder of a template, for those who know what there is to be found.
+///
+/// # Errors
+/// As [`check`].
+pub fn placeholders(template: &Value) -> Result<Vec<Placeholder<'_>>, Problem> {
+    let mut found = Vec::new();
+    visit(template, &mut |placeholder| found.push(placeholder))?;
+    Ok(found)
+}
+
+fn visit<'a>(template: &'a Value, see: &mut impl FnMut(Placeholder<'a>)) -> Result<(), Problem> {
     match template {
         Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
-        Value::String(text) => pieces(text).map(drop),
-        Value::Array(items) => items.iter().try_for_each(check),
+        Value::String(text) => {
+            for piece in pieces(text)? {
+                if let Piece::Of(placeholder) = piece {
+                    see(placeholder);
+                }
+            }
+            Ok(())
+        }
+        Value::Array(items) => items.iter().try_for_each(|item| visit(item, see)),
         Value::Object(fields) => match fields.get(MERGE) {
-            Some(Value::Array(parts)) if fields.len() == 1 => parts.iter().try_for_each(check),
+            Some(Value::Array(parts)) if fields.len() == 1 => {
+                parts.iter().try_for_each(|part| visit(part, see))
+            }
             Some(_) => Err(ALONE),
-            None => fields.values().try_for_each(check),
+            None => fields.values().try_for_each(|value| visit(value, see)),
         },
     }
 }
@@ -81,14 +117,11 @@ pub fn text(template: &str, source: &Source<'_>) -> Result<Option<String>, Probl
 
 /// Whether `template` has a placeholder that refers to the input.
 pub fn reads_input(template: &Value) -> bool {
-    match template {
-        Value::String(text) => pieces(text).is_ok_and(|pieces| {
-            pieces.iter().any(|piece| matches!(piece, Piece::Whole | Piece::Pointer(_)))
-        }),
-        Value::Array(items) => items.iter().any(reads_input),
-        Value::Object(fields) => fields.values().any(reads_input),
-        Value::Null | Value::Bool(_) | Value::Number(_) => false,
-    }
+    let mut reads = false;
+    let understood = visit(template, &mut |placeholder| {
+        reads |= matches!(placeholder, Placeholder::Whole | Placeholder::Pointer(_));
+    });
+    understood.is_ok() && reads
 }
 
 /// The template with its placeholders replaced; `null` when it was one that finds nothing.
@@ -166,10 +199,16 @@ impl Expansion<'_> {
     fn replacement(&mut self, piece: &Piece<'_>) -> Result<Option<Value>, Problem> {
         let found = match piece {
             Piece::Text(text) => return Ok(Some(Value::String((*text).to_owned()))),
-            Piece::Id => return Ok(self.source.id.map(|id| Value::String(id.to_string()))),
-            Piece::Uuid => return Ok(self.source.id.map(|id| Value::String(uuid(id)))),
-            Piece::Whole => self.source.input,
-            Piece::Pointer(pointer) => self.source.input.and_then(|input| input.pointer(pointer)),
+            Piece::Of(Placeholder::Id) => {
+                return Ok(self.source.id.map(|id| Value::String(id.to_string())));
+            }
+            Piece::Of(Placeholder::Uuid) => {
+                return Ok(self.source.id.map(|id| Value::String(uuid(id))));
+            }
+            Piece::Of(Placeholder::Whole) => self.source.input,
+            Piece::Of(Placeholder::Pointer(pointer)) => {
+                self.source.input.and_then(|input| input.pointer(pointer))
+            }
         };
         let Some(found) = found else { return Ok(None) };
         let Some(room) = self.room.checked_sub(weight(found)) else {
@@ -195,10 +234,7 @@ fn weight(value: &Value) -> usize {
 /// A string's plain text and placeholders, in order.
 enum Piece<'a> {
     Text(&'a str),
-    Whole,
-    Pointer(&'a str),
-    Id,
-    Uuid,
+    Of(Placeholder<'a>),
 }
 
 fn pieces(text: &str) -> Result<Vec<Piece<'_>>, Problem> {
@@ -216,7 +252,7 @@ fn pieces(text: &str) -> Result<Vec<Piece<'_>>, Problem> {
         }
         let (inner, after) =
             after.split_once('}').ok_or(Problem::Malformed("a placeholder ends with `}`"))?;
-        found.push(placeholder(inner)?);
+        found.push(Piece::Of(placeholder(inner)?));
         rest = after;
     }
     if !rest.is_empty() || found.is_empty() {
@@ -225,12 +261,12 @@ fn pieces(text: &str) -> Result<Vec<Piece<'_>>, Problem> {
     Ok(found)
 }
 
-fn placeholder(inner: &str) -> Result<Piece<'_>, Problem> {
+fn placeholder(inner: &str) -> Result<Placeholder<'_>, Problem> {
     match inner {
-        "id" => Ok(Piece::Id),
-        "uuid" => Ok(Piece::Uuid),
-        "" => Ok(Piece::Whole),
-        pointer if pointer.starts_with('/') => Ok(Piece::Pointer(pointer)),
+        "id" => Ok(Placeholder::Id),
+        "uuid" => Ok(Placeholder::Uuid),
+        "" => Ok(Placeholder::Whole),
+        pointer if pointer.starts_with('/') => Ok(Placeholder::Pointer(pointer)),
         _ => {
             Err(Problem::Malformed("a placeholder is one of ${/json/pointer}, ${}, ${id}, ${uuid}"))
         }
@@ -323,6 +359,16 @@ mod tests {
     fn only_placeholders_for_the_input_need_one() {
         assert!(!reads_input(&json!({"a": ["${id}", "text", 1]})));
         assert!(reads_input(&json!({"a": ["${id}-${/b}"]})));
+    }
+
+    #[test]
+    fn every_placeholder_is_told() {
+        let template = json!({"a": ["${}", "x${/b}y${id}"], "c": {"$merge": ["${uuid}"]}});
+        let found = placeholders(&template).unwrap();
+        let all =
+            [Placeholder::Whole, Placeholder::Pointer("/b"), Placeholder::Id, Placeholder::Uuid];
+        assert_eq!(found, all);
+        assert!(placeholders(&json!(["${}", "${b}"])).is_err());
     }
 
     #[test]

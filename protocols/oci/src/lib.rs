@@ -9,6 +9,6 @@ pub mod signature;
 pub mod wire;
 
 pub use server::{
-    Anyone, Authenticator, Caller, Compartment, DoorSettings, Oci, Presented, Service, Settings,
-    Tenancy,
+    Anyone, Authenticator, Caller, Compartment, DoorProblem, DoorSettings, Oci, Presented, Service,
+    Settings, Tenancy,
 };

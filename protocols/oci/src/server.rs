@@ -7,6 +7,9 @@
 //! | `GET …/taggingWorkRequests/{id}`, `…/iamWorkRequests/{id}` | the same | identity |
 //! | `GET …/loadBalancerWorkRequests/{id}` | the same | load-balancer |
 //!
+//! Any other request goes through the door that is configured for it, and starts an operation: see
+//! [`start`].
+//!
 //! An id is read under any path: one operation is one work request, whichever service shows it.
 //! Whatever cannot be read, for whichever reason, is the same 404.
 
@@ -19,6 +22,7 @@ mod request_id;
 mod settings;
 mod start;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::ready;
@@ -41,7 +45,8 @@ use self::compartments::Compartments;
 use self::path::Call;
 use self::request_id::RequestIds;
 pub use self::settings::{Compartment, Service, Settings, Tenancy};
-pub use self::start::DoorSettings;
+use self::start::Doors;
+pub use self::start::{DoorProblem, DoorSettings};
 use crate::wire::error::{self, Code, Refusal};
 use crate::wire::names;
 use crate::wire::ocid::{self, Ocids};
@@ -61,6 +66,7 @@ pub(crate) struct Inner {
     services: Vec<Service>,
     /// The service whose path the door of a route lies beneath, by the route's name.
     types: BTreeMap<String, String>,
+    doors: Doors,
     compartments: Compartments,
     authenticator: Arc<dyn Authenticator>,
     request_ids: RequestIds,
@@ -81,8 +87,24 @@ impl fmt::Debug for Inner {
 }
 
 impl Oci {
+    /// Whether the doors can be what is configured: a face is made of such settings only.
+    ///
+    /// # Errors
+    /// Every problem with them.
+    pub fn check(settings: &Settings) -> Result<(), Vec<DoorProblem>> {
+        Doors::of(settings).map(drop)
+    }
+
     /// Serves what goes through `bus`.
-    pub fn new(settings: Settings, bus: Bus, metrics: Arc<Metrics>) -> Self {
+    ///
+    /// # Errors
+    /// As [`Oci::check`].
+    pub fn new(
+        settings: Settings,
+        bus: Bus,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, Vec<DoorProblem>> {
+        let doors = Doors::of(&settings)?;
         let services = path::sorted(settings.services);
         let beneath = |request: &str| {
             let (_, path) = request.split_once(' ')?;
@@ -92,8 +114,9 @@ impl Oci {
             let service = beneath(&door.request)?;
             Some((door.route.clone(), service.name.clone()))
         });
-        Self(Arc::new(Inner {
+        Ok(Self(Arc::new(Inner {
             types: types.collect(),
+            doors,
             compartments: Compartments::new(
                 settings.tenancies,
                 settings.compartments,
@@ -108,7 +131,7 @@ impl Oci {
             bus,
             metrics,
             failures: Failures::default(),
-        }))
+        })))
     }
 
     /// Whether a path is one of this face's.
@@ -135,7 +158,7 @@ enum Refused {
     /// A refusal in the protocol's own words.
     Said(Refusal),
     /// There is such a path, for these methods.
-    Method(&'static str),
+    Method(Cow<'static, str>),
     /// The body was not read to its end: over HTTP/1 the connection ends with the answer, and the
     /// caller has to know.
     Unread(Refusal),
@@ -167,7 +190,7 @@ impl Frontend for Oci {
             return Box::pin(ready(response));
         }
         Box::pin(async move {
-            let method = inner.call(&parts).map_or(Method::Other, |(_, call)| call.method());
+            let method = inner.label(&parts);
             let in_flight = inner.metrics.requests.begin(Protocol::Oci, method);
             let answered = inner.serve(&parts, body).await;
             inner.finish(&parts, method, in_flight, answered)
@@ -185,6 +208,15 @@ impl Inner {
     fn call<'p>(&self, parts: &'p Parts) -> Option<(&Service, Call<'p>)> {
         let (service, rest) = self.service(parts.uri.path())?;
         Some((service, Call::parse(service.dialect, &parts.method, rest)))
+    }
+
+    /// What is asked for, as it is counted.
+    fn label(&self, parts: &Parts) -> Method {
+        match self.call(parts) {
+            Some((_, Call::Other)) if self.starts(parts) => Method::Start,
+            Some((_, call)) => call.method(),
+            None => Method::Other,
+        }
     }
 
     /// The OCID of an operation's work request.
@@ -226,8 +258,8 @@ impl Inner {
             Call::Get(ocid) => {
                 Box::pin(self.get(&caller.caller, service.dialect, Self::id(&ocid)?)).await
             }
-            Call::OtherMethod(methods) => Err(Refused::Method(methods)),
-            Call::Other => Err(nothing().into()),
+            Call::OtherMethod(methods) => Err(Refused::Method(methods.into())),
+            Call::Other => Box::pin(self.start(&caller, parts, &body)).await,
         }
     }
 
@@ -257,7 +289,7 @@ impl Inner {
                     format!("{} is not offered here; there is {methods}", parts.method),
                 );
                 let mut response = reply::refused(&refusal);
-                reply::allow(&mut response, methods);
+                reply::allow(&mut response, &methods);
                 (response, count(refusal.kind()))
             }
             Err(Refused::Unread(refusal)) => {

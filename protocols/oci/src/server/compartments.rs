@@ -1,4 +1,4 @@
-//! Compartments: which one an operation is shown in.
+//! Compartments: what a `compartmentId` stands for, and which one an operation is shown in.
 //!
 //! A compartment is a parent: the one that is configured for its OCID, or else the parent that is
 //! called so itself. A tenancy is the root: everything of the tenant.
@@ -7,7 +7,10 @@ use std::cmp::Reverse;
 
 use opgate_core::{Operation, Parent, Tenant};
 
+use super::authenticate::Caller;
 use super::settings::{Compartment, Tenancy};
+use crate::wire::error::Refusal;
+use crate::wire::ocid;
 
 /// What is configured of compartments and tenancies.
 #[derive(Debug)]
@@ -23,6 +26,31 @@ impl Compartments {
     pub(super) fn new(tenancies: Vec<Tenancy>, mut named: Vec<Compartment>, realm: &str) -> Self {
         named.sort_by_key(|known| Reverse(known.parent.as_str().len()));
         Self { tenancies, named, nobody: format!("ocid1.tenancy.{realm}..opgate") }
+    }
+
+    /// The scope of a compartment for a caller; none where it is another tenant's tenancy.
+    pub(super) fn scope(
+        &self,
+        caller: &Caller,
+        compartment: &str,
+    ) -> Result<Option<Parent>, Refusal> {
+        if ocid::is_tenancy(compartment) {
+            let tenant = &caller.caller.tenant;
+            let own = caller.tenancy.as_deref().or_else(|| {
+                let known = self.tenancies.iter().find(|known| known.tenant == *tenant);
+                known.map(|known| &*known.id)
+            });
+            let is_own = |known: &Tenancy| known.id == compartment && known.tenant == *tenant;
+            // Where no tenancy of the caller's is known, any may be it.
+            let visible =
+                own.is_none_or(|own| own == compartment) || self.tenancies.iter().any(is_own);
+            return Ok(visible.then(Parent::root));
+        }
+        if let Some(known) = self.named.iter().find(|known| known.id == compartment) {
+            return Ok(Some(known.parent.clone()));
+        }
+        let parent = Parent::new(compartment);
+        parent.map(Some).map_err(|error| Refusal::invalid("compartmentId", &error.problem))
     }
 
     /// The compartment that an operation is shown in.

@@ -29,6 +29,8 @@ pub(super) fn wait(response: &mut Response<Body>, seconds: u64) {
 }
 
 /// Says which methods there are.
-pub(super) fn allow(response: &mut Response<Body>, methods: &'static str) {
-    response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
+pub(super) fn allow(response: &mut Response<Body>, methods: &str) {
+    if let Ok(methods) = HeaderValue::from_str(methods) {
+        response.headers_mut().insert(ALLOW, methods);
+    }
 }

@@ -12,7 +12,8 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use opgate_bus::core::{
-    Error, Expects, Face, Kind, LogEntry, OperationId, Outcome, Parent, Payload, Progress, Report,
+    Error, ErrorKind, Expects, Face, Kind, LogEntry, OperationId, Outcome, Parent, Payload,
+    Progress, Report,
 };
 use opgate_bus::{
     Admission, Backend, Bus, Caller, Lease, List, Offer, ResourceRule, Route, Router, Snapshot,
@@ -23,7 +24,7 @@ use opgate_oci::wire::dialect::Dialect;
 use opgate_oci::{DoorSettings, Oci, Service, Settings};
 use opgate_store::{Clock, Store};
 use opgate_telemetry::Listener;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -32,8 +33,12 @@ use tokio::task::JoinHandle;
 struct Scripted;
 
 impl Backend for Scripted {
-    fn admit(&self, _: &Offer<'_>) -> Result<Admission, Error> {
-        Ok(Admission::Accept)
+    fn admit(&self, offer: &Offer<'_>) -> Result<Admission, Error> {
+        match offer.route.kind.operation() {
+            "DONE" => Ok(Admission::Done(Outcome::Succeeded(None))),
+            "REFUSED" => Err(Error::new(ErrorKind::QuotaExceeded, "used up")),
+            _ => Ok(Admission::Accept),
+        }
     }
 
     fn run(
@@ -60,6 +65,9 @@ impl Backend for Scripted {
         })
     }
 }
+
+/// What every SDK says of its bodies, there or not.
+pub(crate) const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
 
 /// A running gateway.
 pub(crate) struct Gateway {
@@ -121,17 +129,46 @@ fn route(name: &str, service: &str, operation: &str, resource: &str) -> Route {
     }
 }
 
+/// A door that starts a route.
+fn door(route: &str, request: &str) -> DoorSettings {
+    DoorSettings { route: route.to_owned(), request: request.to_owned(), ..DoorSettings::default() }
+}
+
 fn service(name: &str, path: &str, dialect: Dialect) -> Service {
     Service { name: name.to_owned(), path: path.to_owned(), dialect, shows: None }
 }
 
 /// Every dialect at a path of its own.
 pub(crate) fn settings() -> Settings {
-    let door = DoorSettings {
-        route: "delete-compartment".to_owned(),
-        request: "DELETE /20160918/compartments/{id}".to_owned(),
-        ..DoorSettings::default()
+    let clusters = DoorSettings {
+        input: Some(json!({
+            "cluster": "${/body/name}",
+            "in": "${/body/compartmentId}",
+            "note": "by ${/query/why}",
+            "kind": "fixed",
+        })),
+        compartment: Some("${/in}".to_owned()),
+        ..door("create-cluster", "POST /oke/20180222/clusters")
     };
+    let required = vec!["targetCompartmentId".to_owned()];
+    let doors = vec![
+        DoorSettings {
+            compartment: Some("${/id}".to_owned()),
+            ..door("delete-compartment", "DELETE /20160918/compartments/{id}")
+        },
+        DoorSettings {
+            required,
+            ..door("move", "POST /20160918/compartments/{id}/actions/moveCompartment")
+        },
+        DoorSettings {
+            compartment: Some("${/id}".to_owned()),
+            ..door("in-compartment", "POST /20160918/compartments/{id}/actions/inCompartment")
+        },
+        door("delete-tag", "DELETE /20160918/tagNamespaces/{ns}/tags/{name}"),
+        clusters,
+        door("done", "POST /20260325/done"),
+        door("refused", "POST /20260325/refuse"),
+    ];
     Settings {
         services: vec![
             service("identity", "/20160918", Dialect::Identity),
@@ -140,7 +177,7 @@ pub(crate) fn settings() -> Settings {
             service("functions", "/20260325", Dialect::Modern),
             service("load-balancer", "/20170115", Dialect::LoadBalancer),
         ],
-        doors: vec![door],
+        doors,
         ..Settings::default()
     }
 }
@@ -162,10 +199,23 @@ impl Gateway {
             .route(route("delete-tag", "identity", "DELETE_TAG_DEFINITION", "tag"))
             .route(route("cluster", "clusters", "CLUSTER_DELETE", "CLUSTER"))
             .route(route("pool", "clusters", "NODEPOOL_DELETE", "NODE_POOL"))
+            .route(route("move", "identity", "MOVE_COMPARTMENT", "compartment"))
+            .route(route("in-compartment", "identity", "IN_COMPARTMENT", "compartment"))
+            .route(Route {
+                resources: vec![ResourceRule {
+                    entity_type: "cluster".to_owned(),
+                    action: "CREATED".to_owned(),
+                    identifier: "ocid1.cluster.oc1..${id}".to_owned(),
+                    uri: String::new(),
+                }],
+                ..route("create-cluster", "clusters", "CLUSTER_CREATE", "cluster")
+            })
+            .route(route("done", "functions", "DONE", "function"))
+            .route(route("refused", "functions", "REFUSED", "function"))
             .build()
             .unwrap();
         let bus = Bus::open(store, router, opgate_bus::Options::default(), exporter.metrics());
-        let oci = Oci::new(settings, bus.clone(), exporter.metrics());
+        let oci = Oci::new(settings, bus.clone(), exporter.metrics()).unwrap();
         let listener = HttpListener::bind(
             ([127, 0, 0, 1], 0).into(),
             Listener::Http,

@@ -91,7 +91,7 @@ async fn every_dialect_shows_the_same_operation_in_its_own_words() {
 #[tokio::test]
 async fn any_ocid_of_an_operation_leads_to_it() {
     let (gateway, _dir) = Gateway::start().await;
-    let running = gateway.run("delete-tag", "c", &json!({"id": "t"})).await;
+    let running = gateway.run("pool", "c", &json!({"id": "t"})).await;
     let id = gateway.oci.name(&running);
     let other = id.replace("opgateworkrequest.oc1.", "clustersworkrequest.oc9.iad");
     assert_ne!(id, other);

@@ -1,6 +1,9 @@
 //! The face as clients see it: a real bus behind a real listener, requests as bytes on the wire.
 #![cfg(test)]
 
+mod bad_starts;
 mod errors;
 mod gateway;
 mod get;
+mod repeats;
+mod starts;
