@@ -44,7 +44,7 @@ mod parse;
 mod pattern;
 mod predicate;
 mod schema;
-mod time;
+pub(crate) mod time;
 mod value;
 
 use std::fmt;

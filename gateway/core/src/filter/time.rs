@@ -4,7 +4,7 @@ const NANOS: i128 = 1_000_000_000;
 
 /// An instant in RFC 3339, in nanoseconds since the Unix epoch; digits beyond nanoseconds are
 /// dropped, a leap second is the second after.
-pub(super) fn instant(text: &str) -> Option<i128> {
+pub(crate) fn instant(text: &str) -> Option<i128> {
     let mut rest = Digits(text);
     let year = rest.number(4)?;
     let month = rest.after("-")?.number(2)?;

@@ -8,7 +8,7 @@ use opgate_bus::Route;
 use opgate_core::{Error, ErrorKind, Operation};
 
 use super::form::Form;
-use super::settings::{OPERATION, Passing, SERVICE, Settings};
+use super::settings::{OPERATION, SERVICE, Settings, passes};
 use crate::wire::{content, duration, link, names};
 
 /// Where completions come to: the path beneath the base of callbacks.
@@ -124,12 +124,11 @@ impl<'a> Addressed<'a> {
     /// caller's headers, opgate's, the operator's.
     fn headers(&self, timeout: Duration) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        let list = Passing::of(&self.route.options);
         for header in &self.operation.headers {
             let Ok(name) = header.name.parse::<HeaderName>() else { continue };
             let Ok(value) = HeaderValue::from_bytes(&header.value) else { continue };
             // Of several values of a header Nexus keeps the first.
-            if Passing::allows(list.as_ref(), &name) && !headers.contains_key(&name) {
+            if passes(&self.route.options, &name) && !headers.contains_key(&name) {
                 headers.insert(name, value);
             }
         }

@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opgate_bus::Backoff;
+use opgate_egress::Passing;
 
 use super::endpoint::{self, Endpoint};
 
@@ -168,7 +169,7 @@ pub fn check_options(options: &BTreeMap<String, String>) -> Result<(), (String, 
     for (option, value) in options {
         let problem = match option.as_str() {
             SERVICE | OPERATION => endpoint::check_name(value).err(),
-            HEADERS => value.split(',').find_map(|pattern| check_pattern(pattern).err()),
+            HEADERS => Passing::new(value).check(may_pass).err(),
             _ => Some(format!("is not known; allowed are: {SERVICE}, {OPERATION}, {HEADERS}")),
         };
         if let Some(problem) = problem {
@@ -178,66 +179,18 @@ pub fn check_options(options: &BTreeMap<String, String>) -> Result<(), (String, 
     Ok(())
 }
 
-/// Whether a name or pattern may be on a route's list of headers.
-fn check_pattern(pattern: &str) -> Result<(), String> {
-    if pattern.is_empty() || pattern == "*" {
-        return Ok(());
-    }
-    let stem = pattern.strip_suffix('*');
-    let name: HeaderName = stem
-        .unwrap_or(pattern)
-        .parse()
-        .map_err(|_| format!("{pattern:?} is no name of a header, nor one that ends in *"))?;
-    if stem.is_none() && !may_pass(&name) {
-        return Err(format!("{pattern} is never sent along"));
-    }
-    Ok(())
+/// Whether a route lets a caller's header pass: by its list, or by the default where it has none.
+pub(super) fn passes(options: &BTreeMap<String, String>, name: &HeaderName) -> bool {
+    may_pass(name)
+        && match options.get(HEADERS) {
+            Some(list) => Passing::new(list).holds(name),
+            None => FORWARDED.into_iter().any(|forwarded| name == forwarded),
+        }
 }
 
-/// The headers of a start that a route lets pass.
-#[derive(Debug)]
-pub(super) struct Passing<'a>(&'a str);
-
-impl<'a> Passing<'a> {
-    pub(super) fn of(options: &'a BTreeMap<String, String>) -> Option<Self> {
-        options.get(HEADERS).map(|list| Self(list))
-    }
-
-    /// Whether a header may pass by this list, or by the default where there is none.
-    pub(super) fn allows(list: Option<&Self>, name: &HeaderName) -> bool {
-        let on_list = |pattern: &str| match pattern.strip_suffix('*') {
-            Some(stem) => {
-                name.as_str().get(..stem.len()).is_some_and(|head| head.eq_ignore_ascii_case(stem))
-            }
-            None => pattern.eq_ignore_ascii_case(name.as_str()),
-        };
-        may_pass(name)
-            && match list {
-                Some(Self(list)) => {
-                    list.split(',').any(|pattern| !pattern.is_empty() && on_list(pattern))
-                }
-                None => FORWARDED.into_iter().any(on_list),
-            }
-    }
-}
-
-/// Whether a caller's header may ever be sent to another system: not what vouches for somebody, what
-/// is of one hop, and what opgate says itself.
+/// Whether a caller's header may ever be sent to a handler.
 fn may_pass(name: &HeaderName) -> bool {
-    let secret = matches!(
-        name.as_str(),
-        "authorization"
-            | "cookie"
-            | "set-cookie"
-            | "x-api-key"
-            | "x-goog-api-key"
-            | "x-goog-iam-authorization-token"
-            | "accept-encoding"
-            | "temporal-callback-token"
-            | "x-forwarded-for"
-            | "forwarded"
-    );
-    !secret && !is_ours(name)
+    opgate_egress::may_pass(name) && !is_ours(name)
 }
 
 /// Whether a header is part of the protocol, or of one hop.
@@ -279,8 +232,6 @@ mod tests {
 
     #[test]
     fn only_what_is_on_the_list_passes_and_some_never_do() {
-        let given = options(HEADERS, "x-tenant,Acme-*");
-        let list = Passing::of(&given);
         for (header, by_list, by_default, by_star) in [
             ("x-tenant", true, false, true),
             ("acme-one", true, false, true),
@@ -293,14 +244,12 @@ mod tests {
             ("content-type", false, false, false),
             ("transfer-encoding", false, false, false),
         ] {
-            let all = options(HEADERS, "*");
-            assert_eq!(Passing::allows(list.as_ref(), &name(header)), by_list, "{header}");
-            assert_eq!(Passing::allows(None, &name(header)), by_default, "{header}");
-            let star = Passing::of(&all);
-            assert_eq!(Passing::allows(star.as_ref(), &name(header)), by_star, "{header}");
+            let passes = |options| passes(&options, &name(header));
+            assert_eq!(passes(options(HEADERS, "x-tenant,Acme-*")), by_list, "{header}");
+            assert_eq!(passes(BTreeMap::new()), by_default, "{header}");
+            assert_eq!(passes(options(HEADERS, "*")), by_star, "{header}");
+            assert!(!passes(options(HEADERS, "")), "{header}");
         }
-        let none = options(HEADERS, "");
-        assert!(!Passing::allows(Passing::of(&none).as_ref(), &name("baggage")));
     }
 
     #[test]
