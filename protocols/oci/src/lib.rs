@@ -1,9 +1,10 @@
 //! OCI work requests.
 //!
 //! This crate must never know how an operation is stored, nor another protocol. Entry points:
-//! [`Oci`], the face; [`signature`], request signatures. [`wire`] is what the face and the backend
-//! write and read alike.
+//! [`Oci`], the face; [`backend`], upstream APIs; [`signature`], request signatures. [`wire`] is what
+//! the face and the backend write and read alike.
 
+pub mod backend;
 mod server;
 pub mod signature;
 pub mod wire;

@@ -1,0 +1,41 @@
+//! Starting an operation upstream.
+
+use bytes::Bytes;
+use opgate_bus::Lease;
+use opgate_core::{Error, Outcome, Report, limits};
+
+use super::plan::Plan;
+use super::reply::{self, Started};
+use super::{Inner, request};
+
+/// What became of a start.
+pub(super) enum Begun {
+    /// It is over already.
+    Ended(Outcome),
+    /// It goes on as this work request, which is durable.
+    Running(String),
+}
+
+impl Inner {
+    /// Starts an operation. An error has it started again under the next lease, by the same retry
+    /// token: whether an earlier attempt reached the API need not be known.
+    pub(super) async fn start(&self, lease: &Lease, plan: &Plan<'_>) -> Result<Begun, Error> {
+        let addressed = request::addressed(&self.settings.endpoint, plan, lease);
+        let left = lease.remaining().unwrap_or(self.settings.timeout);
+        let timeout = left.min(self.settings.timeout);
+        let request = addressed.start()?;
+        let reply = match self.send(request, timeout, limits::PAYLOAD_BYTES).await {
+            Ok(reply) => reply,
+            Err(error) => return reply::unanswered(error).map(Begun::Ended),
+        };
+        let repeated = lease.epoch().0 > 1;
+        match reply::started(plan.method(), repeated, reply)? {
+            Started::Ended(outcome) => Ok(Begun::Ended(outcome)),
+            Started::Running(id) => {
+                let native_ref = Some(Bytes::from(id.clone()));
+                lease.report(Report { native_ref, ..Report::default() }).await?;
+                Ok(Begun::Running(id))
+            }
+        }
+    }
+}

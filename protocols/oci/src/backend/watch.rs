@@ -1,0 +1,244 @@
+//! Learning how an operation does that runs upstream.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use opgate_bus::{Backoff, Lease, Snapshot};
+use opgate_core::{Error, ErrorKind, LogEntry, Outcome, Report, limits};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep};
+
+use super::Inner;
+use super::dialect::Lists;
+use super::news::{self, Lines};
+use super::plan::Plan;
+use super::read::refusal::retry_after;
+use super::read::{self, Line, WorkRequest};
+use super::reply::{self, Blind, Listed, Looked};
+use super::request::{self, Addressed, List, Part};
+
+/// Largest work request, or page of one of its lists, in bytes.
+const LOOK_BYTES: usize = 1024 * 1024;
+/// Pages of a list that are read at one look: a thousand lines, four times what an operation keeps.
+const PAGES: usize = 10;
+/// How often the last look is repeated for errors and logs that cannot be had.
+const LAST_LOOKS: u32 = 3;
+
+/// One look.
+struct Look {
+    looked: Looked,
+    /// The work request, as it came.
+    body: Bytes,
+    /// Not to be asked again before this long.
+    wait: Option<Duration>,
+}
+
+/// What one lease knows of its work request.
+struct Watch<'a> {
+    inner: &'a Inner,
+    lease: &'a Lease,
+    addressed: Addressed<'a>,
+    id: &'a str,
+    /// The operation as it was last told.
+    now: Arc<Snapshot>,
+    lines: Lines,
+    /// The lists that the API does not have.
+    absent: Vec<List>,
+    /// Whether a line of the log tells of the trouble that there is.
+    troubled: bool,
+    /// Since when nothing is seen.
+    blind: Option<Instant>,
+    /// Looks at the end without all errors and logs.
+    last_looks: u32,
+}
+
+impl Inner {
+    /// Looks at a work request until it has ended. The waits between two looks grow; `hurry` begins
+    /// anew with short ones.
+    pub(super) async fn watch(
+        &self,
+        lease: &Lease,
+        plan: &Plan<'_>,
+        id: &str,
+        hurry: &Notify,
+    ) -> Result<Outcome, Error> {
+        let mut watch = Watch {
+            inner: self,
+            lease,
+            addressed: request::addressed(&self.settings.endpoint, plan, lease),
+            id,
+            now: Arc::clone(lease.operation()),
+            lines: Lines::of(lease.operation()),
+            absent: Vec::new(),
+            troubled: false,
+            blind: None,
+            last_looks: 0,
+        };
+        let (first, longest) = (self.settings.poll_first, self.settings.poll_longest);
+        let backoff = Backoff { first, longest, attempts: u32::MAX };
+        let mut looks = 0_u32;
+        loop {
+            let (ended, wait) = watch.step().await?;
+            if let Some(outcome) = ended {
+                return Ok(outcome);
+            }
+            looks = looks.saturating_add(1);
+            tokio::select! {
+                () = sleep(backoff.after(looks).max(wait.unwrap_or_default())) => {}
+                () = hurry.notified() => looks = 0,
+            }
+        }
+    }
+}
+
+impl Watch<'_> {
+    /// Looks once and tells what is new. Returns the end, where it has come, or how long the API
+    /// wants to be left alone.
+    async fn step(&mut self) -> Result<(Option<Outcome>, Option<Duration>), Error> {
+        let look = match self.look().await {
+            Ok(look) => look,
+            // The operation goes on, whatever keeps us from looking.
+            Err(error) => {
+                self.trouble(&error.message).await?;
+                let wait = match error.retry {
+                    opgate_core::Retry::After(wait) => Some(wait),
+                    opgate_core::Retry::Never
+                    | opgate_core::Retry::SameRequest
+                    | opgate_core::Retry::Unknown => None,
+                };
+                return Ok((None, wait));
+            }
+        };
+        let ended = match look.looked {
+            Looked::Seen(seen) => self.seen(&seen, &look.body).await?,
+            Looked::Blind(blind) => self.unseen(blind).await?,
+        };
+        Ok((ended, look.wait))
+    }
+
+    async fn look(&self) -> Result<Look, Error> {
+        let request = self.addressed.look(self.id)?;
+        let reply = match self.ask(request).await {
+            Ok(reply) => reply,
+            // It will be too large the next time as well.
+            Err(error) if error.kind == ErrorKind::PayloadTooLarge => {
+                let looked = Looked::Blind(Blind::too_large(&error));
+                return Ok(Look { looked, body: Bytes::new(), wait: None });
+            }
+            Err(error) => return Err(error),
+        };
+        let looked = reply::looked(&reply)?;
+        Ok(Look { looked, wait: retry_after(reply.headers()), body: reply.into_body() })
+    }
+
+    /// Tells what is new of a work request. Returns the end, where it has come.
+    async fn seen(&mut self, seen: &WorkRequest, body: &Bytes) -> Result<Option<Outcome>, Error> {
+        let (lines, problem) = self.lines(seen).await;
+        let fresh = self.lines.fresh(&lines, problem.is_none(), self.lease.now());
+        (self.blind, self.troubled) = (None, self.troubled && problem.is_some());
+        if let Some(report) = news::report(&self.now, seen, fresh) {
+            self.now = self.lease.report(report).await?;
+        }
+        if let Some(problem) = &problem {
+            self.trouble(problem).await?;
+        }
+        if !seen.phase.is_end() {
+            return Ok(None);
+        }
+        // The reason of a failure may be among what could not be had just now.
+        if problem.is_some() && self.last_looks < LAST_LOOKS {
+            self.last_looks += 1;
+            return Ok(None);
+        }
+        Ok(Some(reply::outcome(seen, &lines, body)))
+    }
+
+    /// Bears it for a while that nothing is seen. Returns the end once that was too long.
+    async fn unseen(&mut self, blind: Blind) -> Result<Option<Outcome>, Error> {
+        let since = *self.blind.get_or_insert_with(Instant::now);
+        if since.elapsed() >= self.inner.settings.grace {
+            return Ok(Some(Outcome::Failed(blind.into_failure())));
+        }
+        self.trouble(&blind.text).await?;
+        Ok(None)
+    }
+
+    /// All errors and logs of a work request, and what kept some of them away.
+    async fn lines(&mut self, seen: &WorkRequest) -> (Vec<Line>, Option<String>) {
+        let mut lines = seen.lines.clone();
+        let mut problem = None;
+        for list in [List::Errors, List::Logs] {
+            if self.absent.contains(&list) {
+                continue;
+            }
+            let read = match (Lists::of(self.addressed.plan.dialect), seen.compartment.as_deref()) {
+                (Lists::Inside, _) | (Lists::OfCompartment, None) => continue,
+                (Lists::Paged, _) => self.pages(list, &mut lines).await,
+                (Lists::OfCompartment, Some(compartment)) => {
+                    self.page(list, Part::Of(compartment), &mut lines).await.map(drop)
+                }
+            };
+            if let Err(error) = read {
+                problem = Some(error.message.into_owned());
+            }
+        }
+        (lines, problem)
+    }
+
+    async fn pages(&mut self, list: List, lines: &mut Vec<Line>) -> Result<(), Error> {
+        let mut token: Option<String> = None;
+        for _ in 0..PAGES {
+            let next = self.page(list, Part::Page(token.as_deref()), lines).await?;
+            if next.is_none() || next == token {
+                return Ok(());
+            }
+            token = next;
+        }
+        Ok(())
+    }
+
+    /// Reads one page of a list; returns the token of the next.
+    async fn page(
+        &mut self,
+        list: List,
+        part: Part<'_>,
+        lines: &mut Vec<Line>,
+    ) -> Result<Option<String>, Error> {
+        let request = self.addressed.list(self.id, list, part)?;
+        let reply = self.ask(request).await?;
+        let Listed::Page(next) = reply::listed(&reply)? else {
+            self.absent.push(list);
+            return Ok(None);
+        };
+        let page = read::page(reply.body(), list == List::Errors);
+        lines.extend(page.map_err(|problem| reply::broken(&problem))?);
+        Ok(next)
+    }
+
+    async fn ask(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Error> {
+        self.inner.send(request, self.inner.settings.timeout, LOOK_BYTES).await
+    }
+
+    /// Tells of trouble, once for as long as it lasts.
+    async fn trouble(&mut self, problem: &str) -> Result<(), Error> {
+        if !self.troubled {
+            let text = format!("the work request cannot be looked at: {problem}");
+            let log = vec![line(self.lease, &text)];
+            self.now = self.lease.report(Report { log, ..Report::default() }).await?;
+            self.troubled = true;
+        }
+        Ok(())
+    }
+}
+
+/// A line of the log about trouble.
+pub(super) fn line(lease: &Lease, text: &str) -> LogEntry {
+    LogEntry {
+        at: lease.now(),
+        error: true,
+        code: Box::default(),
+        message: limits::clip(text).into(),
+    }
+}
