@@ -3,9 +3,13 @@
 //!
 //! | request | | dialects |
 //! |---|---|---|
+//! | `GET …/workRequests` | list | all but load-balancer |
 //! | `GET …/workRequests/{id}` | get | all but load-balancer |
-//! | `GET …/taggingWorkRequests/{id}`, `…/iamWorkRequests/{id}` | the same | identity |
-//! | `GET …/loadBalancerWorkRequests/{id}` | the same | load-balancer |
+//! | `GET …/workRequests/{id}/errors`, `…/logs` | what happened | all but load-balancer |
+//! | `DELETE …/workRequests/{id}` | cancel | container-engine, modern |
+//! | the same under `…/taggingWorkRequests`, `…/iamWorkRequests` | | identity |
+//! | `GET …/loadBalancerWorkRequests/{id}` | get | load-balancer |
+//! | `GET …/loadBalancers/{id}/workRequests` | list | load-balancer |
 //!
 //! Any other request goes through the door that is configured for it, and starts an operation: see
 //! [`start`].
@@ -14,8 +18,15 @@
 //! Whatever cannot be read, for whichever reason, is the same 404.
 
 mod authenticate;
+mod cancel;
 mod compartments;
+mod entries;
+mod filter;
+mod list;
+mod order;
+mod pace;
 mod path;
+mod query;
 mod read;
 mod reply;
 mod request_id;
@@ -43,6 +54,7 @@ use opgate_telemetry::{Code as Counted, InFlight, Method, Metrics, Protocol};
 pub use self::authenticate::{Anyone, Authenticator, Caller, Presented};
 use self::compartments::Compartments;
 use self::path::Call;
+use self::query::Query;
 use self::request_id::RequestIds;
 pub use self::settings::{Compartment, Service, Settings, Tenancy};
 use self::start::Doors;
@@ -229,6 +241,8 @@ impl Inner {
     fn at_once(&self, parts: &Parts) -> Option<Response<Body>> {
         let (service, Call::Get(ocid)) = self.call(parts)? else { return None };
         let id = ocid::read(&ocid)?;
+        // What is on the disk is counted where it is read: whoever asks, it is there or not.
+        drop(self.bus.peek(&opgate_bus::Caller::anonymous(), id)?);
         let in_flight = self.metrics.requests.begin(Protocol::Oci, Method::Get);
         let answered = match self.authenticate(parts, &Bytes::new()) {
             Ok(caller) => self.resident(&caller.caller, service.dialect, id)?,
@@ -254,9 +268,22 @@ impl Inner {
         };
         let caller = self.authenticate(parts, &body)?;
         let (service, call) = self.call(parts).ok_or_else(nothing)?;
+        let query = || Query::new(&parts.uri);
         match call {
+            Call::List(collection) => {
+                Box::pin(self.list(&caller, service, collection, &query()?)).await
+            }
+            Call::ListOf(balancer) => {
+                Box::pin(self.list_of(&caller, service, &balancer, &query()?)).await
+            }
             Call::Get(ocid) => {
                 Box::pin(self.get(&caller.caller, service.dialect, Self::id(&ocid)?)).await
+            }
+            Call::Entries(which, ocid) => {
+                Box::pin(self.entries(&caller, service, which, &ocid, &query()?)).await
+            }
+            Call::Cancel(ocid) => {
+                Box::pin(self.cancel(&caller.caller, service.dialect, &ocid, &parts.headers)).await
             }
             Call::OtherMethod(methods) => Err(Refused::Method(methods.into())),
             Call::Other => Box::pin(self.start(&caller, parts, &body)).await,

@@ -1,6 +1,7 @@
 //! Paths: which service is asked, and for what.
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 
 use http::Method;
 use opgate_telemetry as telemetry;
@@ -8,12 +9,6 @@ use percent_encoding::percent_decode_str;
 
 use super::settings::Service;
 use crate::wire::dialect::Dialect;
-
-/// The names under which identity has its work requests; the last two are of its tags and domains.
-const OF_IDENTITY: [&str; 3] = ["workRequests", TAGGING, "iamWorkRequests"];
-pub(super) const TAGGING: &str = "taggingWorkRequests";
-const WORK_REQUESTS: &str = "workRequests";
-const OF_LOAD_BALANCER: &str = "loadBalancerWorkRequests";
 
 /// What stands behind the path of a service, a slash first; none where a path is not the service's.
 ///
@@ -34,11 +29,62 @@ pub(super) fn behind<'p>(service: &str, path: &'p str) -> Option<&'p str> {
     }
 }
 
+/// A set of work requests that a service lists under one name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Collection {
+    /// `workRequests`: all of them.
+    All,
+    /// `taggingWorkRequests` of identity.
+    Tagging,
+    /// `iamWorkRequests` of identity: its domains.
+    Domains,
+    /// `loadBalancerWorkRequests`, which are listed elsewhere.
+    LoadBalancer,
+}
+
+impl Collection {
+    fn parse(dialect: Dialect, name: &str) -> Option<Self> {
+        match (dialect, name) {
+            (Dialect::Identity, "taggingWorkRequests") => Some(Self::Tagging),
+            (Dialect::Identity, "iamWorkRequests") => Some(Self::Domains),
+            (Dialect::LoadBalancer, "loadBalancerWorkRequests") => Some(Self::LoadBalancer),
+            (Dialect::LoadBalancer, _) => None,
+            (_, "workRequests") => Some(Self::All),
+            _ => None,
+        }
+    }
+
+    /// The name in paths.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::All => "workRequests",
+            Self::Tagging => "taggingWorkRequests",
+            Self::Domains => "iamWorkRequests",
+            Self::LoadBalancer => "loadBalancerWorkRequests",
+        }
+    }
+}
+
+/// What happened to a work request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Entries {
+    Errors,
+    Logs,
+}
+
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Call<'p> {
+    /// A page of work requests.
+    List(Collection),
+    /// A page of those of one load balancer.
+    ListOf(Cow<'p, str>),
     /// One work request, by its OCID.
     Get(Cow<'p, str>),
+    /// A page of what happened to one.
+    Entries(Entries, Cow<'p, str>),
+    /// The end of one.
+    Cancel(Cow<'p, str>),
     /// There is such a path, and these methods of it.
     OtherMethod(&'static str),
     /// Nothing of work requests.
@@ -48,7 +94,9 @@ pub(super) enum Call<'p> {
 impl Call<'_> {
     pub(super) const fn method(&self) -> telemetry::Method {
         match self {
-            Self::Get(_) => telemetry::Method::Get,
+            Self::List(_) | Self::ListOf(_) => telemetry::Method::List,
+            Self::Get(_) | Self::Entries(..) => telemetry::Method::Get,
+            Self::Cancel(_) => telemetry::Method::Cancel,
             Self::OtherMethod(_) | Self::Other => telemetry::Method::Other,
         }
     }
@@ -59,24 +107,34 @@ impl<'p> Call<'p> {
     pub(super) fn parse(dialect: Dialect, method: &Method, rest: &'p str) -> Self {
         let mut parts = rest.split('/').skip(1);
         let (first, second, third) = (parts.next(), parts.next(), parts.next());
-        if parts.next().is_some() {
-            return Self::Other;
+        let (Some(first), None) = (first, parts.next()) else { return Self::Other };
+        let (get, delete) = (*method == Method::GET, *method == Method::DELETE);
+        let or = |there: bool, call: Self, methods| {
+            if there { call } else { Self::OtherMethod(methods) }
+        };
+        if let (Dialect::LoadBalancer, "loadBalancers", Some(id), Some("workRequests")) =
+            (dialect, first, second, third)
+        {
+            return or(get, Self::ListOf(decoded(id)), "GET");
         }
-        let get = *method == Method::GET;
-        match (first, second, third) {
-            (Some(name), Some(id), None) if is_collection(dialect, name) && !id.is_empty() => {
-                if get { Self::Get(decoded(id)) } else { Self::OtherMethod("GET") }
+        let Some(collection) = Collection::parse(dialect, first) else { return Self::Other };
+        let balancer = collection == Collection::LoadBalancer;
+        match (second, third) {
+            (None, None) if !balancer => or(get, Self::List(collection), "GET"),
+            (Some(""), _) => Self::Other,
+            (Some(id), None) if delete && dialect.cancels() => Self::Cancel(decoded(id)),
+            (Some(id), None) => {
+                let methods = if dialect.cancels() { "GET, DELETE" } else { "GET" };
+                or(get, Self::Get(decoded(id)), methods)
+            }
+            (Some(id), Some("errors")) if !balancer => {
+                or(get, Self::Entries(Entries::Errors, decoded(id)), "GET")
+            }
+            (Some(id), Some("logs")) if !balancer => {
+                or(get, Self::Entries(Entries::Logs, decoded(id)), "GET")
             }
             _ => Self::Other,
         }
-    }
-}
-
-fn is_collection(dialect: Dialect, name: &str) -> bool {
-    match dialect {
-        Dialect::Identity => OF_IDENTITY.contains(&name),
-        Dialect::WorkRequests | Dialect::ContainerEngine | Dialect::Modern => name == WORK_REQUESTS,
-        Dialect::LoadBalancer => name == OF_LOAD_BALANCER,
     }
 }
 
@@ -87,7 +145,7 @@ fn decoded(segment: &str) -> Cow<'_, str> {
 
 /// The services, the longest path first.
 pub(super) fn sorted(mut services: Vec<Service>) -> Vec<Service> {
-    services.sort_by_key(|service| std::cmp::Reverse(service.path.len()));
+    services.sort_by_key(|service| Reverse(service.path.len()));
     services
 }
 
@@ -111,5 +169,95 @@ mod tests {
         ] {
             assert_eq!(behind(service, path), rest, "{service} {path}");
         }
+    }
+
+    #[test]
+    fn every_dialect_has_its_own_calls() {
+        let id = || Cow::Borrowed("i");
+        let rows = [
+            ("GET", "/workRequests", "L L L L -"),
+            ("GET", "/taggingWorkRequests", "T - - - -"),
+            ("GET", "/iamWorkRequests", "D - - - -"),
+            ("GET", "/loadBalancerWorkRequests", "- - - - -"),
+            ("GET", "/loadBalancers/i/workRequests", "- - - - B"),
+            ("GET", "/workRequests/i", "G G G G -"),
+            ("GET", "/taggingWorkRequests/i", "G - - - -"),
+            ("GET", "/loadBalancerWorkRequests/i", "- - - - G"),
+            ("GET", "/workRequests/i/errors", "E E E E -"),
+            ("GET", "/workRequests/i/logs", "M M M M -"),
+            ("GET", "/taggingWorkRequests/i/logs", "M - - - -"),
+            ("GET", "/loadBalancerWorkRequests/i/logs", "- - - - -"),
+            ("DELETE", "/workRequests/i", "m m C C -"),
+            ("POST", "/workRequests/i", "m m m m -"),
+            ("HEAD", "/workRequests/i", "m m m m -"),
+            ("POST", "/workRequests", "m m m m -"),
+            ("PUT", "/workRequests/i/logs", "m m m m -"),
+            ("GET", "/workRequests/", "- - - - -"),
+            ("GET", "/workRequests//logs", "- - - - -"),
+            ("GET", "/workRequests/i/x", "- - - - -"),
+            ("GET", "/workRequests/i/logs/x", "- - - - -"),
+            ("GET", "/WorkRequests/i", "- - - - -"),
+            ("GET", "", "- - - - -"),
+            ("DELETE", "/compartments/i", "- - - - -"),
+        ];
+        for (method, rest, expected) in rows {
+            let method = method.parse().unwrap();
+            let found = Dialect::ALL.map(|dialect| match Call::parse(dialect, &method, rest) {
+                Call::List(Collection::All) => "L",
+                Call::List(Collection::Tagging) => "T",
+                Call::List(Collection::Domains) => "D",
+                Call::ListOf(of) if of == id() => "B",
+                Call::Get(of) if of == id() => "G",
+                Call::Entries(Entries::Errors, of) if of == id() => "E",
+                Call::Entries(Entries::Logs, of) if of == id() => "M",
+                Call::Cancel(of) if of == id() => "C",
+                Call::OtherMethod(_) => "m",
+                Call::Other => "-",
+                other @ (Call::List(_)
+                | Call::ListOf(_)
+                | Call::Get(_)
+                | Call::Entries(..)
+                | Call::Cancel(_)) => panic!("{other:?}"),
+            });
+            assert_eq!(found.join(" "), expected, "{method} {rest}");
+        }
+    }
+
+    #[test]
+    fn fuzz_paths() {
+        const WORDS: [&str; 12] = [
+            "/",
+            "20160918",
+            "oci",
+            "workRequests",
+            "taggingWorkRequests",
+            "loadBalancers",
+            "errors",
+            "logs",
+            "%2F",
+            "%",
+            "\u{e9}",
+            "x",
+        ];
+        bolero::check!().for_each(|bytes: &[u8]| {
+            let words: String =
+                bytes.iter().map(|byte| WORDS[usize::from(*byte) % WORDS.len()]).collect();
+            for path in [words.as_str(), &String::from_utf8_lossy(bytes)] {
+                for service in ["/20160918", "/oci/20160918"] {
+                    let Some(rest) = behind(service, path) else { continue };
+                    assert!(rest.is_empty() || rest.starts_with('/'), "{path} {rest}");
+                    // Behind a service's path nothing is taken away.
+                    assert!(path.ends_with(rest));
+                    for dialect in Dialect::ALL {
+                        for method in [Method::GET, Method::DELETE] {
+                            let call = Call::parse(dialect, &method, rest);
+                            assert!(
+                                call != Call::Cancel("".into()) && call != Call::Get("".into())
+                            );
+                        }
+                    }
+                }
+            }
+        });
     }
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use opgate_bus::{Caller, Rendered, Snapshot};
 use opgate_core::{Error, ErrorKind, Operation, OperationId};
 
-use super::{Answered, Inner, Refused, reply};
+use super::{Answered, Inner, Refused, pace, reply};
 use crate::wire::dialect::Dialect;
 use crate::wire::ocid;
 use crate::wire::work_request::{self, Extent, Named};
@@ -34,7 +34,13 @@ impl Inner {
     }
 
     fn got(&self, dialect: Dialect, found: &Arc<Snapshot>) -> Answered {
-        Ok(reply::json(self.whole(dialect, found)?))
+        let mut response = reply::json(self.whole(dialect, found)?);
+        reply::etag(&mut response, found.version);
+        if !found.is_done() {
+            let typical = self.bus.typical(&found.routed.route);
+            reply::wait(&mut response, pace::of(found, typical));
+        }
+        Ok(response)
     }
 
     /// The object of a get. The one that most clients ask for is kept with the operation.
@@ -58,7 +64,7 @@ impl Inner {
         }
     }
 
-    fn written(
+    pub(super) fn written(
         &self,
         operation: &Operation,
         dialect: Dialect,

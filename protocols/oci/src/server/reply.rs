@@ -1,11 +1,13 @@
 //! Replies.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderValue, Response};
+use http::header::{ALLOW, CONTENT_TYPE, ETAG, RETRY_AFTER};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+use opgate_core::Version;
 use opgate_edge::Body;
 
 use crate::wire::error::Refusal;
+use crate::wire::names;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -13,6 +15,13 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 pub(super) fn json(body: impl Into<Bytes>) -> Response<Body> {
     let mut response = Response::new(Body::full(body));
     response.headers_mut().insert(CONTENT_TYPE, JSON);
+    response
+}
+
+/// Nothing but a status.
+pub(super) fn empty(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
     response
 }
 
@@ -26,6 +35,20 @@ pub(super) fn refused(refusal: &Refusal) -> Response<Body> {
 /// Asks the caller to wait so many whole seconds: several SDKs read nothing else.
 pub(super) fn wait(response: &mut Response<Body>, seconds: u64) {
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+}
+
+/// Says where the next page begins; on the last page the header must be missing, not empty.
+pub(super) fn next_page(response: &mut Response<Body>, token: &str) {
+    if !token.is_empty()
+        && let Ok(token) = HeaderValue::from_str(token)
+    {
+        response.headers_mut().insert(HeaderName::from_static(names::NEXT_PAGE), token);
+    }
+}
+
+/// Says which version an operation has.
+pub(super) fn etag(response: &mut Response<Body>, version: Version) {
+    response.headers_mut().insert(ETAG, HeaderValue::from(version.0));
 }
 
 /// Says which methods there are.

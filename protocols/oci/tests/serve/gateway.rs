@@ -55,10 +55,10 @@ impl Backend for Scripted {
                 code: entry["code"].as_str().unwrap_or_default().into(),
                 message: entry["message"].as_str().unwrap_or_default().into(),
             });
-            let progress = input["percent"]
-                .as_f64()
-                .map(|percent| Progress { percent: Some(percent), ..Progress::default() });
-            let report = Report { progress, log: log.collect(), ..Report::default() };
+            let percent = input["percent"].as_f64();
+            let progress = Progress { percent, message: "begun".into(), ..Progress::default() };
+            let report =
+                Report { progress: Some(progress), log: log.collect(), ..Report::default() };
             lease.report(report).await?;
             lease.canceled().await;
             Ok(Outcome::Canceled(None))
@@ -243,17 +243,17 @@ impl Gateway {
         start.parent = Parent::new(parent).unwrap();
         let caller = Caller::anonymous();
         let mut found = self.bus.start(&caller, start).await.unwrap().snapshot;
-        let reported = |found: &Snapshot| {
-            found.times.started.is_some()
-                && (input["percent"].is_null() || found.progress.is_some())
-                && found.log.len() >= input["log"].as_array().map_or(0, Vec::len)
-        };
-        while !reported(&found) {
+        while found.progress.is_none() {
             let changed = Until::Newer(found.version);
             found =
                 self.bus.wait(&caller, found.id, changed, Duration::from_secs(10)).await.unwrap();
         }
         found
+    }
+
+    /// An operation as stored.
+    pub(crate) async fn stored(&self, id: OperationId) -> Arc<Snapshot> {
+        self.bus.get(&Caller::anonymous(), id).await.unwrap()
     }
 
     /// Ends an operation by hand.

@@ -99,3 +99,19 @@ async fn any_ocid_of_an_operation_leads_to_it() {
     assert_eq!(object["id"], *id);
     gateway.stop().await;
 }
+
+#[tokio::test]
+async fn what_runs_says_when_to_ask_again_and_what_has_ended_does_not() {
+    let (gateway, _dir) = Gateway::start().await;
+    let running = gateway.run("delete-tag", "c", &json!({"id": "t"})).await;
+    let path = format!("/20160918/workRequests/{}", gateway.oci.name(&running));
+    let reply = gateway.get(&path).await;
+    let seconds: u64 = reply.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=30).contains(&seconds), "{seconds}");
+    assert_eq!(reply.header("etag"), Some(&*running.version.0.to_string()));
+    let ended = gateway.finish(running.id, Outcome::Succeeded(None)).await;
+    let reply = gateway.get(&path).await;
+    assert_eq!(reply.header("retry-after"), None);
+    assert_eq!(reply.header("etag"), Some(&*ended.version.0.to_string()));
+    gateway.stop().await;
+}

@@ -2,8 +2,12 @@
 #![cfg(test)]
 
 mod bad_starts;
+mod cancel;
+mod compartments;
+mod entries;
 mod errors;
 mod gateway;
 mod get;
+mod lists;
 mod repeats;
 mod starts;
