@@ -2,7 +2,6 @@
 
 use opgate_bus::ResourceRule;
 use opgate_core::limits;
-use serde_json::Value;
 
 use super::section::Section;
 
@@ -22,21 +21,18 @@ pub(super) fn rules(route: &Section<'_>) -> Vec<ResourceRule> {
 
 fn rule(section: &Section<'_>) -> ResourceRule {
     let rule = ResourceRule {
-        entity_type: template(section, "entity_type"),
+        entity_type: section.text("entity_type"),
         action: action(section, "action"),
-        identifier: template(section, "identifier"),
-        uri: section.optional("uri", template).unwrap_or_default(),
+        identifier: section.text("identifier"),
+        uri: section.optional("uri", Section::text).unwrap_or_default(),
     };
     section.finish();
-    rule
-}
-
-fn template(section: &Section<'_>, key: &'static str) -> String {
-    let template = section.text(key);
-    if let Err(problem) = opgate_template::check(&Value::String(template.clone())) {
-        section.refuse(key, problem.to_string());
+    if let Err((key, problem)) = rule.check()
+        && !section.is_refused(key)
+    {
+        section.refuse(key, problem);
     }
-    template
+    rule
 }
 
 fn action(section: &Section<'_>, key: &'static str) -> String {

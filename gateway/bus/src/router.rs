@@ -39,7 +39,9 @@ pub struct Route {
 }
 
 /// Says of an operation what it works on. All texts are templates over its input (see
-/// [`opgate_template`]); a rule of which one finds nothing says nothing.
+/// [`opgate_template`]); a rule of which one finds nothing says nothing. Where the pointer of the
+/// identifier has the step `*`, as in `${/things/*/id}`, there is one resource for each entry of that
+/// list, and the same step in the other texts is the same entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResourceRule {
     /// What kind of thing.

@@ -134,6 +134,7 @@ fn a_resource_that_cannot_be_is_told_with_its_place() {
         (GOOD.replace("DELETED", "IN_PROGRESS"), "action", "such as CREATED"),
         (GOOD.replace("\"i\"", "\"${i}\""), "identifier", "a placeholder is one of"),
         (GOOD.replace("\"t\"", "\"${/t\""), "entity_type", "ends with `}`"),
+        (GOOD.replace("\"t\"", "\"${/a/*}\""), "entity_type", "the identifier does not"),
         (GOOD.replace("identifier", "id"), "id", "is not known"),
         (format!("{GOOD}uri = 1"), "uri", "a text"),
     ] {
