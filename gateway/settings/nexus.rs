@@ -96,7 +96,12 @@ pub(crate) fn is_loopback(address: SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
 }
 
-fn checked<T>(section: &Section<'_>, key: &'static str, read: Result<T, String>) -> Option<T> {
+/// What was read of a key; what is wrong with it is noted unless something is already.
+pub(super) fn checked<T>(
+    section: &Section<'_>,
+    key: &'static str,
+    read: Result<T, String>,
+) -> Option<T> {
     match read {
         Ok(value) => Some(value),
         Err(problem) => {

@@ -11,9 +11,10 @@ use opgate_nexus::Settings as NexusSettings;
 use opgate_nexus::backend::{self as nexus, CallbackBase, Completion, Upstream};
 use opgate_nexus::callback::{Callbacks, Settings as CallbackSettings};
 use opgate_oci::Settings as OciSettings;
+use opgate_oci::backend::{self as oci, Upstream as OciUpstream};
 use opgate_store::Options as StoreOptions;
 
-use super::{BackendKind, DescriptorSet, Http, Nexus, Retry, Settings, Worker};
+use super::{BackendKind, DescriptorSet, Http, Nexus, OciBackend, Retry, Settings, Worker};
 use crate::StartError;
 
 impl Settings {
@@ -64,6 +65,11 @@ impl Settings {
                     let Worker { backlog, lease, attempts } = *worker;
                     let concurrency = backend.concurrency;
                     builder.worker(name.as_str(), Pull { concurrency, backlog, lease, attempts })
+                }
+                BackendKind::Oci(oci) => {
+                    let upstream =
+                        OciUpstream::new(oci.upstream(name, self.backoff()), client.clone());
+                    builder.backend(name.as_str(), Arc::new(upstream), backend.concurrency)
                 }
                 BackendKind::Nexus(nexus) => {
                     let upstream =
@@ -130,7 +136,7 @@ impl Settings {
             BackendKind::Nexus(nexus) => (nexus.completion != Completion::Poll
                 && nexus.callback.is_none())
             .then_some(&**name),
-            BackendKind::Showcase | BackendKind::Worker(_) => None,
+            BackendKind::Showcase | BackendKind::Worker(_) | BackendKind::Oci(_) => None,
         })
     }
 
@@ -165,6 +171,21 @@ impl Settings {
             request_bytes: self.http.body_bytes,
             request_timeout: self.http.body_timeout,
             wait_limit: self.wait.max,
+        }
+    }
+}
+
+impl OciBackend {
+    fn upstream(&self, name: &str, retry: Backoff) -> oci::Settings {
+        oci::Settings {
+            name: name.into(),
+            endpoint: self.endpoint.clone(),
+            signer: self.signer.clone(),
+            timeout: self.timeout,
+            poll_first: self.poll_first,
+            poll_longest: self.poll_longest,
+            grace: self.grace,
+            retry,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Backends and routes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use opgate_longrunning::{HttpForm, InputForm};
 
 use super::forms::{self, Form};
 use super::nexus::{self, Nexus};
+use super::oci_backend::{self, OciBackend};
 use super::resources;
 use super::section::Section;
 use super::{MS, RETENTION_MAX, SECOND, narrow, text};
@@ -32,6 +33,8 @@ pub enum BackendKind {
     Worker(Worker),
     /// An upstream Nexus handler.
     Nexus(Box<Nexus>),
+    /// An upstream API of OCI's kind.
+    Oci(Box<OciBackend>),
 }
 
 impl BackendKind {
@@ -41,6 +44,7 @@ impl BackendKind {
             Self::Showcase => "showcase",
             Self::Worker(_) => "worker",
             Self::Nexus(_) => "nexus",
+            Self::Oci(_) => "oci",
         }
     }
 }
@@ -57,10 +61,14 @@ pub struct Worker {
 }
 
 /// Kinds that are known, and not there yet.
-const COMING: [&str; 3] = ["longrunning", "oci", "amqp"];
-/// The kinds there are, each with the keys that only it has.
-const KINDS: [(&str, &[&str]); 3] =
-    [("showcase", &[]), ("worker", &["backlog", "lease", "attempts"]), ("nexus", &nexus::KEYS)];
+const COMING: [&str; 2] = ["longrunning", "amqp"];
+/// The kinds there are, each with the keys that not all have.
+const KINDS: [(&str, &[&str]); 4] = [
+    ("showcase", &[]),
+    ("worker", &["backlog", "lease", "attempts"]),
+    ("nexus", &nexus::KEYS),
+    ("oci", &oci_backend::KEYS),
+];
 
 /// `[routes.NAME]`.
 #[derive(Clone, Debug)]
@@ -125,18 +133,22 @@ fn kind(section: &Section<'_>, word: &str, http: SocketAddr) -> BackendKind {
         let there: Vec<String> = KINDS.iter().map(|(kind, _)| format!("{kind:?}")).collect();
         section.refuse("kind", format!("{problem}; the kinds there are: {}", there.join(", ")));
     }
-    for (kind, keys) in KINDS {
-        for key in keys.iter().filter(|key| section.has(key)) {
-            if known && kind != word {
-                section
-                    .refuse(key, format!("has no effect: it is for backends of kind = {kind:?}"));
-            }
+    let keys: BTreeSet<&str> = KINDS.iter().flat_map(|(_, keys)| *keys).copied().collect();
+    for key in keys.into_iter().filter(|key| section.has(key)) {
+        let of = KINDS.iter().filter(|(_, keys)| keys.contains(&key));
+        let of: Vec<&str> = of.map(|(kind, _)| *kind).collect();
+        if known && !of.contains(&word) {
+            let of: Vec<String> = of.iter().map(|kind| format!("kind = {kind:?}")).collect();
+            section
+                .refuse(key, format!("has no effect: it is for backends of {}", of.join(" or ")));
         }
     }
     match word {
         "worker" => BackendKind::Worker(worker(section)),
         "nexus" => nexus::backend(section, http)
             .map_or(BackendKind::Showcase, |nexus| BackendKind::Nexus(Box::new(nexus))),
+        "oci" => oci_backend::backend(section)
+            .map_or(BackendKind::Showcase, |oci| BackendKind::Oci(Box::new(oci))),
         _ => BackendKind::Showcase,
     }
 }
@@ -292,11 +304,16 @@ fn options(
     let worker = section.section("worker");
     let queue = worker.optional("queue", queue).map(|queue| (QUEUE.to_owned(), queue));
     worker.finish();
+    let is_oci = matches!(backend, Some(BackendKind::Oci(_)));
     let of_kinds = [
         ("showcase", showcase(section, service)),
         ("worker", BTreeMap::from_iter(queue)),
         ("nexus", nexus::options(&section.section("nexus"))),
+        ("oci", oci_backend::options(&section.section("oci"), is_oci && section.has("oci"))),
     ];
+    if is_oci && !section.has("oci") {
+        section.refuse("oci", "is missing: the route's backend is to know what to call");
+    }
     let mut found = None;
     for (kind, options) in of_kinds {
         match backend {

@@ -2,6 +2,7 @@
 
 mod nexus;
 mod oci;
+mod oci_backend;
 mod starts;
 
 use std::collections::BTreeSet;
@@ -110,6 +111,7 @@ fn the_shipped_file_has_every_key_and_only_those() {
             "routes.NAME.grpc",
             "routes.NAME.http",
             "routes.NAME.nexus",
+            "routes.NAME.oci",
             "routes.NAME.resources",
             "routes.NAME.showcase",
             "routes.NAME.worker",
@@ -132,7 +134,7 @@ fn all_problems_are_told_at_once() {
          max_size = \"1.9GiB\"\n\
          durability = \"sometimes\"\n\
          [backends.up]\n\
-         kind = \"oci\"\n\
+         kind = \"amqp\"\n\
          [routes.My_Route]\n\
          service = \"s\"\n",
     );

@@ -15,7 +15,9 @@ fn up(keys: &str) -> String {
 fn nexus(settings: &Settings) -> &Nexus {
     match &settings.backends["up"].kind {
         BackendKind::Nexus(nexus) => nexus,
-        other @ (BackendKind::Showcase | BackendKind::Worker(_)) => panic!("{other:?}"),
+        other @ (BackendKind::Showcase | BackendKind::Worker(_) | BackendKind::Oci(_)) => {
+            panic!("{other:?}")
+        }
     }
 }
 
