@@ -16,6 +16,9 @@ use crate::wire::work_request::{errors, logs};
 /// Entries of a page where nobody said how many: all there can be.
 const LIMIT: usize = 1000;
 
+/// What services call the one order that entries have, for most of them as in the Python SDK 2.189.0.
+const BY_TIME: [(&str, ()); 3] = [("timestamp", ()), ("timeAccepted", ()), ("timeCreated", ())];
+
 impl Inner {
     pub(super) async fn entries(
         &self,
@@ -30,7 +33,7 @@ impl Inner {
         let limit = query.limit(LIMIT)?;
         let token = query.one("page")?.unwrap_or_default();
         if let Some(word) = query.one("sortBy")?.filter(|_| modern) {
-            choice("sortBy", word, &[("timestamp", ())])?;
+            choice("sortBy", word, &BY_TIME)?;
         }
         // The services with a word for it have the newest first.
         let default = if modern { Direction::Descending } else { Direction::Ascending };

@@ -49,6 +49,11 @@ async fn they_are_lists_and_collections_where_the_dialect_has_them() {
     }
     let logs = gateway.get(&format!("/20260325/workRequests/{id}/logs")).await.object();
     assert_eq!(messages(&logs["items"]), ["m4", "m3", "m2", "m1", "m0"]);
+    for word in ["timestamp", "timeAccepted", "timeCreated"] {
+        let path = format!("/20260325/workRequests/{id}/logs?sortBy={word}");
+        let logs = gateway.get(&path).await.object();
+        assert_eq!(messages(&logs["items"]), ["m4", "m3", "m2", "m1", "m0"], "{word}");
+    }
     let errors = gateway.get(&format!("/20260325/workRequests/{id}/errors?sortOrder=asc")).await;
     assert_eq!(messages(&errors.object()["items"]), ["m1", "m3"]);
     gateway.stop().await;
