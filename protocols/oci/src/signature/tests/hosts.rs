@@ -1,6 +1,6 @@
 //! Whom a request is for.
 
-use super::draft::{Draft, keyring, serving};
+use super::draft::{Draft, Sent, keyring, serving};
 use crate::signature::Reason;
 
 fn get(host: &str) -> Draft {
@@ -38,9 +38,8 @@ fn without_a_list_every_host_that_was_signed_is_accepted() {
 
 #[test]
 fn http_2_has_the_host_in_the_target() {
-    let url =
-        |url: &'static str| move |sent: &mut super::draft::Sent| sent.uri = url.parse().unwrap();
-    let without = |sent: &mut super::draft::Sent| {
+    let url = |url: &'static str| move |sent: &mut Sent| sent.go(url);
+    let without = |sent: &mut Sent| {
         sent.headers.remove("host");
     };
     // Without a Host, with the same, and with another: whoever forwards it may go by either.

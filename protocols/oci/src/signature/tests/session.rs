@@ -112,7 +112,7 @@ fn a_token_without_its_key_is_worth_nothing() {
     let good = token(&rs256(), &claims(), ISSUER_KEY);
     let stolen = request(&good).key(include_str!("../../../tests/keys/user.pkcs8.pem"));
     assert_eq!(stolen.verify_by(&issuing()), Err(Reason::Signature));
-    let changed = request(&good).tamper(|sent| sent.uri = "/q".parse().unwrap());
+    let changed = request(&good).tamper(|sent| sent.go("/q"));
     assert_eq!(changed.verify_by(&issuing()), Err(Reason::Signature));
 }
 
