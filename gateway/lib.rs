@@ -19,6 +19,7 @@ use opgate_native::{Names, Native};
 use opgate_nexus::Nexus;
 use opgate_nexus::backend::{CallbackBase, Completions};
 use opgate_oci::Oci;
+use opgate_oci::signature::Verifier;
 use opgate_store::{Clock, OpenError, Store};
 use opgate_telemetry::{Listener, Metrics};
 use tracing::{info, warn};
@@ -28,7 +29,7 @@ pub use running::{Addresses, Running};
 
 use faces::Faces;
 use running::Serving;
-use settings::Settings;
+use settings::{OciKeys, Settings};
 
 /// Longest time the journal thread may go without a sign of life before `/livez` says so. A sync of
 /// a struggling disk takes seconds, and ending the daemon would not make it faster.
@@ -108,6 +109,12 @@ impl Gateway {
                 warn!(backend, "no callback: its operations end only as far as it has get-result");
             }
         }
+        let OciKeys { required, ref keyring, .. } = settings.oci.keys;
+        if required && keyring.is_empty() && !settings.oci.services.is_empty() {
+            warn!(
+                "OCI requests must be signed and no keys are configured: all of them are refused"
+            );
+        }
         listeners.holds();
 
         let bus = Bus::open(store.clone(), router, settings.bus(), Arc::clone(&metrics));
@@ -126,7 +133,12 @@ impl Gateway {
                 return Err(StartError::Configuration(problems.join("; ")));
             }
         };
-        let oci = match Oci::new(settings.oci(), bus.clone(), Arc::clone(&metrics)) {
+        let verifier = Arc::new(Verifier::new(settings.oci.keys.keyring.clone()));
+        let mut oci = settings.oci();
+        if required {
+            oci.authenticator = Arc::clone(&verifier) as _;
+        }
+        let oci = match Oci::new(oci, bus.clone(), Arc::clone(&metrics)) {
             Ok(oci) => oci,
             Err(problems) => {
                 bus.drain().await;
@@ -164,7 +176,7 @@ impl Gateway {
         let limits = settings.drain;
         let upkeep = running::upkeep(store, journal);
         traffic.holds();
-        Ok(Running { addresses, limits, bus, metrics, traffic, http, admin, upkeep })
+        Ok(Running { addresses, limits, bus, metrics, verifier, traffic, http, admin, upkeep })
     }
 }
 

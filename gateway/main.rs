@@ -4,6 +4,7 @@ mod cli;
 mod logging;
 mod ops;
 mod ready;
+mod reload;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -17,6 +18,7 @@ use tracing::{error, info, warn};
 use cli::{Cli, Command};
 use logging::EXIT;
 use ready::ReadyFile;
+use reload::Reloads;
 
 /// Why the daemon ended, as `sysexits.h` numbers it.
 #[derive(Clone, Copy, Debug)]
@@ -96,8 +98,9 @@ fn complain(problems: &Problems) -> ExitCode {
 }
 
 fn run(cli: &Cli) -> ExitCode {
-    let settings = match Settings::load(&cli.sources()) {
-        Ok((settings, _)) => settings,
+    let sources = cli.sources();
+    let (settings, effective) = match Settings::load(&sources) {
+        Ok(loaded) => loaded,
         Err(problems) => {
             logging::problems(&problems);
             return Exit::Config.into();
@@ -118,7 +121,7 @@ fn run(cli: &Cli) -> ExitCode {
             return Exit::Os.into();
         }
     };
-    let code = runtime.block_on(serve(settings, &ready_file));
+    let code = runtime.block_on(serve(settings, &ready_file, &Reloads { sources, effective }));
     // Whatever still runs was given its time, or was told to end at once.
     runtime.shutdown_background();
     if let Err(error) = ready_file.remove() {
@@ -128,7 +131,7 @@ fn run(cli: &Cli) -> ExitCode {
 }
 
 /// Serves until told to stop.
-async fn serve(settings: Settings, ready_file: &ReadyFile<'_>) -> ExitCode {
+async fn serve(settings: Settings, ready_file: &ReadyFile<'_>, reloads: &Reloads) -> ExitCode {
     let mut signals = match Signals::listen() {
         Ok(signals) => signals,
         Err(error) => {
@@ -156,7 +159,9 @@ async fn serve(settings: Settings, ready_file: &ReadyFile<'_>) -> ExitCode {
         return Exit::CannotCreate.into();
     }
     info!(http = %addresses.http, admin = %addresses.admin, "ready");
-    signals.next().await;
+    while signals.asks_to_reload().await {
+        reloads.reload(&running).await;
+    }
     if let Err(error) = ready_file.remove() {
         warn!(%error, "the ready file cannot be removed");
     }
@@ -184,10 +189,11 @@ const fn exit(problem: &StartError) -> Exit {
     }
 }
 
-/// The signals that ask for an end.
+/// The signals that ask for something.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
@@ -195,14 +201,25 @@ impl Signals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
         })
     }
 
-    /// The number of the next one.
+    /// The number of the next one that asks for an end.
     async fn next(&mut self) -> u8 {
         tokio::select! {
             _ = self.terminate.recv() => 15,
             _ = self.interrupt.recv() => 2,
+        }
+    }
+
+    /// Whether the next one asks for the settings to be read again, and not for an end. Several that
+    /// come at once may count as one.
+    async fn asks_to_reload(&mut self) -> bool {
+        tokio::select! {
+            _ = self.hangup.recv() => true,
+            _ = self.terminate.recv() => false,
+            _ = self.interrupt.recv() => false,
         }
     }
 }

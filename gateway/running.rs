@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use opgate_bus::{Bus, Health};
 use opgate_edge::{Condition, DrainTrigger};
+use opgate_oci::signature::Verifier;
 use opgate_store::Store;
-use opgate_telemetry::Metrics;
+use opgate_telemetry::{Metrics, Reload};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::error;
 
-use crate::settings;
+use crate::settings::{self, Problems, Settings};
 
 /// How often the store may forget what is due.
 const TIDY: Duration = Duration::from_secs(1);
@@ -36,6 +37,8 @@ pub struct Running {
     pub(crate) limits: settings::Drain,
     pub(crate) bus: Bus,
     pub(crate) metrics: Arc<Metrics>,
+    /// Who may sign OCI requests.
+    pub(crate) verifier: Arc<Verifier>,
     /// Whether new traffic is welcome.
     pub(crate) traffic: Condition,
     pub(crate) http: Serving,
@@ -48,6 +51,20 @@ impl Running {
     /// Where it serves.
     pub const fn addresses(&self) -> &Addresses {
         &self.addresses
+    }
+
+    /// Takes from settings that were read again what can change without a restart: who may sign OCI
+    /// requests, by which keys, how far their clocks may be off, and for which hosts. No request is
+    /// dropped for it. Settings that could not be used are counted, and change nothing.
+    pub fn reload(&self, loaded: Result<&Settings, &Problems>) {
+        let result = match loaded {
+            Ok(settings) => {
+                self.verifier.replace(settings.oci.keys.keyring.clone());
+                Reload::Applied
+            }
+            Err(_) => Reload::Refused,
+        };
+        self.metrics.gateway.reloads.of(result).increment(1);
     }
 
     /// Stops in order: says it is not ready, goes on accepting for the notice, closes the port,

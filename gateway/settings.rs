@@ -10,6 +10,7 @@ mod forms;
 mod nexus;
 mod oci;
 mod oci_backend;
+mod oci_keys;
 mod parts;
 mod problem;
 mod resources;
@@ -29,6 +30,7 @@ pub use nexus::Nexus;
 pub(crate) use nexus::is_loopback;
 pub use oci::Oci;
 pub use oci_backend::OciBackend;
+pub use oci_keys::OciKeys;
 pub use opgate_bus::Callbacks as Delivery;
 pub use opgate_longrunning::{DescriptorSet, InputForm};
 pub use opgate_store::Durability;
@@ -205,8 +207,13 @@ impl Settings {
     pub fn keys() -> BTreeSet<String> {
         let findings = Findings::default();
         // Neither is there unless an operator names one.
-        let named =
-            ["callbacks.receivers.name.hosts=[\"h\"]", "oci.compartments.name.id=\"ocid1.x\""];
+        let named = [
+            "callbacks.receivers.name.hosts=[\"h\"]",
+            "oci.compartments.name.id=\"ocid1.x\"",
+            "oci.tenancies.name.id=\"ocid1.x\"",
+            "oci.users.name.id=\"ocid1.x\"",
+            "oci.issuers.name.issuer=\"x\"",
+        ];
         let sources = Sources { set: named.map(str::to_owned).into(), ..Sources::default() };
         let table = sources::merge(&sources, &mut findings.problems.borrow_mut());
         Self::read(&Section::root(&findings, &table));
@@ -217,7 +224,8 @@ impl Settings {
         let data = root.section("data");
         let retention = data.duration("retention", SECOND..=RETENTION_MAX);
         let http = http(&root.section("http"));
-        let backends = routes::backends(root, http.listen);
+        let listen = http.listen;
+        let backends = routes::backends(root, listen);
         let sections = root.named("routes");
         let routes = routes::routes(&sections, &backends, retention);
         let settings = Self {
@@ -233,7 +241,7 @@ impl Settings {
             log: log(&root.section("log")),
             buildgrid: instances(&root.section("buildgrid")),
             descriptors: descriptors(&root.section("descriptors")),
-            oci: oci::oci(&root.section("oci")),
+            oci: oci::oci(&root.section("oci"), listen),
             backends,
             routes,
         };

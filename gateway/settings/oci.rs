@@ -1,12 +1,14 @@
 //! `[oci]`: work requests of OCI, whose services are at paths of the operator's choice.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use opgate_core::Parent;
 use opgate_oci::wire::dialect::Dialect;
 use opgate_oci::wire::ocid::{self, Ocids};
 use opgate_oci::{Compartment, Service};
 
+use super::oci_keys::{self, OciKeys};
 use super::section::Section;
 
 /// `[oci]`.
@@ -20,12 +22,15 @@ pub struct Oci {
     pub closed: Vec<String>,
     /// Compartments that stand for parents of other names.
     pub compartments: Vec<Compartment>,
+    /// Who may call.
+    pub keys: OciKeys,
 }
 
 /// How the paths begin that belong to others.
 const TAKEN: [&str; 2] = ["nexus", "opgate"];
 
-pub(super) fn oci(section: &Section<'_>) -> Oci {
+/// Reads `[oci]`. Requests come to `http`.
+pub(super) fn oci(section: &Section<'_>, http: SocketAddr) -> Oci {
     let part = |key| {
         let word = section.text_or_empty(key);
         if let Err(problem) = ocid::check_part(&word)
@@ -41,6 +46,7 @@ pub(super) fn oci(section: &Section<'_>) -> Oci {
         services,
         closed,
         compartments: compartments(&section.named("compartments")),
+        keys: oci_keys::keys(section, http),
     };
     section.finish();
     oci

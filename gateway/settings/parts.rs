@@ -222,12 +222,13 @@ impl Settings {
 }
 
 impl Settings {
-    /// The face of OCI work requests.
+    /// The face of OCI work requests, but for who may call.
     pub(crate) fn oci(&self) -> OciSettings {
         OciSettings {
             ocids: self.oci.ocids.clone(),
             services: self.oci.services.clone(),
             doors: self.calls().cloned().collect(),
+            tenancies: self.oci.keys.tenancies.clone(),
             compartments: self.oci.compartments.clone(),
             request_bytes: self.http.body_bytes,
             request_timeout: self.http.body_timeout,

@@ -1,21 +1,12 @@
 //! The orderly stop, as clients see it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 use tokio::runtime::Runtime;
 
 use crate::grpc::{Client, ECHO, RUN};
-use crate::process::{Daemon, Launch, PATIENCE};
-
-/// Reads the metrics until they have this line.
-fn await_metric(daemon: &Daemon, line: &str) {
-    let ends = Instant::now() + PATIENCE;
-    while !daemon.probe("/metrics").1.lines().any(|found| found == line) {
-        assert!(Instant::now() < ends, "{line} within {PATIENCE:?}");
-        std::thread::yield_now();
-    }
-}
+use crate::process::{Launch, PATIENCE};
 
 #[test]
 fn a_wait_is_answered_and_the_operation_goes_on_in_the_next_process() {
@@ -30,7 +21,7 @@ fn a_wait_is_answered_and_the_operation_goes_on_in_the_next_process() {
         let (client, name) = (client.clone(), name.clone());
         async move { client.wait(&name, Duration::from_hours(1)).await }
     });
-    await_metric(&daemon, "opgate_requests_in_flight{protocol=\"grpc\"} 1");
+    daemon.await_metric("opgate_requests_in_flight{protocol=\"grpc\"} 1");
     let ended = daemon.terminate();
     assert_eq!(ended.code(), Some(0), "{}", ended.log);
     let answered = runtime.block_on(waiting).unwrap().unwrap();
@@ -52,7 +43,7 @@ fn during_the_notice_it_serves_and_says_that_it_is_not_ready() {
     daemon.signal("TERM");
     daemon.await_message("draining");
     // The line comes just before.
-    await_metric(&daemon, "opgate_draining 1");
+    daemon.await_metric("opgate_draining 1");
     let (status, said) = daemon.probe("/readyz");
     assert_eq!(status, 503, "{said}");
     assert!(said.contains("traffic: draining"), "{said}");
@@ -76,13 +67,13 @@ fn during_the_notice_waits_are_held_whether_they_came_before_or_after() {
         runtime.spawn(async move { client.wait(&name, Duration::from_hours(1)).await })
     };
     let early = wait();
-    await_metric(&daemon, "opgate_watchers{protocol=\"grpc\"} 1");
+    daemon.await_metric("opgate_watchers{protocol=\"grpc\"} 1");
     daemon.signal("TERM");
     daemon.await_message("draining");
-    await_metric(&daemon, "opgate_draining 1");
+    daemon.await_metric("opgate_draining 1");
     let late = wait();
     // Held at the same time: a wait that is answered at once leaves one.
-    await_metric(&daemon, "opgate_watchers{protocol=\"grpc\"} 2");
+    daemon.await_metric("opgate_watchers{protocol=\"grpc\"} 2");
     assert!(!early.is_finished() && !late.is_finished());
     runtime.block_on(client.cancel(&held.name)).unwrap();
     for wait in [early, late] {
@@ -103,7 +94,7 @@ fn a_stuck_client_does_not_hold_it_up() {
     let head = "POST /opgate.showcase.v1.Showcase/Echo HTTP/1.1\r\nhost: opgate\r\n\
                 content-type: application/grpc\r\ncontent-length: 9\r\n\r\n";
     std::io::Write::write_all(&mut stuck, head.as_bytes()).unwrap();
-    await_metric(&daemon, "opgate_connections{listener=\"http\"} 1");
+    daemon.await_metric("opgate_connections{listener=\"http\"} 1");
     let ended = daemon.terminate();
     assert_eq!(ended.code(), Some(0), "{}", ended.log);
 }

@@ -14,6 +14,7 @@ mod nexus;
 mod oci_backend;
 mod ops;
 mod process;
+mod reload;
 mod settings;
 mod starts;
 mod worker;

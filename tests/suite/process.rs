@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -51,9 +51,14 @@ impl Launch {
     }
 
     /// Reads settings from a file with this text.
-    pub(crate) fn config(mut self, text: &str) -> Self {
+    pub(crate) fn config(self, text: &str) -> Self {
         let file = self.dir.join(format!("{}.toml", self.arguments.len()));
         std::fs::write(&file, text).unwrap();
+        self.config_file(&file)
+    }
+
+    /// Reads settings from a file that is there, and may change.
+    pub(crate) fn config_file(mut self, file: &Path) -> Self {
         self.arguments.extend(["--config".to_owned(), file.display().to_string()]);
         self
     }
@@ -209,6 +214,15 @@ impl Daemon {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         (answer.split(' ').nth(1).unwrap().parse().unwrap(), answer)
+    }
+
+    /// Reads the metrics until they have this line.
+    pub(crate) fn await_metric(&self, line: &str) {
+        let ends = Instant::now() + PATIENCE;
+        while !self.probe("/metrics").1.lines().any(|found| found == line) {
+            assert!(Instant::now() < ends, "{line} within {PATIENCE:?}");
+            std::thread::yield_now();
+        }
     }
 
     /// Reads standard error up to the log line with this message.

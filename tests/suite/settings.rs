@@ -3,6 +3,7 @@
 mod nexus;
 mod oci;
 mod oci_backend;
+mod oci_keys;
 mod starts;
 
 use std::collections::BTreeSet;
@@ -104,7 +105,14 @@ fn the_shipped_file_has_every_key_and_only_those() {
     let sections = ["data", "http", "admin", "wait", "watch", "retry", "callbacks", "drain", "log"]
         .into_iter()
         .chain(["callbacks.receivers", "egress", "buildgrid", "descriptors"])
-        .chain(["oci", "oci.services", "oci.compartments"])
+        .chain([
+            "oci",
+            "oci.services",
+            "oci.compartments",
+            "oci.tenancies",
+            "oci.users",
+            "oci.issuers",
+        ])
         .chain([
             "backends",
             "routes",

@@ -42,7 +42,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::CONNECTION;
 use http::request::Parts;
-use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Request, Response, Version};
 use hyper::body::{Body as _, Incoming};
 use opgate_bus::Bus;
@@ -50,8 +49,9 @@ use opgate_core::{Error, Operation, OperationId};
 use opgate_edge::{Body, BodyError, Frontend, Peer, ResponseFuture, collect_limited};
 use opgate_rpc::{Failures, status};
 use opgate_telemetry::{Code as Counted, InFlight, Method, Metrics, Protocol};
+use tracing::debug;
 
-pub use self::authenticate::{Anyone, Authenticator, Caller, Presented};
+pub use self::authenticate::{Anyone, Authenticator, Caller};
 use self::compartments::Compartments;
 use self::path::Call;
 use self::query::Query;
@@ -59,6 +59,7 @@ use self::request_id::RequestIds;
 pub use self::settings::{Compartment, Service, Settings, Tenancy};
 use self::start::Doors;
 pub use self::start::{DoorProblem, DoorSettings};
+use crate::signature::{Presented, Reason};
 use crate::wire::error::{self, Code, Refusal};
 use crate::wire::names;
 use crate::wire::ocid::{self, Ocids};
@@ -169,6 +170,8 @@ enum Refused {
     Error(Error),
     /// A refusal in the protocol's own words.
     Said(Refusal),
+    /// Nobody is believed to have sent it.
+    Unauthenticated(Reason),
     /// There is such a path, for these methods.
     Method(Cow<'static, str>),
     /// The body was not read to its end: over HTTP/1 the connection ends with the answer, and the
@@ -181,6 +184,12 @@ enum Refused {
 impl From<Error> for Refused {
     fn from(error: Error) -> Self {
         Self::Error(error)
+    }
+}
+
+impl From<Reason> for Refused {
+    fn from(reason: Reason) -> Self {
+        Self::Unauthenticated(reason)
     }
 }
 
@@ -251,10 +260,9 @@ impl Inner {
         Some(self.finish(parts, Method::Get, in_flight, answered))
     }
 
-    fn authenticate(&self, parts: &Parts, body: &Bytes) -> Result<Caller, Error> {
-        let target = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
-        let (method, headers) = (&parts.method, &parts.headers);
-        self.authenticator.authenticate(&Presented { method, target, headers, body })
+    fn authenticate(&self, parts: &Parts, body: &Bytes) -> Result<Caller, Reason> {
+        let Parts { method, uri, headers, .. } = parts;
+        self.authenticator.authenticate(&Presented { method, uri, headers, body })
     }
 
     async fn serve(&self, parts: &Parts, body: Incoming) -> Answered {
@@ -299,6 +307,7 @@ impl Inner {
         answered: Answered,
     ) -> Response<Body> {
         let count = |kind| Counted::from_number(status::code(kind).number());
+        let id = self.request_ids.answer(&parts.headers);
         let (mut response, counted) = match answered {
             Ok(response) => (response, Counted::Ok),
             Err(Refused::Error(error)) => {
@@ -308,6 +317,11 @@ impl Inner {
                     reply::wait(&mut response, seconds);
                 }
                 (response, count(error.kind))
+            }
+            Err(Refused::Unauthenticated(reason)) => {
+                self.metrics.signatures.refused.of(reason.fault()).increment(1);
+                debug!(opc_request_id = ?id, %reason, "a request is not authenticated");
+                (reply::unauthenticated(), Counted::Unauthenticated)
             }
             Err(Refused::Said(refusal)) => (reply::refused(&refusal), count(refusal.kind())),
             Err(Refused::Method(methods)) => {
@@ -332,8 +346,7 @@ impl Inner {
             }
         };
         in_flight.finish(counted);
-        let id = HeaderName::from_static(names::REQUEST_ID);
-        response.headers_mut().insert(id, self.request_ids.answer(&parts.headers));
+        response.headers_mut().insert(HeaderName::from_static(names::REQUEST_ID), id);
         response
     }
 }

@@ -2,23 +2,9 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use http::{HeaderMap, Method};
 use opgate_bus as bus;
-use opgate_core::Error;
 
-/// A request as it came.
-#[derive(Clone, Copy, Debug)]
-pub struct Presented<'a> {
-    /// The method.
-    pub method: &'a Method,
-    /// Path and query exactly as on the request line: no escape is undone, no slash taken away.
-    pub target: &'a str,
-    /// Its headers.
-    pub headers: &'a HeaderMap,
-    /// The whole body.
-    pub body: &'a Bytes,
-}
+use crate::signature::{Presented, Reason, Signed};
 
 /// Who calls, as far as that matters to this face.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,14 +22,20 @@ impl Caller {
     }
 }
 
+impl From<Signed> for Caller {
+    fn from(Signed { caller, tenancy }: Signed) -> Self {
+        Self { caller, tenancy: Some(tenancy) }
+    }
+}
+
 /// Decides who calls. Asked for every request under a path of this face, before anything is made of
 /// what it asks for.
 pub trait Authenticator: Send + Sync {
     /// Who sent this.
     ///
     /// # Errors
-    /// `Unauthenticated`, with one text whatever the reason.
-    fn authenticate(&self, presented: &Presented<'_>) -> Result<Caller, Error>;
+    /// Why nobody is believed to have. The caller is not told.
+    fn authenticate(&self, presented: &Presented<'_>) -> Result<Caller, Reason>;
 }
 
 /// Lets everybody in, as nobody in particular.
@@ -51,7 +43,7 @@ pub trait Authenticator: Send + Sync {
 pub struct Anyone;
 
 impl Authenticator for Anyone {
-    fn authenticate(&self, _: &Presented<'_>) -> Result<Caller, Error> {
+    fn authenticate(&self, _: &Presented<'_>) -> Result<Caller, Reason> {
         Ok(Caller::anonymous())
     }
 }

@@ -1,15 +1,17 @@
 //! Replies.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, ETAG, RETRY_AFTER};
+use http::header::{ALLOW, CONTENT_TYPE, ETAG, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use opgate_core::Version;
 use opgate_edge::Body;
 
-use crate::wire::error::Refusal;
+use crate::wire::error::{Code, Refusal};
 use crate::wire::names;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// What requests are to be signed with.
+const SCHEME: HeaderValue = HeaderValue::from_static("Signature");
 
 /// A body of JSON.
 pub(super) fn json(body: impl Into<Bytes>) -> Response<Body> {
@@ -29,6 +31,16 @@ pub(super) fn empty(status: StatusCode) -> Response<Body> {
 pub(super) fn refused(refusal: &Refusal) -> Response<Body> {
     let mut response = json(refusal.body());
     *response.status_mut() = refusal.status;
+    response
+}
+
+/// A request that nobody is believed to have sent. It is the same whatever the reason: strangers learn
+/// neither which users and keys there are, nor which part of a forgery was good.
+pub(super) fn unauthenticated() -> Response<Body> {
+    let text =
+        "The request is not signed, or not as it must be, or not by a key that is known here.";
+    let mut response = refused(&Refusal::new(Code::NotAuthenticated, text));
+    response.headers_mut().insert(WWW_AUTHENTICATE, SCHEME);
     response
 }
 

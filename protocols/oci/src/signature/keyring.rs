@@ -87,11 +87,17 @@ impl Keyring {
         self.keys.len()
     }
 
+    /// Whether it lets nobody in.
+    pub fn is_empty(&self) -> bool {
+        self.tenancies.is_empty() || (self.keys.is_empty() && self.issuers.is_empty())
+    }
+
     pub(super) fn key(&self, key_id: &str) -> Option<&Known> {
         self.keys.get(key_id)
     }
 
-    pub(super) fn issuers(&self) -> &[Issuer] {
+    /// Who signs session tokens.
+    pub fn issuers(&self) -> &[Issuer] {
         &self.issuers
     }
 

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use opgate_bus::core::{Error, ErrorKind, Parent, Tenant};
-use opgate_oci::{Authenticator, Caller, Compartment, Presented, Settings, Tenancy};
+use opgate_bus::core::{Parent, Tenant};
+use opgate_oci::signature::{Presented, Reason};
+use opgate_oci::{Authenticator, Caller, Compartment, Settings, Tenancy};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -16,7 +17,7 @@ const OTHERS: &str = "ocid1.tenancy.oc1..others";
 struct ByHeader;
 
 impl Authenticator for ByHeader {
-    fn authenticate(&self, presented: &Presented<'_>) -> Result<Caller, Error> {
+    fn authenticate(&self, presented: &Presented<'_>) -> Result<Caller, Reason> {
         let mut caller = Caller::anonymous();
         match presented.headers.get("x-who").map(|who| who.to_str().unwrap()) {
             Some("ours") => caller.tenancy = Some(Arc::from(OURS)),
@@ -24,7 +25,7 @@ impl Authenticator for ByHeader {
                 caller.caller.tenant = Tenant::new("others").unwrap();
                 caller.tenancy = Some(Arc::from(OTHERS));
             }
-            _ => return Err(Error::new(ErrorKind::Unauthenticated, "The signature is not valid.")),
+            _ => return Err(Reason::Unsigned),
         }
         Ok(caller)
     }
