@@ -90,6 +90,10 @@ impl<'a> Plan<'a> {
             Some(path) => beneath(path).map_err(about(WORK_REQUESTS))?.to_owned(),
             None => beside(&path, dialect).map_err(about(WORK_REQUESTS))?,
         };
+        if method == Method::DELETE && options.contains_key(BODY) {
+            let problem = "a DELETE has none: it would not be covered by the signature";
+            return Err((BODY, problem.to_owned()));
+        }
         let headers = option(HEADERS);
         headers
             .map_or(Ok(()), |list| Passing::new(list).check(may_pass))

@@ -1,13 +1,18 @@
 //! The request that starts an operation upstream.
 
+use std::time::{Duration, SystemTime};
+
 use http::Method;
-use opgate_bus::core::{Epoch, ErrorKind, Outcome, Payload, State, Trace};
-use opgate_oci::signature::Signer;
+use opgate_bus::core::{Epoch, ErrorKind, Outcome, Payload, State, Tenant, Trace};
+use opgate_oci::signature::{Keyring, Presented, PublicKey, Signer, Strength};
 use serde_json::json;
 use tempfile::tempdir;
 
 use crate::side::{Setup, header, start};
-use crate::upstream::{ID, LOOK, Upstream};
+use crate::upstream::{Call, ID, Upstream};
+
+const USER: &str = include_str!("../keys/user.pkcs8.pem");
+const USER_PUBLIC: &str = include_str!("../keys/user.public.pem");
 
 #[tokio::test]
 async fn an_operation_is_a_call_and_its_work_request() {
@@ -130,34 +135,51 @@ async fn a_start_of_which_nothing_is_known_is_sent_again_as_the_same() {
 }
 
 #[tokio::test]
-async fn every_request_is_signed() {
+async fn every_request_is_signed_as_it_is_sent() {
     let (dir, mut upstream) = (tempdir().unwrap(), Upstream::start().await);
-    let pem = include_str!("../keys/user.pkcs8.pem");
-    let signer = Signer::new("ocid1.tenancy.oc1..t", "ocid1.user.oc1..u", None, pem).unwrap();
-    let (key, host) = (signer.key_id().to_owned(), upstream.address.to_string());
-    let options = [("request", "POST /20160918/compartments/{compartmentId}"), ("cancel", "true")];
-    let setup = Setup { signer: Some(signer), ..Setup::with(&options) };
+    let (tenancy, user) = ("ocid1.tenancy.oc1..t", "ocid1.user.oc1..u");
+    let public = PublicKey::from_pem(USER_PUBLIC, Strength::Strong).unwrap();
+    let tenant = (tenancy.to_owned(), Tenant::anonymous());
+    let host = upstream.address.to_string();
+    let mut keyring = Keyring::new([tenant], Duration::from_mins(5), vec![host]);
+    keyring.insert_key(tenancy, user, public);
+    let signed = |call: &Call| {
+        let Call { head, body, .. } = call;
+        let presented =
+            Presented { method: &head.method, uri: &head.uri, headers: &head.headers, body };
+        let signed = keyring.verify(&presented, SystemTime::now()).unwrap();
+        assert_eq!(&*signed.caller.principal, user);
+    };
+
+    let options = [
+        ("request", "POST /20160918/compartments/{compartmentId}/actions/moveCompartment"),
+        ("query", r#"{"a b":"${/compartmentId}"}"#),
+        ("body", r#""${}""#),
+        ("dialect", "modern"),
+    ];
+    let signer = Signer::new(tenancy, user, None, USER).unwrap();
+    let setup = Setup { signer: Some(signer), prefix: "/a%2Fb", ..Setup::with(&options) };
     let side = setup.open(&dir, &upstream);
     let id = side.start().await;
-    let signed = |call: &crate::upstream::Call, names: &str| {
-        let header = call.header("authorization").unwrap();
-        assert!(header.contains(&format!("keyId=\"{key}\"")), "{header}");
-        assert!(header.contains(&format!("headers=\"{names}\"")), "{header}");
-        assert_eq!(call.header("host"), Some(&*host));
-    };
-    let with_body = "date (request-target) host content-length content-type x-content-sha256";
-    let call =
-        upstream.expect(&Method::POST, "/20160918/compartments/ocid1.compartment.oc1..c%2F1").await;
-    signed(&call, with_body);
-    assert_eq!(call.header("content-length"), Some("0"));
+    let call = upstream.call().await;
+    assert!(call.head.uri.to_string().contains("%2F1/actions/moveCompartment?a%20b=ocid1"));
+    assert!(!call.body.is_empty());
+    signed(&call);
     call.start();
-    let look = upstream.look().await;
-    signed(&look, "date (request-target) host");
+    let look = upstream.call().await;
+    signed(&look);
     side.cancel(id).await;
-    let cancel = upstream.expect(&Method::DELETE, LOOK).await;
-    signed(&cancel, "date (request-target) host");
+    let cancel = upstream.call().await;
+    assert_eq!(cancel.head.method, Method::DELETE);
+    signed(&cancel);
     cancel.answer(204, &[], "");
     look.show("CANCELED", "");
+    // Its errors and logs.
+    for _ in 0..2 {
+        let list = upstream.call().await;
+        signed(&list);
+        list.answer(200, &[], "[]");
+    }
     assert_eq!(side.ended(id).await.state, State::Canceled);
     side.stop().await;
 }

@@ -20,7 +20,7 @@ fn made(given: &[(&str, &str)], input: Option<&Value>) -> Result<(String, Option
 fn fields_of_the_input_become_segments_parameters_and_the_body() {
     let input = json!({"a": "x/y z", "n": 7, "flag": true, "list": ["1", 2], "deep": {"b": "c"}});
     for (request, query, body, url, sent) in [
-        ("DELETE /20160918/c/{a}", "{}", "null", "http://h/p/20160918/c/x%2Fy%20z", None),
+        ("POST /20160918/c/{a}", "{}", "null", "http://h/p/20160918/c/x%2Fy%20z", None),
         (
             "POST /20160918/{n}/actions/{flag}",
             "{}",
@@ -128,6 +128,9 @@ fn the_options_of_a_route_are_checked() {
         let (_, problem) = check_options(&given).unwrap_err();
         assert!(problem.contains(reason), "{option} = {value:?}: {problem}");
     }
+    let mut given = options(&[(REQUEST, "DELETE /20160918/c"), (DIALECT, "modern")]);
+    given.insert(BODY.to_owned(), "{}".to_owned());
+    assert_eq!(check_options(&given).unwrap_err().0, BODY);
     for (missing, _) in right {
         let mut given = options(&right);
         given.remove(missing);
