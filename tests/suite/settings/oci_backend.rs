@@ -5,7 +5,7 @@ use opgate::settings::{BackendKind, OciBackend, Settings};
 use super::{file, load, problem, problems};
 
 const ROUTE: &str = "[routes.r]\nservice = \"s\"\noperation = \"o\"\nbackend = \"up\"\n";
-const OCI: &str = "[routes.r.oci]\nrequest = \"DELETE /20160918/c/{id}\"\ndialect = \"modern\"\n";
+const OCI: &str = "[routes.r.oci]\nrequest = \"POST /20160918/c/{id}\"\ndialect = \"modern\"\n";
 const OPEN: &str = "endpoint = \"https://h\"\nsigning = \"none\"";
 const KEYS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/protocols/oci/tests/keys");
 
@@ -107,7 +107,7 @@ fn a_route_says_what_is_called() {
         ("dialect", "modern"),
         ("headers", "x-a,b-*"),
         ("query", r#"{"a":"${/a}"}"#),
-        ("request", "DELETE /20160918/c/{id}"),
+        ("request", "POST /20160918/c/{id}"),
         ("work_requests", "/w"),
     ];
     assert_eq!(options, expected);
@@ -120,10 +120,11 @@ fn what_is_wrong_with_a_route_is_told_by_its_key() {
         ("[routes.r.oci]\ndialect = \"modern\"\n", "routes.r.oci.request"),
         ("[routes.r.oci]\nrequest = \"DELETE /20160918/c\"\n", "routes.r.oci.dialect"),
         (&OCI.replace("modern", "old"), "routes.r.oci.dialect"),
-        (&OCI.replace("DELETE", "GET"), "routes.r.oci.request"),
+        (&OCI.replace("POST", "GET"), "routes.r.oci.request"),
         (&OCI.replace("/20160918", ""), "routes.r.oci.work_requests"),
         (&format!("{OCI}cancel = \"no\"\n"), "routes.r.oci.cancel"),
         (&format!("{OCI}body = \"${{to}}\"\n"), "routes.r.oci.body"),
+        (&format!("{}body = {{}}\n", OCI.replace("POST", "DELETE")), "routes.r.oci.body"),
         (&format!("{OCI}query = {{ a = \"${{\" }}\n"), "routes.r.oci.query"),
         (&format!("{OCI}query = \"a\"\n"), "routes.r.oci.query"),
         (&format!("{OCI}headers = [\"cookie\"]\n"), "routes.r.oci.headers"),
