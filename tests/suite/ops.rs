@@ -73,6 +73,15 @@ fn an_operation_is_started_awaited_and_shown() {
 }
 
 #[test]
+fn an_ocid_is_a_name_like_any_other() {
+    let (_dir, daemon) = daemon();
+    let done = json(&daemon, 0, &["start", "showcase-echo", "--json", "1", "--wait"]);
+    let ocid = done["names"]["oci"].as_str().unwrap();
+    assert!(ocid.starts_with("ocid1.opgateworkrequest.oc1.."), "{ocid}");
+    assert_eq!(id(&json(&daemon, 0, &["get", ocid])), id(&done));
+}
+
+#[test]
 fn a_repeat_with_the_same_request_id_is_the_same_operation() {
     let (_dir, daemon) = daemon();
     let start = ["start", "unserved", "--request-id", "once", "--text", "a"];
