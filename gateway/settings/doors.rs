@@ -17,8 +17,21 @@ const HTTP: &str = "http: ";
 /// Those that are about the request, and wrong for sure where its type is.
 const OF_THE_REQUEST: [&str; 3] = ["parent", "request_id", "input"];
 
-/// Notes what is wrong with the calls of OCI's that start routes.
+/// Notes what is wrong with the calls of OCI's that start routes, and which others they would hide.
 pub(super) fn check_calls(settings: &Settings, routes: &BTreeMap<String, Section<'_>>) {
+    for (name, route) in &settings.routes {
+        let path = route.http.as_ref().and_then(|form| form.request.split_once(' '));
+        let service = path
+            .and_then(|(_, path)| settings.oci.services.iter().find(|service| service.has(path)));
+        if let (Some(service), Some(section)) = (service, routes.get(name)) {
+            let reason = format!(
+                "lies beneath the path of the OCI service {}, which takes all such requests; with \
+                 reply = \"oci\" it is a call of that service",
+                service.name
+            );
+            section.section("http").refuse("request", reason);
+        }
+    }
     for problem in Oci::check(&settings.oci()).err().into_iter().flatten() {
         let Some(route) = routes.get(&problem.route) else { continue };
         let section = route.section("http");

@@ -59,3 +59,20 @@ fn what_is_wrong_is_told_by_its_key() {
         assert_eq!(found, [key], "{text}");
     }
 }
+
+#[test]
+fn a_request_that_a_service_would_take_cannot_be_another_protocols() {
+    let route = |path: &str| {
+        format!(
+            "[routes.r]\nservice = \"s\"\noperation = \"o\"\nbackend = \"showcase\"\n\
+             [routes.r.grpc]\nmethod = \"a.B/C\"\nrequest_type = \"google.protobuf.Struct\"\n\
+             [routes.r.http]\nrequest = \"POST {path}\"\n"
+        )
+    };
+    let (_file, sources) = file(&route("/20160918/things"));
+    let problem = problem(&sources);
+    assert_eq!(problem.key, "routes.r.http.request");
+    assert!(problem.reason.contains("identity"), "{problem}");
+    let (_file, sources) = file(&route("/v1/things"));
+    load(&sources);
+}

@@ -8,6 +8,7 @@ use std::time::Duration;
 use opgate_core::{Parent, Tenant};
 
 use super::authenticate::{Anyone, Authenticator};
+use super::path;
 use super::start::DoorSettings;
 use crate::wire::dialect::Dialect;
 use crate::wire::ocid::Ocids;
@@ -76,6 +77,11 @@ pub struct Service {
 }
 
 impl Service {
+    /// Whether a path is the service's own, or lies beneath it.
+    pub fn has(&self, path: &str) -> bool {
+        path::behind(&self.path, path).is_some()
+    }
+
     /// Whether a path can be a service's: segments of letters, digits, `-`, `_` and `.`, the last
     /// of them an API version of eight digits.
     ///

@@ -67,6 +67,10 @@ mod tests {
             let text = write(Timestamp::from_nanos(nanos));
             prop_assert_eq!(text.len(), 24, "{}", text);
             prop_assert!(text.ends_with('Z'));
+            let read = Timestamp::from_rfc3339(&text).map(Timestamp::millis);
+            // The first instant there is rounds down to one that is not.
+            let expected = Timestamp::from_nanos(nanos).millis();
+            prop_assert!(read == Some(expected) || expected <= i64::MIN / 1_000_000, "{}", text);
         }
     }
 }
