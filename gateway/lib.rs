@@ -169,14 +169,14 @@ impl Gateway {
         let mut paths: Vec<(&str, Arc<dyn Frontend>)> =
             vec![(Completions::PATH, Arc::new(completions)), (Nexus::PATH, Arc::new(nexus))];
         paths.extend(Native::PATHS.map(|path| (path, Arc::clone(&native))));
-        let faces = Faces { grpc: Arc::new(grpc), paths, oci, rest };
+        let faces = Faces { grpc: Arc::new(grpc), paths, oci: oci.clone(), rest };
         let http = Serving::new(trigger, http.0.serve(Arc::new(faces), drain));
         let (trigger, drain) = Drain::new();
         let admin = Serving::new(trigger, admin.0.serve(drain));
         let limits = settings.drain;
         let upkeep = running::upkeep(store, journal);
         traffic.holds();
-        Ok(Running { addresses, limits, bus, metrics, verifier, traffic, http, admin, upkeep })
+        Ok(Running { addresses, limits, bus, metrics, oci, verifier, traffic, http, admin, upkeep })
     }
 }
 

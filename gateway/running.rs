@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use opgate_bus::{Bus, Health};
 use opgate_edge::{Condition, DrainTrigger};
+use opgate_oci::Oci;
 use opgate_oci::signature::Verifier;
 use opgate_store::Store;
 use opgate_telemetry::{Metrics, Reload};
@@ -37,6 +38,8 @@ pub struct Running {
     pub(crate) limits: settings::Drain,
     pub(crate) bus: Bus,
     pub(crate) metrics: Arc<Metrics>,
+    /// Has tenancies.
+    pub(crate) oci: Oci,
     /// Who may sign OCI requests.
     pub(crate) verifier: Arc<Verifier>,
     /// Whether new traffic is welcome.
@@ -59,7 +62,9 @@ impl Running {
     pub fn reload(&self, loaded: Result<&Settings, &Problems>) {
         let result = match loaded {
             Ok(settings) => {
-                self.verifier.replace(settings.oci.keys.keyring.clone());
+                let keys = &settings.oci.keys;
+                self.oci.replace_tenancies(keys.tenancies.clone());
+                self.verifier.replace(keys.keyring.clone());
                 Reload::Applied
             }
             Err(_) => Reload::Refused,

@@ -152,6 +152,11 @@ impl Oci {
         self.0.service(path).is_some()
     }
 
+    /// Has other tenancies from now on: as which an operation is shown that is in no compartment.
+    pub fn replace_tenancies(&self, tenancies: Vec<Tenancy>) {
+        self.0.compartments.replace(tenancies);
+    }
+
     /// The OCID of an operation's work request, whichever face started it.
     pub fn name(&self, operation: &Operation) -> String {
         self.0.ocid(operation)

@@ -4,6 +4,7 @@
 //! called so itself. A tenancy is the root: everything of the tenant.
 
 use std::cmp::Reverse;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use opgate_core::{Operation, Parent, Tenant};
 
@@ -15,7 +16,8 @@ use crate::wire::ocid;
 /// What is configured of compartments and tenancies.
 #[derive(Debug)]
 pub(super) struct Compartments {
-    tenancies: Vec<Tenancy>,
+    /// Replaced as a whole.
+    tenancies: RwLock<Arc<[Tenancy]>>,
     /// The most specific parents first, so that the first that holds an operation is the nearest.
     named: Vec<Compartment>,
     /// What stands for the tenancy of a tenant that has none.
@@ -25,7 +27,17 @@ pub(super) struct Compartments {
 impl Compartments {
     pub(super) fn new(tenancies: Vec<Tenancy>, mut named: Vec<Compartment>, realm: &str) -> Self {
         named.sort_by_key(|known| Reverse(known.parent.as_str().len()));
+        let tenancies = RwLock::new(tenancies.into());
         Self { tenancies, named, nobody: format!("ocid1.tenancy.{realm}..opgate") }
+    }
+
+    /// Other tenancies from now on.
+    pub(super) fn replace(&self, tenancies: Vec<Tenancy>) {
+        *self.tenancies.write().unwrap_or_else(PoisonError::into_inner) = tenancies.into();
+    }
+
+    fn tenancies(&self) -> Arc<[Tenancy]> {
+        Arc::clone(&self.tenancies.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The scope of a compartment for a caller; none where it is another tenant's tenancy.
@@ -35,15 +47,14 @@ impl Compartments {
         compartment: &str,
     ) -> Result<Option<Parent>, Refusal> {
         if ocid::is_tenancy(compartment) {
-            let tenant = &caller.caller.tenant;
+            let (tenant, tenancies) = (&caller.caller.tenant, self.tenancies());
             let own = caller.tenancy.as_deref().or_else(|| {
-                let known = self.tenancies.iter().find(|known| known.tenant == *tenant);
+                let known = tenancies.iter().find(|known| known.tenant == *tenant);
                 known.map(|known| &*known.id)
             });
             let is_own = |known: &Tenancy| known.id == compartment && known.tenant == *tenant;
             // Where no tenancy of the caller's is known, any may be it.
-            let visible =
-                own.is_none_or(|own| own == compartment) || self.tenancies.iter().any(is_own);
+            let visible = own.is_none_or(|own| own == compartment) || tenancies.iter().any(is_own);
             return Ok(visible.then(Parent::root));
         }
         if let Some(known) = self.named.iter().find(|known| known.id == compartment) {
@@ -63,13 +74,14 @@ impl Compartments {
         let known = self.named.iter().find(|known| holds(&known.parent));
         match known {
             Some(known) => known.id.clone(),
-            None if parent.is_empty() => self.of_tenant(&operation.tenant).to_owned(),
+            None if parent.is_empty() => self.of_tenant(&operation.tenant),
             None => parent.to_owned(),
         }
     }
 
-    fn of_tenant(&self, tenant: &Tenant) -> &str {
-        let known = self.tenancies.iter().find(|known| known.tenant == *tenant);
-        known.map_or(&*self.nobody, |known| &known.id)
+    fn of_tenant(&self, tenant: &Tenant) -> String {
+        let tenancies = self.tenancies();
+        let known = tenancies.iter().find(|known| known.tenant == *tenant);
+        known.map_or_else(|| self.nobody.clone(), |known| known.id.clone())
     }
 }

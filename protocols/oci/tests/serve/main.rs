@@ -10,4 +10,5 @@ mod gateway;
 mod get;
 mod lists;
 mod repeats;
+mod signed;
 mod starts;
