@@ -1,4 +1,6 @@
-//! One daemon as the upstream of another: what Nexus carries, there and back.
+//! One daemon as the upstream of another: what Nexus carries, there and back, and what OCI carries.
+
+mod oci;
 
 use std::net::SocketAddr;
 use std::path::Path;

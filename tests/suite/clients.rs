@@ -26,6 +26,11 @@ pub(crate) fn run(command: &mut Command) -> String {
 /// The `bin` directory of a virtual environment with exactly what `requirements` names. It is made
 /// anew when those have changed, or when making it was interrupted.
 pub(crate) fn environment(requirements: &str) -> PathBuf {
+    environment_with(requirements, &[])
+}
+
+/// The same, with further options of `pip install`.
+pub(crate) fn environment_with(requirements: &str, options: &[&str]) -> PathBuf {
     let wanted = Path::new(SOURCES).join(requirements);
     let text = std::fs::read_to_string(&wanted).unwrap();
     let root = Path::new(KEPT).join(requirements.trim_end_matches(".txt"));
@@ -35,7 +40,9 @@ pub(crate) fn environment(requirements: &str) -> PathBuf {
     }
     run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&root));
     run(Command::new(root.join("bin/python"))
-        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])
+        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+        .args(options)
+        .arg("-r")
         .arg(&wanted));
     std::fs::write(&installed, text).unwrap();
     root.join("bin")

@@ -1,5 +1,7 @@
 //! One operation on every face: what Nexus started is read, awaited, listed and canceled through the
-//! others, with one version and one end.
+//! others, with one version and one end. So is what an OCI call started.
+
+mod oci;
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -89,10 +91,11 @@ fn result(daemon: &Daemon, token: &str) -> Reply {
 }
 
 fn ops(daemon: &Daemon, arguments: &[&str]) -> Value {
+    // A token may begin with a hyphen.
+    let [command, names @ ..] = arguments else { panic!("no command") };
     let output = Command::new(env!("CARGO_BIN_EXE_opgate"))
-        .arg("ops")
-        .args(arguments)
-        .args(["-o", "json"])
+        .args(["ops", command, "-o", "json", "--"])
+        .args(names)
         .env_clear()
         .env("OPGATE_ADDRESS", format!("http://{}", daemon.http))
         .output()

@@ -126,8 +126,29 @@ impl Client {
         instruction: &Value,
         key: &str,
     ) -> Result<Operation, Status> {
+        self.start_with(method, instruction, "idempotency-key", key).await
+    }
+
+    /// Starts an operation of the showcase beneath a parent.
+    pub(crate) async fn start_beneath(
+        &self,
+        parent: &str,
+        method: &'static str,
+        instruction: &Value,
+    ) -> Result<Operation, Status> {
+        let said = format!("parent={}", parent.replace('/', "%2F"));
+        self.start_with(method, instruction, "x-goog-request-params", &said).await
+    }
+
+    async fn start_with(
+        &self,
+        method: &'static str,
+        instruction: &Value,
+        name: &'static str,
+        value: &str,
+    ) -> Result<Operation, Status> {
         let mut metadata = MetadataMap::new();
-        metadata.insert("idempotency-key", key.parse().unwrap());
+        metadata.insert(name, value.parse().unwrap());
         let request =
             Request::from_parts(metadata, tonic::Extensions::new(), to_struct(instruction));
         self.call(method, request).await

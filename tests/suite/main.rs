@@ -11,6 +11,7 @@ mod faces;
 mod faults;
 mod grpc;
 mod nexus;
+mod oci;
 mod oci_backend;
 mod ops;
 mod process;

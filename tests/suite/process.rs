@@ -206,6 +206,11 @@ impl Daemon {
         self.process.log()
     }
 
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.child.id()
+    }
+
     /// What the admin listener answers to a GET: the status, and the answer as it came.
     pub(crate) fn probe(&self, path: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(self.admin).unwrap();

@@ -4,7 +4,6 @@ mod draft;
 mod hosts;
 mod session;
 mod vectors;
-mod wire;
 mod wrong;
 
 use draft::{Draft, NOW, TENANCY, USER, keyring};
