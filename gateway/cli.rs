@@ -60,7 +60,8 @@ pub(crate) struct Cli {
 /// What to do.
 #[derive(Debug, Default, Subcommand)]
 pub(crate) enum Command {
-    /// Serve until SIGTERM or SIGINT; a second one stops at once (the default)
+    /// Serve until SIGTERM or SIGINT; a second one stops at once; SIGHUP replaces OCI's keys (the
+    /// default)
     #[default]
     Run,
     /// Check the settings and the files they name, and say everything that is wrong

@@ -59,7 +59,8 @@ impl Snapshot {
             + operation.input.bytes.len()
             + 2 * output
             + headers.sum::<usize>()
-            + log.sum::<usize>()
+            // In the record, and in the form of a face that shows it.
+            + 2 * log.sum::<usize>()
             + 128
                 * (operation.resources.len() + operation.links_in.len() + operation.links_out.len())
     }

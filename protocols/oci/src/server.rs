@@ -17,6 +17,7 @@
 //! An id is read under any path: one operation is one work request, whichever service shows it.
 //! Whatever cannot be read, for whichever reason, is the same 404.
 
+mod answer;
 mod authenticate;
 mod cancel;
 mod compartments;
@@ -31,26 +32,25 @@ mod read;
 mod reply;
 mod request_id;
 mod settings;
+mod sorted;
 mod start;
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::ready;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::CONNECTION;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Request, Response, Version};
+use http::{Request, Response};
 use hyper::body::{Body as _, Incoming};
 use opgate_bus::Bus;
-use opgate_core::{Error, Operation, OperationId};
-use opgate_edge::{Body, BodyError, Frontend, Peer, ResponseFuture, collect_limited};
-use opgate_rpc::{Failures, status};
-use opgate_telemetry::{Code as Counted, InFlight, Method, Metrics, Protocol};
-use tracing::debug;
+use opgate_core::{Operation, OperationId};
+use opgate_edge::{Body, Frontend, Peer, ResponseFuture, collect_limited};
+use opgate_rpc::Failures;
+use opgate_telemetry::{Method, Metrics, Protocol};
 
+use self::answer::{Answered, Refused, nothing, unread};
 pub use self::authenticate::{Anyone, Authenticator, Caller};
 use self::compartments::Compartments;
 use self::path::Call;
@@ -60,11 +60,8 @@ pub use self::settings::{Compartment, Service, Settings, Tenancy};
 use self::start::Doors;
 pub use self::start::{DoorProblem, DoorSettings};
 use crate::signature::{Presented, Reason};
-use crate::wire::error::{self, Code, Refusal};
-use crate::wire::names;
 use crate::wire::ocid::{self, Ocids};
 
-const CLOSE: HeaderValue = HeaderValue::from_static("close");
 /// What the OCIDs of operations begin with that no service of OCI starts.
 const OWN_TYPE: &str = "opgate";
 
@@ -168,44 +165,6 @@ impl Oci {
     }
 }
 
-/// A request that could not be served.
-#[derive(Debug)]
-enum Refused {
-    /// An error of opgate's.
-    Error(Error),
-    /// A refusal in the protocol's own words.
-    Said(Refusal),
-    /// Nobody is believed to have sent it.
-    Unauthenticated(Reason),
-    /// There is such a path, for these methods.
-    Method(Cow<'static, str>),
-    /// The body was not read to its end: over HTTP/1 the connection ends with the answer, and the
-    /// caller has to know.
-    Unread(Refusal),
-    /// The request broke off.
-    Withdrawn,
-}
-
-impl From<Error> for Refused {
-    fn from(error: Error) -> Self {
-        Self::Error(error)
-    }
-}
-
-impl From<Reason> for Refused {
-    fn from(reason: Reason) -> Self {
-        Self::Unauthenticated(reason)
-    }
-}
-
-impl From<Refusal> for Refused {
-    fn from(refusal: Refusal) -> Self {
-        Self::Said(refusal)
-    }
-}
-
-type Answered = Result<Response<Body>, Refused>;
-
 impl Frontend for Oci {
     fn call(&self, request: Request<Incoming>, _peer: &Arc<Peer>) -> ResponseFuture {
         let inner = Arc::clone(&self.0);
@@ -301,70 +260,5 @@ impl Inner {
             Call::OtherMethod(methods) => Err(Refused::Method(methods.into())),
             Call::Other => Box::pin(self.start(&caller, parts, &body)).await,
         }
-    }
-
-    /// The answer, counted.
-    fn finish(
-        &self,
-        parts: &Parts,
-        method: Method,
-        in_flight: InFlight<'_>,
-        answered: Answered,
-    ) -> Response<Body> {
-        let count = |kind| Counted::from_number(status::code(kind).number());
-        let id = self.request_ids.answer(&parts.headers);
-        let (mut response, counted) = match answered {
-            Ok(response) => (response, Counted::Ok),
-            Err(Refused::Error(error)) => {
-                self.failures.note(Protocol::Oci, method, &error);
-                let mut response = reply::refused(&Refusal::from(&error));
-                if let Some(seconds) = error::retry_after(&error) {
-                    reply::wait(&mut response, seconds);
-                }
-                (response, count(error.kind))
-            }
-            Err(Refused::Unauthenticated(reason)) => {
-                self.metrics.signatures.refused.of(reason.fault()).increment(1);
-                debug!(opc_request_id = ?id, %reason, "a request is not authenticated");
-                (reply::unauthenticated(), Counted::Unauthenticated)
-            }
-            Err(Refused::Said(refusal)) => (reply::refused(&refusal), count(refusal.kind())),
-            Err(Refused::Method(methods)) => {
-                let refusal = Refusal::new(
-                    Code::MethodNotAllowed,
-                    format!("{} is not offered here; there is {methods}", parts.method),
-                );
-                let mut response = reply::refused(&refusal);
-                reply::allow(&mut response, &methods);
-                (response, count(refusal.kind()))
-            }
-            Err(Refused::Unread(refusal)) => {
-                let mut response = reply::refused(&refusal);
-                if parts.version < Version::HTTP_2 {
-                    response.headers_mut().insert(CONNECTION, CLOSE);
-                }
-                (response, count(refusal.kind()))
-            }
-            Err(Refused::Withdrawn) => {
-                let broken = Refusal::new(Code::CannotParseRequest, "body: broke off");
-                (reply::refused(&broken), Counted::Cancelled)
-            }
-        };
-        in_flight.finish(counted);
-        response.headers_mut().insert(HeaderName::from_static(names::REQUEST_ID), id);
-        response
-    }
-}
-
-fn nothing() -> Refusal {
-    Refusal::new(Code::NotFound, "There is no such path.")
-}
-
-fn unread(error: &BodyError) -> Refused {
-    let said = |code| Refused::Unread(Refusal::new(code, format!("body: {error}")));
-    match error {
-        BodyError::TooLarge { .. } => said(Code::RequestEntityTooLarge),
-        BodyError::Timeout { .. } => said(Code::RequestTimeout),
-        BodyError::Broken(_) => Refused::Withdrawn,
     }
 }

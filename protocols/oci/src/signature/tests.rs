@@ -4,6 +4,7 @@ mod draft;
 mod hosts;
 mod session;
 mod vectors;
+mod wire;
 mod wrong;
 
 use draft::{Draft, NOW, TENANCY, USER, keyring};

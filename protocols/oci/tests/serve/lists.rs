@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use opgate_bus::core::Outcome;
+use opgate_bus::core::{Face, Outcome, Parent, Payload};
+use opgate_bus::{Caller, Start};
 use opgate_oci::Settings;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -179,6 +180,29 @@ async fn a_page_has_a_bound_in_bytes() {
     assert!(first.body.len() <= 4 * 1024 * 1024, "{}", first.body.len());
     assert!(first.object().as_array().unwrap().len() < 6);
     assert_eq!(walk(&gateway, &path).await.join(" "), "5 4 3 2 1 0");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_too_much_to_sort_is_not_sorted_in_part() {
+    let (gateway, _dir) = Gateway::start().await;
+    let start = |_| {
+        let mut start = Start::new(Face::Native, "test", "cluster", Payload::json("{}"));
+        start.parent = Parent::new(A).unwrap();
+        let bus = gateway.bus.clone();
+        tokio::spawn(async move { bus.start(&Caller::anonymous(), start).await })
+    };
+    for started in (0..=10_000).map(start).collect::<Vec<_>>() {
+        started.await.unwrap().unwrap();
+    }
+    let path = format!("/oke/20180222/workRequests?compartmentId={A}&limit=1");
+    let (status, code, message) = gateway.get(&format!("{path}&sortBy=ID")).await.refusal();
+    assert_eq!((status, &*code), (400, "InvalidParameter"));
+    assert!(message.starts_with("sortBy: ") && message.contains("10000"), "{message}");
+    // What is stored so needs no sorting, and what is left by a filter may be sorted.
+    assert_eq!(gateway.get(&path).await.object().as_array().unwrap().len(), 1);
+    let none = gateway.get(&format!("{path}&sortBy=ID&status=FAILED")).await;
+    assert_eq!(none.object(), json!([]));
     gateway.stop().await;
 }
 

@@ -80,7 +80,7 @@ impl Refusal {
             }
             _ => "",
         };
-        format!("{said}{help}")
+        if help.is_empty() { said } else { format!("{}{help}", said.trim_end_matches('.')) }
     }
 
     /// What it means for the request that was made.
@@ -208,7 +208,8 @@ mod tests {
         ] {
             assert_eq!(refusal(status, &[], body).text(), text);
         }
-        let text = refusal(401, &[], r#"{"code":"NotAuthenticated","message":"no"}"#).text();
+        let text = refusal(401, &[], r#"{"code":"NotAuthenticated","message":"no."}"#).text();
+        assert!(text.starts_with("401 NotAuthenticated: no; the upstream"), "{text}");
         assert!(text.contains("key_file") && text.contains("clock"), "{text}");
     }
 
