@@ -37,11 +37,12 @@ impl Dialect {
     }
 
     /// The resource action of what an operation was to work on and did not; none where the
-    /// dialect's models have no word for it.
+    /// dialect's models have no word for it. Identity's have, but its paths are the work requests
+    /// service's too: to that client the word would be none.
     pub const fn has_failed_action(self) -> bool {
         match self {
-            Self::Identity | Self::ContainerEngine | Self::Modern => true,
-            Self::WorkRequests | Self::LoadBalancer => false,
+            Self::ContainerEngine | Self::Modern => true,
+            Self::Identity | Self::WorkRequests | Self::LoadBalancer => false,
         }
     }
 

@@ -46,7 +46,7 @@ async fn a_work_request_tells_how_its_operation_is() {
     gateway.finish(running.id, outcome).await;
     let object = gateway.get(&path).await.object();
     assert_eq!(object["status"], "FAILED");
-    assert_eq!(object["resources"][0]["actionType"], "FAILED");
+    assert_eq!(object["resources"][0]["actionType"], "RELATED");
     assert_eq!(object["percentComplete"], 40.0);
     assert!(is_time(&object["timeFinished"]));
     // The log says that it was ended by hand, and the failure how.

@@ -196,14 +196,14 @@ fn a_resource_has_the_words_of_its_dialect() {
     assert_eq!(shown(State::Running, "ATTACHED", ""), ["RELATED"; 5]);
     assert_eq!(
         shown(State::Failed, "FAILED", "CREATED"),
-        [failed, related, failed, failed, related]
+        [related, related, failed, failed, related]
     );
     assert_eq!(
         shown(State::Canceled, "FAILED", "CREATED"),
-        [failed, related, "CANCELED_CREATE", failed, related]
+        [related, related, "CANCELED_CREATE", failed, related]
     );
     assert_eq!(
         shown(State::Canceled, "FAILED", "MOVED"),
-        [failed, related, failed, failed, related]
+        [related, related, failed, failed, related]
     );
 }
