@@ -69,6 +69,7 @@ fn python() -> Command {
     let mut python = Command::new(&*PYTHON);
     python
         .current_dir(Path::new(SOURCES).join("oci/python"))
+        .env_remove("PYTHONDONTWRITEBYTECODE")
         .env("PYTHONPYCACHEPREFIX", Path::new(KEPT).join("oci-bytecode"));
     python
 }
