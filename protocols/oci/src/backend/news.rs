@@ -98,20 +98,24 @@ fn progress(now: &Operation, seen: &WorkRequest) -> Option<Progress> {
     (progress != before).then_some(progress)
 }
 
-/// The resources that are new or have changed, as many as a record has room for.
+/// The resources that are new or have changed, as many as a record has room for. Of one that is
+/// there more than once the last counts: else they would take turns, and each look be news.
 fn resources(now: &Operation, seen: &WorkRequest) -> Vec<Resource> {
     let mut room = limits::RESOURCES.saturating_sub(now.resources.len());
     let mut changed: Vec<Resource> = Vec::new();
-    for resource in &seen.resources {
+    let mut left = seen.resources.iter();
+    while let Some(resource) = left.next() {
         let same = |other: &&Resource| {
             other.entity_type == resource.entity_type && other.identifier == resource.identifier
         };
+        if left.clone().any(|later| same(&later)) {
+            continue;
+        }
         let known = now.resources.iter().find(same);
         if known.is_some_and(|known| known.action == resource.action && known.uri == resource.uri) {
             continue;
         }
-        let told = changed.iter().any(|other| same(&other));
-        if known.is_none() && !told {
+        if known.is_none() {
             if room == 0 {
                 continue;
             }

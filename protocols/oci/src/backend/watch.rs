@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use opgate_bus::{Backoff, Lease, Snapshot};
-use opgate_core::{Error, ErrorKind, LogEntry, Outcome, Report, limits};
+use opgate_core::{Error, ErrorKind, LogEntry, Outcome, Report, Retry, limits};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
@@ -52,6 +52,8 @@ struct Watch<'a> {
     blind: Option<Instant>,
     /// Looks at the end without all errors and logs.
     last_looks: u32,
+    /// Not to be asked again before this long, as the answer to a list said.
+    wait: Option<Duration>,
 }
 
 impl Inner {
@@ -75,6 +77,7 @@ impl Inner {
             troubled: false,
             blind: None,
             last_looks: 0,
+            wait: None,
         };
         let (first, longest) = (self.settings.poll_first, self.settings.poll_longest);
         let backoff = Backoff { first, longest, attempts: u32::MAX };
@@ -102,20 +105,14 @@ impl Watch<'_> {
             // The operation goes on, whatever keeps us from looking.
             Err(error) => {
                 self.trouble(&error.message).await?;
-                let wait = match error.retry {
-                    opgate_core::Retry::After(wait) => Some(wait),
-                    opgate_core::Retry::Never
-                    | opgate_core::Retry::SameRequest
-                    | opgate_core::Retry::Unknown => None,
-                };
-                return Ok((None, wait));
+                return Ok((None, asked_for(&error)));
             }
         };
         let ended = match look.looked {
             Looked::Seen(seen) => self.seen(&seen, &look.body).await?,
             Looked::Blind(blind) => self.unseen(blind).await?,
         };
-        Ok((ended, look.wait))
+        Ok((ended, look.wait.max(self.wait.take())))
     }
 
     async fn look(&self) -> Result<Look, Error> {
@@ -170,7 +167,8 @@ impl Watch<'_> {
         let mut lines = seen.lines.clone();
         let mut problem = None;
         for list in [List::Errors, List::Logs] {
-            if self.absent.contains(&list) {
+            // Some are there later than the work request itself: what failed has a reason.
+            if self.absent.contains(&list) && !seen.phase.has_reason() {
                 continue;
             }
             let read = match (Lists::of(self.addressed.plan.dialect), seen.compartment.as_deref()) {
@@ -181,7 +179,11 @@ impl Watch<'_> {
                 }
             };
             if let Err(error) = read {
+                self.wait = asked_for(&error);
                 problem = Some(error.message.into_owned());
+                if self.wait.is_some() {
+                    break;
+                }
             }
         }
         (lines, problem)
@@ -230,6 +232,14 @@ impl Watch<'_> {
             self.troubled = true;
         }
         Ok(())
+    }
+}
+
+/// How long the API wants to be left alone that answered with an error.
+const fn asked_for(error: &Error) -> Option<Duration> {
+    match error.retry {
+        Retry::After(wait) => Some(wait),
+        Retry::Never | Retry::SameRequest | Retry::Unknown => None,
     }
 }
 

@@ -1,5 +1,7 @@
 //! Errors and logs that are lists of their own.
 
+use std::time::{Duration, Instant};
+
 use http::Method;
 use opgate_bus::core::{Code, State};
 use tempfile::tempdir;
@@ -84,6 +86,47 @@ async fn an_upstream_without_such_lists_is_not_asked_again() {
     let ended = side.ended(id).await;
     assert_eq!((ended.state, ended.log.len()), (State::Succeeded, 0));
     assert!(upstream.is_quiet());
+    side.stop().await;
+}
+
+#[tokio::test]
+async fn a_list_that_was_not_there_is_asked_once_more_for_the_reason_of_a_failure() {
+    let (dir, mut upstream) = (tempdir().unwrap(), Upstream::start().await);
+    let side = Setup::with(&[("dialect", "modern")]).open(&dir, &upstream);
+    let id = side.start().await;
+    upstream.start_call().await.start();
+    upstream.look().await.show("IN_PROGRESS", "");
+    for list in [errors(), logs()] {
+        upstream.expect(&Method::GET, &list).await.refuse(404, "NotAuthorizedOrNotFound", "no");
+    }
+    upstream.look().await.show("FAILED", "");
+    let body = r#"{"items":[{"code":"X","message":"why"}]}"#;
+    upstream.expect(&Method::GET, &errors()).await.answer(200, &[], body);
+    upstream.expect(&Method::GET, &logs()).await.refuse(404, "NotFound", "no");
+    let ended = side.ended(id).await;
+    assert_eq!(ended.outcome.as_ref().unwrap().failure().unwrap().message, "why");
+    assert!(upstream.is_quiet());
+    side.stop().await;
+}
+
+#[tokio::test]
+async fn an_upstream_that_asks_to_be_left_alone_about_a_list_is() {
+    let (dir, mut upstream) = (tempdir().unwrap(), Upstream::start().await);
+    let side = Setup::with(&[("dialect", "modern")]).open(&dir, &upstream);
+    let id = side.start().await;
+    upstream.start_call().await.start();
+    upstream.look().await.show("IN_PROGRESS", "");
+    let began = Instant::now();
+    let busy = upstream.expect(&Method::GET, &errors()).await;
+    busy.answer(429, &[("retry-after", "1")], r#"{"code":"TooManyRequests","message":"later"}"#);
+    // Nor is the other list asked for meanwhile.
+    let look = upstream.look().await;
+    assert!(began.elapsed() >= Duration::from_secs(1));
+    look.show("SUCCEEDED", "");
+    for list in [errors(), logs()] {
+        upstream.expect(&Method::GET, &list).await.answer(200, &[], r#"{"items":[]}"#);
+    }
+    assert_eq!(side.ended(id).await.state, State::Succeeded);
     side.stop().await;
 }
 

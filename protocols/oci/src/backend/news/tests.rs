@@ -113,6 +113,25 @@ fn what_was_told_is_not_told_again() {
 }
 
 #[test]
+fn of_a_resource_that_is_there_twice_the_last_counts() {
+    let mut record = Record::new();
+    let body = r#"{"status":"X","resources":[
+        {"entityType":"compartment","actionType":"RELATED","identifier":"c"},
+        {"entityType":"t","actionType":"RELATED","identifier":"x"},
+        {"entityType":"compartment","actionType":"DELETED","identifier":"c"},
+        {"entityType":"t","actionType":"UPDATED","identifier":"x"}]}"#;
+    record.told(report(&record.operation, &seen(body), Vec::new()));
+    let shown: Vec<(&str, &str)> = record
+        .operation
+        .resources
+        .iter()
+        .map(|resource| (&*resource.identifier, &*resource.action))
+        .collect();
+    assert_eq!(shown, [("c", "DELETED"), ("x", "UPDATED")]);
+    assert_eq!(report(&record.operation, &seen(body), Vec::new()), None);
+}
+
+#[test]
 fn a_record_takes_no_more_resources_than_it_has_room_for() {
     let mut record = Record::new();
     let many: Vec<String> = (0..300)

@@ -38,6 +38,14 @@ impl Phase {
         }
     }
 
+    /// Whether it has ended for a reason that is told elsewhere.
+    pub(in crate::backend) const fn has_reason(self) -> bool {
+        match self {
+            Self::Failed | Self::Partial | Self::Canceled => true,
+            Self::Running | Self::Waiting | Self::Unknown | Self::Succeeded => false,
+        }
+    }
+
     /// Whether nothing follows.
     pub(in crate::backend) const fn is_end(self) -> bool {
         match self {
