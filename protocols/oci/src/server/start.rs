@@ -15,7 +15,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use opgate_bus::{RepeatKey, Start};
-use opgate_core::{Error, ErrorKind, Face, Parent};
+use opgate_core::{Error, ErrorKind, Face, OperationId, Parent};
 use opgate_edge::Body;
 use opgate_rpc::headers as shared;
 use opgate_rpc::transcode::query_pairs;
@@ -99,6 +99,9 @@ impl Inner {
         let start = self.asked(caller, door, &captured, parts, body, repeat)?;
         let receipt = Box::pin(self.bus.start(&caller.caller, start)).await;
         let receipt = receipt.map_err(|error| refused(error, by_token))?;
+        if receipt.repeated {
+            self.check_there(caller, receipt.snapshot.id).await?;
+        }
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::ACCEPTED;
         let headers = response.headers_mut();
@@ -108,6 +111,20 @@ impl Inner {
         headers.insert(HeaderName::from_static(WORK_REQUEST_ID), ocid);
         headers.insert(DURABILITY, HeaderValue::from_static(receipt.durability.name()));
         Ok(response)
+    }
+
+    /// Whether a work request that a repeat is to be answered with can still be read: a token is
+    /// honoured for longer than some are kept, and an id that leads nowhere ends every wait.
+    async fn check_there(&self, caller: &Caller, id: OperationId) -> Result<(), Refused> {
+        let found = self.bus.get(&caller.caller, id).await;
+        match found {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind == ErrorKind::NotFound => {
+                let text = format!("{RETRY_TOKEN}: the work request that it started is gone");
+                Err(Refusal::new(Code::InvalidatedRetryToken, text).into())
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn asked(

@@ -143,6 +143,9 @@ const UPDATED: &str = "UPDATED";
 const DELETED: &str = "DELETED";
 const RELATED: &str = "RELATED";
 const IN_PROGRESS: &str = "IN_PROGRESS";
+const CANCELED_CREATE: &str = "CANCELED_CREATE";
+const CANCELED_UPDATE: &str = "CANCELED_UPDATE";
+const CANCELED_DELETE: &str = "CANCELED_DELETE";
 /// The actions that every dialect knows.
 const ACTIONS: [&str; 5] = [CREATED, UPDATED, DELETED, RELATED, IN_PROGRESS];
 
@@ -159,28 +162,42 @@ fn resources<'a>(operation: &'a Operation, named: &'a Named, dialect: Dialect) -
     if !operation.resources.is_empty() {
         return operation.resources.iter().map(one).collect();
     }
-    let action_type = match operation.state {
+    let action_type = unsaid(operation.state, dialect);
+    vec![Shown { entity_type: service, action_type, identifier: &named.id, entity_uri: None }]
+}
+
+/// The action where nobody has said what became of a thing: as its operation is.
+const fn unsaid(state: State, dialect: Dialect) -> &'static str {
+    match state {
         State::Accepted | State::Running => IN_PROGRESS,
         State::Succeeded => RELATED,
         State::Failed | State::Canceled => failed(dialect),
-    };
-    vec![Shown { entity_type: service, action_type, identifier: &named.id, entity_uri: None }]
+    }
 }
 
 /// The action of a resource, in a word that the dialect's clients know.
 fn action(state: State, resource: &Resource, dialect: Dialect) -> &'static str {
-    if resource.action.eq_ignore_ascii_case(FAILED) {
+    let is = |word: &&str| resource.action.eq_ignore_ascii_case(word);
+    let has_words = dialect == Dialect::ContainerEngine;
+    if is(&FAILED) {
         let canceled = match &*resource.becomes {
-            CREATED => Some("CANCELED_CREATE"),
-            UPDATED => Some("CANCELED_UPDATE"),
-            DELETED => Some("CANCELED_DELETE"),
+            CREATED => Some(CANCELED_CREATE),
+            UPDATED => Some(CANCELED_UPDATE),
+            DELETED => Some(CANCELED_DELETE),
             _ => None,
         };
-        let has_words = dialect == Dialect::ContainerEngine && state == State::Canceled;
+        let has_words = has_words && state == State::Canceled;
         return canceled.filter(|_| has_words).unwrap_or_else(|| failed(dialect));
     }
-    let known = ACTIONS.into_iter().find(|known| resource.action.eq_ignore_ascii_case(known));
-    known.unwrap_or(RELATED)
+    if let Some(canceled) = [CANCELED_CREATE, CANCELED_UPDATE, CANCELED_DELETE].into_iter().find(is)
+    {
+        return if has_words { canceled } else { failed(dialect) };
+    }
+    match ACTIONS.into_iter().find(is) {
+        // Nothing is in progress of what has ended.
+        Some(IN_PROGRESS) => unsaid(state, dialect),
+        known => known.unwrap_or(RELATED),
+    }
 }
 
 const fn failed(dialect: Dialect) -> &'static str {

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use opgate_bus::Caller;
 use opgate_bus::core::Outcome;
 use opgate_oci::Oci;
 use tempfile::TempDir;
@@ -67,6 +68,22 @@ async fn a_token_is_refused_for_any_other_request() {
     let reply = send(gateway.address, "POST", path, &TOKEN, BODY).await;
     assert_eq!(accepted(&reply), first);
     assert_eq!(gateway.operations().await.len(), 1);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_token_of_a_work_request_that_is_gone_is_refused() {
+    let (gateway, _dir) = Gateway::start().await;
+    let first = moved(&gateway, &TOKEN).await;
+    let id = Oci::read(&first).unwrap();
+    gateway.bus.remove(&Caller::anonymous(), id).await.unwrap();
+    assert_eq!(gateway.get(&format!("/20160918/workRequests/{first}")).await.status, 404);
+    let reply = send(gateway.address, "POST", MOVE, &TOKEN, BODY).await;
+    let (status, code, message) = reply.refusal();
+    assert_eq!((status, &*code), (409, "InvalidatedRetryToken"));
+    assert!(message.starts_with("opc-retry-token: "), "{message}");
+    assert_eq!(reply.header("opc-work-request-id"), None);
+    assert!(gateway.operations().await.is_empty());
     gateway.stop().await;
 }
 

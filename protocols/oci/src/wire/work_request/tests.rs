@@ -202,6 +202,17 @@ fn a_resource_has_the_words_of_its_dialect() {
         shown(State::Canceled, "FAILED", "CREATED"),
         [related, related, "CANCELED_CREATE", failed, related]
     );
+    // As an upstream of that dialect has them.
+    assert_eq!(
+        shown(State::Canceled, "CANCELED_DELETE", ""),
+        [related, related, "CANCELED_DELETE", failed, related]
+    );
+    // Of what has ended nothing goes on, even if nobody has said what became of it.
+    assert_eq!(shown(State::Succeeded, "IN_PROGRESS", ""), ["RELATED"; 5]);
+    assert_eq!(
+        shown(State::Failed, "IN_PROGRESS", ""),
+        [related, related, failed, failed, related]
+    );
     assert_eq!(
         shown(State::Canceled, "FAILED", "MOVED"),
         [related, related, failed, failed, related]
