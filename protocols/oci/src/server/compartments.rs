@@ -4,6 +4,7 @@
 //! called so itself. A tenancy is the root: everything of the tenant.
 
 use std::cmp::Reverse;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use opgate_core::{Operation, Parent, Tenant};
@@ -18,6 +19,8 @@ use crate::wire::ocid;
 pub(super) struct Compartments {
     /// Replaced as a whole.
     tenancies: RwLock<Arc<[Tenancy]>>,
+    /// Whether they are others than at the start.
+    replaced: AtomicBool,
     /// The most specific parents first, so that the first that holds an operation is the nearest.
     named: Vec<Compartment>,
     /// What stands for the tenancy of a tenant that has none.
@@ -28,12 +31,22 @@ impl Compartments {
     pub(super) fn new(tenancies: Vec<Tenancy>, mut named: Vec<Compartment>, realm: &str) -> Self {
         named.sort_by_key(|known| Reverse(known.parent.as_str().len()));
         let tenancies = RwLock::new(tenancies.into());
-        Self { tenancies, named, nobody: format!("ocid1.tenancy.{realm}..opgate") }
+        let nobody = format!("ocid1.tenancy.{realm}..opgate");
+        Self { tenancies, replaced: AtomicBool::new(false), named, nobody }
     }
 
     /// Other tenancies from now on.
     pub(super) fn replace(&self, tenancies: Vec<Tenancy>) {
-        *self.tenancies.write().unwrap_or_else(PoisonError::into_inner) = tenancies.into();
+        let mut known = self.tenancies.write().unwrap_or_else(PoisonError::into_inner);
+        if **known != *tenancies {
+            *known = tenancies.into();
+            self.replaced.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether an operation is shown in the same compartment for as long as the process lives.
+    pub(super) fn is_settled(&self, operation: &Operation) -> bool {
+        !operation.parent.as_str().is_empty() || !self.replaced.load(Ordering::Relaxed)
     }
 
     fn tenancies(&self) -> Arc<[Tenancy]> {

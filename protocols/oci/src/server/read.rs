@@ -43,9 +43,10 @@ impl Inner {
         Ok(response)
     }
 
-    /// The object of a get. The one that most clients ask for is kept with the operation.
+    /// The object of a get. The one that most clients ask for is kept with the operation, unless what
+    /// was kept may name a tenancy that is another one now.
     fn whole(&self, dialect: Dialect, found: &Arc<Snapshot>) -> Result<Bytes, Error> {
-        if dialect != Dialect::Identity {
+        if dialect != Dialect::Identity || !self.compartments.is_settled(found) {
             return self.written(found, dialect, Extent::Whole).map(Bytes::from);
         }
         let mut problem = None;

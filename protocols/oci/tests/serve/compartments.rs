@@ -135,11 +135,18 @@ async fn a_compartment_may_be_called_otherwise_elsewhere() {
 async fn tenancies_can_be_replaced_while_requests_are_served() {
     let (gateway, _dir) = Gateway::start().await;
     let running = gateway.run("cluster", "", &json!({"id": "x"})).await;
-    let path = format!("/20260325/workRequests/{}", gateway.oci.name(&running));
-    let nobody = gateway.get(&path).await.object()["compartmentId"].clone();
-    assert_eq!(nobody, "ocid1.tenancy.oc1..opgate");
-    let ours = Tenancy { id: OURS.to_owned(), tenant: Tenant::anonymous() };
-    gateway.oci.replace_tenancies(vec![ours]);
-    assert_eq!(gateway.get(&path).await.object()["compartmentId"], OURS);
+    let paths = ["/20260325", "/20160918"]
+        .map(|service| format!("{service}/workRequests/{}", gateway.oci.name(&running)));
+    for path in &paths {
+        let nobody = gateway.get(path).await.object()["compartmentId"].clone();
+        assert_eq!(nobody, "ocid1.tenancy.oc1..opgate");
+    }
+    for tenancy in [OURS, OTHERS] {
+        let one = Tenancy { id: tenancy.to_owned(), tenant: Tenant::anonymous() };
+        gateway.oci.replace_tenancies(vec![one]);
+        for path in &paths {
+            assert_eq!(gateway.get(path).await.object()["compartmentId"], tenancy, "{path}");
+        }
+    }
     gateway.stop().await;
 }
