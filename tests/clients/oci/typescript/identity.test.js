@@ -60,7 +60,7 @@ for (const [name, gateway] of Object.entries(GATEWAYS)) {
       workRequest.errors.map((error) => error.message),
       ["the compartment is not empty"],
     );
-    assert.equal(workRequest.resources[0].actionType, "FAILED");
+    assert.equal(workRequest.resources[0].actionType, "RELATED");
     const requests = client(WorkRequestClient, gateway, { prefix: "/failing" });
     const waited = await waitForWorkRequest(SOON, requests, workRequestId);
     assert.equal(waited.workRequest.status, "FAILED");
