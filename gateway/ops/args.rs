@@ -50,14 +50,14 @@ pub(super) enum Action {
     Start(Box<Start>),
     /// Show an operation
     Get {
-        #[arg(value_name = "NAME")]
+        #[arg(value_name = "NAME", allow_hyphen_values = true)]
         name: String,
     },
     /// List operations, newest first
     List(List),
     /// Wait until an operation has ended
     Wait {
-        #[arg(value_name = "NAME")]
+        #[arg(value_name = "NAME", allow_hyphen_values = true)]
         name: String,
         /// How long to wait at most, such as 10m. Left out: until it has ended
         #[arg(long, value_name = "TIME", value_parser = duration)]
@@ -65,7 +65,7 @@ pub(super) enum Action {
     },
     /// Ask for an operation's cancellation
     Cancel {
-        #[arg(value_name = "NAME")]
+        #[arg(value_name = "NAME", allow_hyphen_values = true)]
         name: String,
         /// Why, for the record
         #[arg(long, value_name = "TEXT", default_value = "")]
@@ -73,7 +73,7 @@ pub(super) enum Action {
     },
     /// Forget an operation. Its work goes on
     Delete {
-        #[arg(value_name = "NAME")]
+        #[arg(value_name = "NAME", allow_hyphen_values = true)]
         name: String,
     },
     /// End an operation by hand. Its log says who did
@@ -81,7 +81,7 @@ pub(super) enum Action {
     /// Have dead letters delivered once more: callbacks that were given up or refused. `list --filter
     /// 'callbacks.state = DEAD'` shows whose
     Redrive {
-        #[arg(value_name = "NAME", required = true)]
+        #[arg(value_name = "NAME", required = true, allow_hyphen_values = true)]
         names: Vec<String>,
     },
 }
@@ -142,7 +142,7 @@ pub(super) enum End {
 /// `complete`.
 #[derive(Debug, Args)]
 pub(super) struct Complete {
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", allow_hyphen_values = true)]
     pub(super) name: String,
     /// How it ends
     #[arg(long, value_enum)]

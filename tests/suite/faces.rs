@@ -91,10 +91,9 @@ fn result(daemon: &Daemon, token: &str) -> Reply {
 }
 
 fn ops(daemon: &Daemon, arguments: &[&str]) -> Value {
-    // A token may begin with a hyphen.
     let [command, names @ ..] = arguments else { panic!("no command") };
     let output = Command::new(env!("CARGO_BIN_EXE_opgate"))
-        .args(["ops", command, "-o", "json", "--"])
+        .args(["ops", command, "-o", "json"])
         .args(names)
         .env_clear()
         .env("OPGATE_ADDRESS", format!("http://{}", daemon.http))

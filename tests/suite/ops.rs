@@ -200,6 +200,12 @@ fn an_operation_is_canceled_and_deleted() {
     let gone = ops(&daemon, &["get", id(&started)]);
     assert_eq!(gone.status.code(), Some(2));
     assert!(text(&gone.stderr).contains("NOT_FOUND"), "{}", text(&gone.stderr));
+    // A token of Nexus may begin with a hyphen, which makes it no option.
+    for command in ["get", "wait", "cancel", "delete", "redrive"] {
+        let unknown = ops(&daemon, &[command, "-x_unknown", "-o", "json"]);
+        assert_eq!(unknown.status.code(), Some(2), "{command}");
+        assert!(text(&unknown.stderr).contains("NOT_FOUND"), "{}", text(&unknown.stderr));
+    }
 }
 
 #[test]

@@ -8,6 +8,9 @@ use serde_json::Value;
 
 use crate::router::{IN_PROGRESS, ResourceRule, Route};
 
+/// The action of what an operation leaves as it is.
+const RELATED: &str = "RELATED";
+
 /// The resources that a route names for an operation. What cannot be said, or is longer than a record
 /// holds, is left out: a start does not fail for it.
 pub(crate) fn named(route: &Route, id: OperationId, input: &Payload) -> Vec<Resource> {
@@ -108,10 +111,14 @@ fn resource(rule: &ResourceRule, source: &Source<'_>) -> Option<Resource> {
         let text = text(template, source).ok().flatten()?;
         (text.len() <= limits::TEXT_BYTES).then(|| text.into_boxed_str())
     };
+    let action = made(&rule.action)?;
+    // What is only related is neither worked on nor changed by any end.
+    let (action, becomes) =
+        if &*action == RELATED { (action, Box::default()) } else { (IN_PROGRESS.into(), action) };
     Some(Resource {
         entity_type: made(&rule.entity_type)?,
-        action: IN_PROGRESS.into(),
-        becomes: made(&rule.action)?,
+        action,
+        becomes,
         identifier: made(&rule.identifier).filter(|identifier| !identifier.is_empty())?,
         uri: made(&rule.uri).unwrap_or_default(),
     })
@@ -151,14 +158,16 @@ mod tests {
             ["compartment", "DELETED", "${/compartmentId}", "/c/${/compartmentId}"],
             ["cluster", "CREATED", "c-${id}", "${/absent}"],
             ["nothing", "CREATED", "${/absent}", ""],
+            ["vcn", "RELATED", "v", ""],
         ];
         let found = named(&route(&rules), id, &Payload::json(r#"{"compartmentId": "x"}"#));
-        let [compartment, cluster] = &*found else { panic!("{found:?}") };
+        let [compartment, cluster, vcn] = &*found else { panic!("{found:?}") };
         assert_eq!(
             (&*compartment.entity_type, &*compartment.action, &*compartment.becomes),
             ("compartment", "IN_PROGRESS", "DELETED")
         );
         assert_eq!((&*compartment.identifier, &*compartment.uri), ("x", "/c/x"));
+        assert_eq!((&*vcn.action, &*vcn.becomes), ("RELATED", ""));
         assert_eq!((&*cluster.identifier, &*cluster.uri), (&*format!("c-{id}"), ""));
     }
 

@@ -49,6 +49,7 @@ use opgate_core::{Operation, OperationId};
 use opgate_edge::{Body, Frontend, Peer, ResponseFuture, collect_limited};
 use opgate_rpc::Failures;
 use opgate_telemetry::{Method, Metrics, Protocol};
+use tokio::sync::Semaphore;
 
 use self::answer::{Answered, Refused, nothing, unread};
 pub use self::authenticate::{Anyone, Authenticator, Caller};
@@ -81,6 +82,7 @@ pub(crate) struct Inner {
     authenticator: Arc<dyn Authenticator>,
     request_ids: RequestIds,
     request_bytes: usize,
+    sorting: Semaphore,
     request_timeout: std::time::Duration,
     metrics: Arc<Metrics>,
     failures: Failures,
@@ -136,7 +138,8 @@ impl Oci {
             services,
             authenticator: settings.authenticator,
             request_ids: RequestIds::default(),
-            request_bytes: settings.request_bytes,
+            request_bytes: settings.request_bytes.min(start::BODY_BYTES),
+            sorting: Semaphore::new(sorted::AT_A_TIME),
             request_timeout: settings.request_timeout,
             bus,
             metrics,

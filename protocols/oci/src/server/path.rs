@@ -23,7 +23,7 @@ pub(super) fn behind<'p>(service: &str, path: &'p str) -> Option<&'p str> {
         rest = trimmed.strip_prefix(segment)?;
     }
     match rest.trim_start_matches('/') {
-        "" => Some(rest).filter(|rest| rest.is_empty()),
+        "" => rest.get(..rest.len().min(1)),
         trimmed if trimmed.len() < rest.len() => rest.get(rest.len() - trimmed.len() - 1..),
         _ => None,
     }
@@ -160,7 +160,8 @@ mod tests {
             ("/20160918", "//20160918//workRequests", Some("/workRequests")),
             ("/oci/20160918", "/oci//20160918/x//y/", Some("/x//y/")),
             ("/20160918", "/20160918", Some("")),
-            ("/20160918", "/20160918/", None),
+            ("/20160918", "/20160918/", Some("/")),
+            ("/20160918", "/20160918//", Some("/")),
             ("/20160918", "/201609180/x", None),
             ("/20160918", "/oci/20160918/x", None),
             ("/oci/20160918", "/20160918/x", None),

@@ -11,6 +11,8 @@ use crate::wire::error::Refusal;
 
 /// Pages looked through to sort, at most: large operations make pages short.
 const PAGES_MAX: usize = 200;
+/// Lists sorted at a time; more wait their turn. Each looks at up to [`WINDOW`] operations.
+pub(super) const AT_A_TIME: usize = 2;
 
 impl Inner {
     /// One page of a list in this order.
@@ -60,6 +62,8 @@ impl Inner {
         list: &List,
         order: Order,
     ) -> Result<Vec<Place>, Refused> {
+        // Never closed, so that a permit always comes.
+        let _turn = self.sorting.acquire().await;
         let mut places = Vec::new();
         let mut list = List { page_size: PAGE_SIZE, page_token: String::new(), ..list.clone() };
         for _ in 0..PAGES_MAX {

@@ -22,6 +22,7 @@ use opgate_rpc::transcode::query_pairs;
 use opgate_rpc::wire::DURABILITY;
 use serde_json::Value;
 
+pub(super) use self::door::BODY_BYTES;
 use self::door::Door;
 use self::form::Captured;
 use self::repeat::Asked;

@@ -103,3 +103,15 @@ async fn what_is_asked_wrongly_is_named() {
     }
     gateway.stop().await;
 }
+
+#[tokio::test]
+async fn what_lies_at_the_root_is_told_whichever_compartment_is_named() {
+    let (gateway, _dir) = Gateway::start().await;
+    let running = gateway.run("cluster", "", &json!({"id": "x"})).await;
+    let id = gateway.oci.name(&running);
+    for compartment in ["ocid1.compartment.oc1..of-the-cluster", "ocid1.tenancy.oc1..t"] {
+        let path = format!("/oke/20180222/workRequests/{id}/logs?compartmentId={compartment}");
+        assert_eq!(gateway.get(&path).await.status.as_u16(), 200, "{compartment}");
+    }
+    gateway.stop().await;
+}

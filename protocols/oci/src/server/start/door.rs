@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use opgate_core::{Error, ErrorKind, Payload};
+use opgate_core::Payload;
 use opgate_rpc::transcode::query_pairs;
 use opgate_template::{self as template, Placeholder, Source};
 use serde_json::{Map, Value};
@@ -19,7 +19,7 @@ const BODY: &str = "body";
 /// The field of an input that names its compartment where nothing else is said.
 const COMPARTMENT: &str = "compartmentId";
 /// Largest body, in bytes; as a tree it takes many times as much memory.
-pub(super) const BODY_BYTES: usize = 1024 * 1024;
+pub(in crate::server) const BODY_BYTES: usize = 1024 * 1024;
 /// Where work requests are read: no door can be there.
 const OWN: [&str; 4] =
     ["workRequests", "taggingWorkRequests", "iamWorkRequests", "loadBalancerWorkRequests"];
@@ -239,10 +239,6 @@ fn query(query: Option<&str>) -> Result<Map<String, Value>, Refusal> {
 fn body(body: &Bytes) -> Result<Option<Value>, Refusal> {
     if body.is_empty() {
         return Ok(None);
-    }
-    if body.len() > BODY_BYTES {
-        let text = format!("body: is larger than {BODY_BYTES} bytes");
-        return Err((&Error::new(ErrorKind::PayloadTooLarge, text)).into());
     }
     let body = serde_json::from_slice(body).map_err(|error| {
         Refusal::new(Code::CannotParseRequest, format!("body: is not JSON: {error}"))

@@ -10,7 +10,7 @@ use crate::wire::names::{REQUEST_ID, RETRY_TOKEN};
 
 /// Headers of one connection, of the gateway's own door, or that have a place of their own in the
 /// operation. No work sees them, nor what is signed or lets one sign.
-const NOT_KEPT: [&str; 21] = [
+const NOT_KEPT: [&str; 24] = [
     "accept-encoding",
     "authorization",
     "connection",
@@ -28,8 +28,11 @@ const NOT_KEPT: [&str; 21] = [
     "trailer",
     "transfer-encoding",
     "upgrade",
+    "x-api-key",
     "x-content-sha256",
     "x-date",
+    "x-goog-api-key",
+    "x-goog-iam-authorization-token",
     REQUEST_ID,
     RETRY_TOKEN,
 ];
@@ -88,6 +91,7 @@ mod tests {
             ("authorization", "Signature secret"),
             ("opc-obo-token", "secret"),
             ("cookie", "secret"),
+            ("x-api-key", "secret"),
             ("date", "now"),
             ("x-date", "now"),
             ("host", "h"),
