@@ -9,7 +9,7 @@ use std::time::Duration;
 use config::{Value, ValueKind};
 
 use super::problem::{Problem, nearest};
-use super::sources::{SHIPPED, Table};
+use super::sources::Table;
 use super::text::shown;
 use super::units;
 
@@ -49,15 +49,6 @@ fn origin(value: &Value) -> Option<String> {
     value.origin().map(str::to_owned)
 }
 
-/// Whether everything in a value is of the shipped defaults.
-fn is_shipped(value: &Value) -> bool {
-    // A table has no origin of its own: it is merged of several.
-    if let ValueKind::Table(table) = &value.kind {
-        return table.values().all(is_shipped);
-    }
-    value.origin() == Some(SHIPPED)
-}
-
 /// Where the first of a table's values came from: merged of several, a table has no origin itself.
 fn first_origin(table: &Table) -> Option<String> {
     table
@@ -80,14 +71,22 @@ impl<'a> Section<'a> {
 
     /// The value of a key, which from now on is known.
     fn ask(&self, key: &'static str) -> Option<&'a Value> {
-        self.asked.borrow_mut().push(key);
+        let mut asked = self.asked.borrow_mut();
+        if !asked.contains(&key) {
+            asked.push(key);
+        }
         self.findings.keys.borrow_mut().insert(join(&self.pattern, key));
         self.table.get(key)
     }
 
-    /// Whether the key holds anything; makes it known.
+    /// Whether the key holds anything. A key that does not, and is never read, may belong to another
+    /// kind of this table: it is not suggested here.
     pub(super) fn has(&self, key: &'static str) -> bool {
-        self.ask(key).is_some()
+        if self.table.contains_key(key) {
+            return self.ask(key).is_some();
+        }
+        self.findings.keys.borrow_mut().insert(join(&self.pattern, key));
+        false
     }
 
     /// Notes that the value of `key` is not as it must be.
@@ -112,11 +111,6 @@ impl<'a> Section<'a> {
     pub(super) fn is_refused(&self, key: &str) -> bool {
         let key = join(&self.path, key);
         self.findings.problems.borrow().iter().any(|problem| problem.key == key)
-    }
-
-    /// Whether all that the key holds is as shipped.
-    pub(super) fn is_shipped(&self, key: &'static str) -> bool {
-        self.ask(key).is_some_and(is_shipped)
     }
 
     /// A table inside this one; an empty one when it is missing.
@@ -181,7 +175,7 @@ impl<'a> Section<'a> {
         key: &'static str,
         get: impl FnOnce(&Self, &'static str) -> T,
     ) -> Option<T> {
-        self.has(key).then(|| get(self, key))
+        self.ask(key).is_some().then(|| get(self, key))
     }
 
     pub(super) fn flag(&self, key: &'static str) -> bool {

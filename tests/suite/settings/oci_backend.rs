@@ -136,3 +136,19 @@ fn what_is_wrong_with_a_route_is_told_by_its_key() {
         assert_eq!(found, [key], "{route}");
     }
 }
+
+#[test]
+fn an_unknown_key_is_told_the_keys_of_its_kind_once_each() {
+    for (kind, own, other) in [("oci", "key_file", "callback"), ("worker", "backlog", "endpoint")] {
+        let keys = if kind == "oci" { user("user.pkcs8.pem") } else { String::new() };
+        let text =
+            format!("[backends.up]\nkind = {kind:?}\nconcurrency = 1\n{keys}\nnonesuch = 1\n");
+        let (_file, sources) = file(&text);
+        let problem = problem(&sources);
+        let (_, list) = problem.reason.split_once(" has ").unwrap();
+        let keys: Vec<&str> = list.split(", ").collect();
+        let once: std::collections::BTreeSet<&str> = keys.iter().copied().collect();
+        assert_eq!(once.len(), keys.len(), "{list}");
+        assert!(once.contains(own) && !once.contains(other), "{list}");
+    }
+}
