@@ -246,11 +246,7 @@ impl Bus {
             declared => declared,
         };
         let accept = Accept {
-            parent: if start.parent.as_str().is_empty() {
-                router.parent(route, &start.input)
-            } else {
-                start.parent
-            },
+            parent: start.parent,
             kind: route.kind.clone(),
             origin: Origin {
                 face: start.face,

@@ -144,7 +144,8 @@ impl Carrier {
         let entry = LogEntry {
             at: self.store.clock().now(),
             error: true,
-            code: blame::code(error.kind).name().into(),
+            // Its trouble is not the work's: the lines that opgate itself writes have no code.
+            code: Box::default(),
             message: format!(
                 "attempt {attempts} of {}: {}; next in {:.1} s",
                 self.backoff.attempts,

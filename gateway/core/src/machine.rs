@@ -388,11 +388,10 @@ fn by_hand(outcome: &Outcome, by: &str, at: Timestamp) -> LogEntry {
         Some(failure) => format!("completed by hand as {state} by {by}: {}", failure.message),
         None => format!("completed by hand as {state} by {by}"),
     };
-    let code = failure.map_or("", |failure| failure.code.name());
     LogEntry {
         at,
         error: outcome.state() == State::Failed,
-        code: code.into(),
+        code: Box::default(),
         message: message.into(),
     }
 }

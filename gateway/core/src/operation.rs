@@ -240,7 +240,7 @@ pub struct LogEntry {
     pub at: Timestamp,
     /// Whether it reports an error.
     pub error: bool,
-    /// The backend's code for it, where it has one.
+    /// The backend's code for it, where it has one; lines that opgate itself writes have none.
     pub code: Box<str>,
     /// The text.
     pub message: Box<str>,

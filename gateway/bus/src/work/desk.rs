@@ -193,7 +193,7 @@ impl Desk {
         let entry = LogEntry {
             at: self.store.clock().now(),
             error: true,
-            code: "DEADLINE_EXCEEDED".into(),
+            code: Box::default(),
             message: text.into(),
         };
         let report = Report { epoch, log: vec![entry], ..Report::default() };

@@ -124,6 +124,7 @@ async fn a_rest_is_bounded_whatever_the_backend_asks_for() {
     let id = bench.start("later").await;
     let resting = bench.until(id, |now| !now.log.is_empty()).await;
     assert_eq!(&*resting.log[0].message, "attempt 1 of 3: not now; next in 86400.0 s");
+    assert_eq!(&*resting.log[0].code, "", "no error of the work");
     // It rests, and neither it nor another is lost.
     bench.bus.cancel(&bench.caller, id, "enough").await.unwrap();
     assert_eq!(bench.ended(id).await.state, State::Canceled);

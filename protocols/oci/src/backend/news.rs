@@ -72,6 +72,17 @@ impl Lines {
     }
 }
 
+/// The work's own errors that an operation's log has: opgate's lines have no code.
+pub(super) fn told(now: &Operation) -> impl Iterator<Item = Line> {
+    let own = now.log.iter().filter(|entry| entry.error && !entry.code.is_empty());
+    own.map(|entry| Line {
+        at: Some(entry.at),
+        error: true,
+        code: entry.code.as_ref().to_owned(),
+        message: entry.message.as_ref().to_owned(),
+    })
+}
+
 /// What a look changes of an operation; nothing where it changes nothing.
 pub(super) fn report(now: &Operation, seen: &WorkRequest, log: Vec<LogEntry>) -> Option<Report> {
     let waiting = if seen.phase == Phase::Waiting { &*seen.status } else { "" };

@@ -9,6 +9,7 @@ use super::read::phase::Phase;
 use super::read::refusal::{PROTOCOL, Refusal, canonical};
 use super::read::{Line, WorkRequest};
 use crate::wire::names::{NEXT_PAGE, WORK_REQUEST_ID};
+use crate::wire::work_request::joined;
 
 /// What became of a start.
 #[derive(Debug, PartialEq)]
@@ -80,11 +81,18 @@ pub(super) fn started(
     Ok(Started::Ended(Outcome::Failed(refusal.into_failure(hint))))
 }
 
+/// Whether a start was accepted as work to come, without a name for it.
+pub(super) fn is_unnamed(reply: &Response<Bytes>) -> bool {
+    reply.status() == StatusCode::ACCEPTED && !reply.headers().contains_key(WORK_REQUEST_ID)
+}
+
 /// A look at a work request: an error says that nothing was learnt.
 pub(super) fn looked(reply: &Response<Bytes>) -> Result<Looked, Error> {
     if reply.status().is_success() {
-        let seen = WorkRequest::read(reply.body());
-        let seen = seen.map_err(|problem| broken(&problem))?;
+        let seen = match WorkRequest::read(reply.body()) {
+            Ok(seen) => seen,
+            Err(problem) => return Ok(Looked::Blind(Blind::unreadable(&problem, reply.body()))),
+        };
         if seen.phase == Phase::Unknown && seen.finished {
             return Ok(Looked::Blind(Blind {
                 code: Code::Unknown,
@@ -184,19 +192,12 @@ pub(super) fn outcome(seen: &WorkRequest, lines: &[Line], body: &Bytes) -> Outco
 /// The failure that a work request tells of: its errors in one text, and the code of the first.
 fn failed(seen: &WorkRequest, lines: &[Line], body: &Bytes) -> Failure {
     let mut errors: Vec<&Line> = lines.iter().filter(|line| line.error).collect();
-    errors.sort_by_key(|line| line.at);
-    let mut texts: Vec<&str> = Vec::new();
-    for line in &errors {
-        let text = if line.message.is_empty() { &line.code } else { &line.message };
-        if !texts.contains(&text.as_str()) {
-            texts.push(text);
-        }
+    // As in the log, those without a time come last.
+    errors.sort_by_key(|line| (line.at.is_none(), line.at));
+    let mut text = joined(errors.iter().map(|line| (&*line.code, &*line.message)));
+    if text.is_empty() {
+        text = format!("the work request ended as {} and does not say why", seen.status);
     }
-    let text = if texts.is_empty() {
-        format!("the work request ended as {} and does not say why", seen.status)
-    } else {
-        texts.join("; ")
-    };
     let code = errors.iter().map(|line| line.code.as_str()).find(|code| !code.is_empty());
     let canceled = seen.phase == Phase::Canceled;
     let canonical = if canceled { Code::Cancelled } else { code.map_or(Code::Unknown, canonical) };
@@ -220,6 +221,16 @@ impl Blind {
             reason: "too_large",
             text: error.message.to_string(),
             said: Bytes::new(),
+        }
+    }
+
+    /// An answer that tells no status: of a proxy, or of another API than was expected.
+    fn unreadable(problem: &str, said: &Bytes) -> Self {
+        Self {
+            code: Code::Unknown,
+            reason: "unreadable",
+            text: unreadable(problem),
+            said: said.clone(),
         }
     }
 
@@ -274,8 +285,11 @@ fn next_page(headers: &HeaderMap) -> Option<String> {
 
 /// The same request once more is answered alike or better: the retry token makes sure of it.
 pub(super) fn broken(problem: &str) -> Error {
-    let text = format!("the upstream's reply cannot be read: {problem}");
-    Error::new(ErrorKind::Internal, text).with_retry(Retry::Unknown)
+    Error::new(ErrorKind::Internal, unreadable(problem)).with_retry(Retry::Unknown)
+}
+
+fn unreadable(problem: &str) -> String {
+    format!("the upstream's reply cannot be read: {problem}")
 }
 
 #[cfg(test)]

@@ -23,8 +23,8 @@ pub struct Settings {
     pub poll_first: Duration,
     /// up to this.
     pub poll_longest: Duration,
-    /// How long a work request is looked for that the API does not know, or no longer, before its
-    /// operation fails.
+    /// How long a work request is looked for that the API does not know, or no longer, or of which
+    /// nothing can be read, before its operation fails.
     pub grace: Duration,
     /// When and how often to tell the API of a cancel it did not take.
     pub retry: Backoff,

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use opgate_bus::Lease;
-use opgate_core::{Error, Outcome, Report, limits};
+use opgate_core::{Error, LogEntry, Outcome, Report, limits};
 
 use super::plan::Plan;
 use super::reply::{self, Started};
@@ -29,13 +29,35 @@ impl Inner {
             Err(error) => return reply::unanswered(error).map(Begun::Ended),
         };
         let repeated = lease.epoch().0 > 1;
+        let unnamed = reply::is_unnamed(&reply);
         match reply::started(plan.method(), repeated, reply)? {
-            Started::Ended(outcome) => Ok(Begun::Ended(outcome)),
+            Started::Ended(outcome) => {
+                if unnamed {
+                    tell_unnamed(lease).await;
+                }
+                Ok(Begun::Ended(outcome))
+            }
             Started::Running(id) => {
                 let native_ref = Some(Bytes::from(id.clone()));
                 lease.report(Report { native_ref, ..Report::default() }).await?;
                 Ok(Begun::Running(id))
             }
         }
+    }
+}
+
+/// Tells whoever looks why the operation is over although the API spoke of work to come. It has
+/// ended without this line as well.
+async fn tell_unnamed(lease: &Lease) {
+    let entry = LogEntry {
+        at: lease.now(),
+        error: false,
+        code: Box::default(),
+        message: "the upstream accepted the call and named no work request: nothing is waited for"
+            .into(),
+    };
+    let report = Report { log: vec![entry], ..Report::default() };
+    if let Err(error) = lease.report(report).await {
+        tracing::debug!(%error, operation = %lease.operation().id, "a line was not recorded");
     }
 }

@@ -23,8 +23,6 @@ use super::request::{self, Addressed, List, Part};
 const LOOK_BYTES: usize = 1024 * 1024;
 /// Pages of a list that are read at one look: a thousand lines, four times what an operation keeps.
 const PAGES: usize = 10;
-/// How often the last look is repeated for errors and logs that cannot be had.
-const LAST_LOOKS: u32 = 3;
 
 /// One look.
 struct Look {
@@ -33,6 +31,15 @@ struct Look {
     body: Bytes,
     /// Not to be asked again before this long.
     wait: Option<Duration>,
+}
+
+/// What may be in the way.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trouble {
+    /// The work request itself is not seen.
+    Unseen,
+    /// One of its lists is not.
+    Unlisted(List),
 }
 
 /// What one lease knows of its work request.
@@ -46,12 +53,12 @@ struct Watch<'a> {
     lines: Lines,
     /// The lists that the API does not have.
     absent: Vec<List>,
-    /// Whether a line of the log tells of the trouble that there is.
-    troubled: bool,
+    /// The trouble that there is, each told by a line of the log.
+    troubles: Vec<Trouble>,
     /// Since when nothing is seen.
     blind: Option<Instant>,
-    /// Looks at the end without all errors and logs.
-    last_looks: u32,
+    /// Whether the end was seen without all errors and logs.
+    ended: bool,
     /// Not to be asked again before this long, as the answer to a list said.
     wait: Option<Duration>,
 }
@@ -74,9 +81,9 @@ impl Inner {
             now: Arc::clone(lease.operation()),
             lines: Lines::of(lease.operation()),
             absent: Vec::new(),
-            troubled: false,
+            troubles: Vec::new(),
             blind: None,
-            last_looks: 0,
+            ended: false,
             wait: None,
         };
         let (first, longest) = (self.settings.poll_first, self.settings.poll_longest);
@@ -104,7 +111,7 @@ impl Watch<'_> {
             Ok(look) => look,
             // The operation goes on, whatever keeps us from looking.
             Err(error) => {
-                self.trouble(&error.message).await?;
+                self.trouble(Trouble::Unseen, &error.message).await?;
                 return Ok((None, asked_for(&error)));
             }
         };
@@ -132,22 +139,29 @@ impl Watch<'_> {
 
     /// Tells what is new of a work request. Returns the end, where it has come.
     async fn seen(&mut self, seen: &WorkRequest, body: &Bytes) -> Result<Option<Outcome>, Error> {
-        let (lines, problem) = self.lines(seen).await;
-        let fresh = self.lines.fresh(&lines, problem.is_none(), self.lease.now());
-        (self.blind, self.troubled) = (None, self.troubled && problem.is_some());
+        self.blind = None;
+        self.over(Trouble::Unseen);
+        let (lines, problems) = self.lines(seen).await;
+        let fresh = self.lines.fresh(&lines, problems.is_empty(), self.lease.now());
         if let Some(report) = news::report(&self.now, seen, fresh) {
             self.now = self.lease.report(report).await?;
         }
-        if let Some(problem) = &problem {
-            self.trouble(problem).await?;
+        for (list, problem) in &problems {
+            self.trouble(Trouble::Unlisted(*list), problem).await?;
         }
         if !seen.phase.is_end() {
             return Ok(None);
         }
-        // The reason of a failure may be among what could not be had just now.
-        if problem.is_some() && self.last_looks < LAST_LOOKS {
-            self.last_looks += 1;
+        // The reason of a failure may be among what could not be had just now: it is worth one more
+        // look, and not the end.
+        if !problems.is_empty() && !self.ended {
+            self.ended = true;
             return Ok(None);
+        }
+        // What an earlier look could read is a reason as well.
+        let mut lines = lines;
+        if !problems.is_empty() {
+            lines.extend(news::told(&self.now));
         }
         Ok(Some(reply::outcome(seen, &lines, body)))
     }
@@ -158,14 +172,14 @@ impl Watch<'_> {
         if since.elapsed() >= self.inner.settings.grace {
             return Ok(Some(Outcome::Failed(blind.into_failure())));
         }
-        self.trouble(&blind.text).await?;
+        self.trouble(Trouble::Unseen, &blind.text).await?;
         Ok(None)
     }
 
-    /// All errors and logs of a work request, and what kept some of them away.
-    async fn lines(&mut self, seen: &WorkRequest) -> (Vec<Line>, Option<String>) {
+    /// All errors and logs of a work request that can be had, and what kept others away.
+    async fn lines(&mut self, seen: &WorkRequest) -> (Vec<Line>, Vec<(List, String)>) {
         let mut lines = seen.lines.clone();
-        let mut problem = None;
+        let mut problems = Vec::new();
         for list in [List::Errors, List::Logs] {
             // Some are there later than the work request itself: what failed has a reason.
             if self.absent.contains(&list) && !seen.phase.has_reason() {
@@ -178,15 +192,17 @@ impl Watch<'_> {
                     self.page(list, Part::Of(compartment), &mut lines).await.map(drop)
                 }
             };
-            if let Err(error) = read {
-                self.wait = asked_for(&error);
-                problem = Some(error.message.into_owned());
-                if self.wait.is_some() {
-                    break;
-                }
+            let Err(error) = read else {
+                self.over(Trouble::Unlisted(list));
+                continue;
+            };
+            self.wait = asked_for(&error);
+            problems.push((list, error.message.into_owned()));
+            if self.wait.is_some() {
+                break;
             }
         }
-        (lines, problem)
+        (lines, problems)
     }
 
     async fn pages(&mut self, list: List, lines: &mut Vec<Line>) -> Result<(), Error> {
@@ -224,14 +240,23 @@ impl Watch<'_> {
     }
 
     /// Tells of trouble, once for as long as it lasts.
-    async fn trouble(&mut self, problem: &str) -> Result<(), Error> {
-        if !self.troubled {
-            let text = format!("the work request cannot be looked at: {problem}");
-            let log = vec![line(self.lease, &text)];
+    async fn trouble(&mut self, trouble: Trouble, problem: &str) -> Result<(), Error> {
+        if !self.troubles.contains(&trouble) {
+            let what = match trouble {
+                Trouble::Unseen => "the work request cannot be looked at",
+                Trouble::Unlisted(List::Errors) => "the work request's errors cannot be listed",
+                Trouble::Unlisted(List::Logs) => "the work request's logs cannot be listed",
+            };
+            let log = vec![line(self.lease, &format!("{what}: {problem}"))];
             self.now = self.lease.report(Report { log, ..Report::default() }).await?;
-            self.troubled = true;
+            self.troubles.push(trouble);
         }
         Ok(())
+    }
+
+    /// Trouble that there is no more is told when it comes back.
+    fn over(&mut self, trouble: Trouble) {
+        self.troubles.retain(|known| *known != trouble);
     }
 }
 
@@ -243,7 +268,7 @@ const fn asked_for(error: &Error) -> Option<Duration> {
     }
 }
 
-/// A line of the log about trouble.
+/// A line of the log about trouble with the upstream. It has no code: it is no error of the work.
 pub(super) fn line(lease: &Lease, text: &str) -> LogEntry {
     LogEntry {
         at: lease.now(),

@@ -26,11 +26,7 @@ pub(super) enum Refused {
     /// A refusal in the protocol's own words.
     Said(Refusal),
     /// Nobody is believed to have sent it.
-    Unauthenticated {
-        reason: Reason,
-        /// Whether there is a body that was not read to its end.
-        unread: bool,
-    },
+    Unauthenticated(Reason),
     /// There is such a path, for these methods.
     Method(Cow<'static, str>),
     /// The body was not read to its end: over HTTP/1 the connection ends with the answer, and the
@@ -48,7 +44,7 @@ impl From<Error> for Refused {
 
 impl From<Reason> for Refused {
     fn from(reason: Reason) -> Self {
-        Self::Unauthenticated { reason, unread: false }
+        Self::Unauthenticated(reason)
     }
 }
 
@@ -81,14 +77,10 @@ impl Inner {
                 }
                 (response, count(error.kind))
             }
-            Err(Refused::Unauthenticated { reason, unread }) => {
+            Err(Refused::Unauthenticated(reason)) => {
                 self.metrics.signatures.refused.of(reason.fault()).increment(1);
                 debug!(opc_request_id = ?id, %reason, "a request is not authenticated");
-                let mut response = reply::unauthenticated();
-                if unread {
-                    close(parts, &mut response);
-                }
-                (response, Counted::Unauthenticated)
+                (reply::unauthenticated(), Counted::Unauthenticated)
             }
             Err(Refused::Said(refusal)) => (reply::refused(&refusal), count(refusal.kind())),
             Err(Refused::Method(methods)) => {
@@ -102,7 +94,9 @@ impl Inner {
             }
             Err(Refused::Unread(refusal)) => {
                 let mut response = reply::refused(&refusal);
-                close(parts, &mut response);
+                if parts.version < Version::HTTP_2 {
+                    response.headers_mut().insert(CONNECTION, CLOSE);
+                }
                 (response, count(refusal.kind()))
             }
             Err(Refused::Withdrawn) => {
@@ -113,13 +107,6 @@ impl Inner {
         in_flight.finish(counted);
         response.headers_mut().insert(HeaderName::from_static(names::REQUEST_ID), id);
         response
-    }
-}
-
-/// Says that the connection ends: of HTTP/1 nothing more can be read behind a body that was not.
-fn close(parts: &Parts, response: &mut Response<Body>) {
-    if parts.version < Version::HTTP_2 {
-        response.headers_mut().insert(CONNECTION, CLOSE);
     }
 }
 

@@ -18,6 +18,7 @@ use super::{state, time};
 
 mod entries;
 
+pub(crate) use entries::joined;
 pub use entries::{ErrorEntry, Log, code_word, errors, logs};
 
 /// What opgate knows of an operation beside its record.

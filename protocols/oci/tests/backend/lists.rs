@@ -137,10 +137,11 @@ async fn the_end_waits_for_its_reasons_and_not_for_ever() {
     for lost in [false, true] {
         let id = side.start().await;
         upstream.start_call().await.start();
-        for _ in 0..(if lost { 4 } else { 2 }) {
+        for _ in 0..(if lost { 2 } else { 1 }) {
             upstream.look().await.show("FAILED", "");
             upstream.expect(&Method::GET, &errors()).await.refuse(503, "X", "later");
-            upstream.expect(&Method::GET, &logs()).await.answer(200, &[], "[]");
+            let page = format!("[{}]", entry(1, "what could be read"));
+            upstream.expect(&Method::GET, &logs()).await.answer(200, &[], page);
         }
         if !lost {
             upstream.look().await.show("FAILED", "");
@@ -153,8 +154,51 @@ async fn the_end_waits_for_its_reasons_and_not_for_ever() {
         let why =
             if lost { "the work request ended as FAILED and does not say why" } else { "why" };
         assert_eq!(failure.message, why);
-        assert!(log(&ended)[0].contains("503 X: later"), "{ended:?}");
+        let trouble = "the work request's errors cannot be listed: 503 X: later";
+        assert_eq!(log(&ended)[..2], ["what could be read", trouble]);
     }
+    side.stop().await;
+}
+
+#[tokio::test]
+async fn an_error_that_was_read_once_is_the_reason_of_a_failure() {
+    let (dir, mut upstream) = (tempdir().unwrap(), Upstream::start().await);
+    let side = Setup::with(&[("dialect", "modern")]).open(&dir, &upstream);
+    let id = side.start().await;
+    upstream.start_call().await.start();
+    upstream.look().await.show("IN_PROGRESS", "");
+    let body = r#"[{"code":"LimitExceeded","message":"why"}]"#;
+    upstream.expect(&Method::GET, &errors()).await.answer(200, &[], body);
+    upstream.expect(&Method::GET, &logs()).await.answer(200, &[], "[]");
+    for _ in 0..2 {
+        upstream.look().await.show("FAILED", "");
+        upstream.expect(&Method::GET, &errors()).await.refuse(503, "X", "later");
+        upstream.expect(&Method::GET, &logs()).await.answer(200, &[], "[]");
+    }
+    let ended = side.ended(id).await;
+    let failure = ended.outcome.as_ref().unwrap().failure().unwrap();
+    assert_eq!((failure.code, &*failure.message), (Code::ResourceExhausted, "why"));
+    side.stop().await;
+}
+
+#[tokio::test]
+async fn a_list_that_is_too_large_is_named_and_the_work_request_is_followed() {
+    let (dir, mut upstream) = (tempdir().unwrap(), Upstream::start().await);
+    let side = Setup::with(&[("dialect", "modern")]).open(&dir, &upstream);
+    let id = side.start().await;
+    upstream.start_call().await.start();
+    // Once more for the end.
+    for status in ["IN_PROGRESS", "IN_PROGRESS", "SUCCEEDED", "SUCCEEDED"] {
+        upstream.look().await.show(status, "");
+        let error = r#"[{"code":"X","message":"slow"}]"#;
+        upstream.expect(&Method::GET, &errors()).await.answer(200, &[], error);
+        let large = vec![b' '; 1024 * 1024 + 1];
+        upstream.expect(&Method::GET, &logs()).await.answer(200, &[], large);
+    }
+    let ended = side.ended(id).await;
+    assert_eq!((ended.state, log(&ended).len(), log(&ended)[0]), (State::Succeeded, 2, "slow"));
+    assert!(log(&ended)[1].starts_with("the work request's logs cannot be listed: "), "{ended:?}");
+    assert!(upstream.is_quiet());
     side.stop().await;
 }
 

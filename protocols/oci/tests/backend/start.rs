@@ -88,7 +88,15 @@ async fn a_reply_without_a_work_request_is_the_result() {
     assert_eq!(side.ended(id).await.outcome, Some(Outcome::Succeeded(result)));
     let id = side.start().await;
     upstream.start_call().await.answer(204, &[], "");
-    assert_eq!(side.ended(id).await.outcome, Some(Outcome::Succeeded(None)));
+    let ended = side.ended(id).await;
+    assert_eq!((&ended.outcome, ended.log.len()), (&Some(Outcome::Succeeded(None)), 0));
+    // Whoever waits for work that nobody named is told why it is over.
+    let id = side.start().await;
+    upstream.start_call().await.answer(202, &[], "");
+    let ended = side.ended(id).await;
+    assert_eq!((&ended.outcome, ended.log.len()), (&Some(Outcome::Succeeded(None)), 1));
+    assert!(ended.log[0].message.contains("named no work request"), "{:?}", ended.log);
+    assert!(!ended.log[0].error);
     assert!(upstream.is_quiet());
     side.stop().await;
 }

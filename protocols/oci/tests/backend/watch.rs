@@ -206,6 +206,28 @@ async fn an_end_by_an_unknown_word_is_borne_for_as_long() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_read_is_borne_for_as_long() {
+    let (dir, mut upstream) = (tempdir().unwrap(), Upstream::start().await);
+    for body in ["<html>", r#"{"percentComplete":40}"#] {
+        let setup = Setup { grace: Duration::from_millis(1), ..Setup::default() };
+        let side = setup.open(&dir, &upstream);
+        let id = side.start().await;
+        upstream.start_call().await.start();
+        let began = Instant::now();
+        upstream.look().await.answer(200, &[], body);
+        let again = upstream.look().await;
+        assert!(began.elapsed() >= Duration::from_millis(1));
+        again.answer(200, &[], body);
+        let ended = side.ended(id).await;
+        let failure = ended.outcome.as_ref().unwrap().failure().unwrap();
+        assert_eq!((failure.code, failure.reason.as_deref()), (Code::Unknown, Some("unreadable")));
+        assert_eq!(failure.native.as_ref().unwrap().bytes, body);
+        assert!(log(&ended)[0].starts_with("the work request cannot be looked at: "), "{ended:?}");
+        side.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn an_upstream_that_asks_to_be_left_alone_is() {
     let (dir, mut upstream) = (tempdir().unwrap(), Upstream::start().await);
     let side = Setup::default().open(&dir, &upstream);

@@ -95,7 +95,15 @@ fn a_look_that_finds_nothing_is_not_the_end() {
     for status in [400, 401, 403, 429, 500, 503] {
         assert!(looked(&reply(status, &[], "")).is_err(), "{status}");
     }
-    assert!(looked(&reply(200, &[], "<html>")).is_err());
+}
+
+#[test]
+fn a_look_at_something_else_is_not_the_end_either() {
+    for body in ["<html>", "", "[]", "null", "{}", r#"{"status":7}"#] {
+        let Looked::Blind(blind) = looked(&reply(200, &[], body)).unwrap() else { panic!() };
+        assert_eq!((blind.code, blind.reason), (Code::Unknown, "unreadable"), "{body}");
+        assert_eq!(blind.said, body);
+    }
 }
 
 #[test]

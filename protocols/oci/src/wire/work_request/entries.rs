@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use opgate_core::{Code, Failure, LogEntry, Operation, Outcome};
+use opgate_core::{Code, Failure, LogEntry, Native, Operation, Outcome, limits};
 use serde::Serialize;
 
 use crate::wire::time;
@@ -41,23 +41,50 @@ pub struct Log<'a> {
 
 /// The errors of an operation, the oldest first: those in its log, then how it ended, each cause
 /// behind what it led to.
+///
+/// Of the log, those are errors that have a code, as who does the work reports its own. A line
+/// without one is among the logs alone: such are opgate's, of its trouble with an upstream or a
+/// worker, which passes, and of who ended an operation by hand. What several of these errors came to
+/// in an upstream of this protocol is not told beside them.
 pub fn errors(operation: &Operation) -> Vec<ErrorEntry<'_>> {
     let ended = operation.times.closed.unwrap_or(operation.times.updated);
-    let logged = operation.log.iter().filter(|entry| entry.error).map(|entry| ErrorEntry {
-        code: word(&entry.code).unwrap_or(Cow::Borrowed("Error")),
-        message: or(&entry.message, "Error"),
-        timestamp: time::write(entry.at),
+    let entry = |entry: &LogEntry| entry.error && !entry.code.is_empty();
+    let logged: Vec<&LogEntry> = operation.log.iter().filter(|line| entry(line)).collect();
+    let errors = logged.iter().filter_map(|entry| {
+        let (code, message) = (word(&entry.code)?, or(&entry.message, "Error"));
+        Some(ErrorEntry { code, message, timestamp: time::write(entry.at) })
     });
-    let mut errors: Vec<_> = logged.collect();
+    let mut errors: Vec<_> = errors.collect();
     let failure = operation.outcome.as_ref().and_then(Outcome::failure);
     for failure in std::iter::successors(failure, |failure| failure.cause.as_deref()) {
         let (code, message) = (code(failure), or(&failure.message, failure.code.name()));
         // What ended it may have been told while it ran.
-        if !errors.iter().any(|error| error.code == code && error.message == message) {
+        let told = errors.iter().any(|error| error.code == code && error.message == message);
+        if !told && !is_sum(failure, &logged) {
             errors.push(ErrorEntry { code, message, timestamp: time::write(ended) });
         }
     }
     errors
+}
+
+/// Whether a failure says no more than these errors do.
+fn is_sum(failure: &Failure, errors: &[&LogEntry]) -> bool {
+    let mut errors = errors.to_vec();
+    errors.sort_by_key(|entry| entry.at);
+    let sum = joined(errors.iter().map(|entry| (&*entry.code, &*entry.message)));
+    native(failure).is_some() && !sum.is_empty() && limits::clip(&sum) == failure.message
+}
+
+/// What several errors, each a code and a text, come to in one text: each once, in their order.
+pub(crate) fn joined<'a>(errors: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let mut texts: Vec<&str> = Vec::new();
+    for (code, message) in errors {
+        let text = if message.is_empty() { code } else { message };
+        if !texts.contains(&text) {
+            texts.push(text);
+        }
+    }
+    texts.join("; ")
 }
 
 /// The log of an operation, the oldest first.
@@ -68,8 +95,12 @@ pub fn logs(operation: &Operation) -> Vec<Log<'_>> {
 }
 
 fn code(failure: &Failure) -> Cow<'_, str> {
-    let native = failure.native.as_ref().filter(|native| native.protocol == PROTOCOL);
-    native.and_then(|native| word(&native.code)).unwrap_or(Cow::Borrowed(code_word(failure.code)))
+    let native = native(failure).and_then(|native| word(&native.code));
+    native.unwrap_or(Cow::Borrowed(code_word(failure.code)))
+}
+
+fn native(failure: &Failure) -> Option<&Native> {
+    failure.native.as_deref().filter(|native| native.protocol == PROTOCOL)
 }
 
 /// A code that somebody gave; opgate's own names are put in OCI's manner.

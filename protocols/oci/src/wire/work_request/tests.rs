@@ -1,6 +1,8 @@
 use opgate_core::arbitrary::{accept, outcome, submission};
 use opgate_core::machine::{Decision, apply, decide};
-use opgate_core::{Change, Command, Finish, OperationId, Seq, Submission, Tenant, Timestamp};
+use opgate_core::{
+    Change, Command, Finish, LogEntry, OperationId, Seq, Submission, Tenant, Timestamp,
+};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
@@ -217,4 +219,73 @@ fn a_resource_has_the_words_of_its_dialect() {
         shown(State::Canceled, "FAILED", "MOVED"),
         [related, related, failed, failed, related]
     );
+}
+
+fn logged(at: i64, code: &str, message: &str) -> LogEntry {
+    let at = Timestamp::from_nanos(at);
+    LogEntry { at, error: true, code: code.into(), message: message.into() }
+}
+
+/// The code and the text of each error.
+fn told(operation: &Operation) -> Vec<(String, String)> {
+    let pair = |error: ErrorEntry<'_>| (error.code.into_owned(), error.message.into_owned());
+    errors(operation).into_iter().map(pair).collect()
+}
+
+fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(code, text)| ((*code).to_owned(), (*text).to_owned())).collect()
+}
+
+#[test]
+fn only_the_errors_of_the_work_are_errors() {
+    let mut operation = accepted();
+    operation.outcome = None;
+    operation.log = vec![
+        logged(1, "", "the work request cannot be looked at: 503"),
+        logged(2, "LimitExceeded", "too many"),
+        LogEntry { error: false, ..logged(3, "C", "going on") },
+    ];
+    assert_eq!(told(&operation), pairs(&[("LimitExceeded", "too many")]));
+    assert_eq!(logs(&operation).len(), 3);
+}
+
+#[test]
+fn what_failed_by_hand_is_told_once() {
+    let accept = accept().new_tree(&mut TestRunner::deterministic()).unwrap().current();
+    let accept = opgate_core::Accept { outcome: None, ..accept };
+    let failure = opgate_core::Failure::new(opgate_core::Code::Unavailable, "no power");
+    let mut finish = Finish::new(opgate_core::Outcome::Failed(failure));
+    finish.by = Some("ann".into());
+    let commands = [Command::Accept(Box::new(accept)), Command::Finish(Box::new(finish))];
+    let operation = operation(commands.map(submitted).into()).unwrap();
+    assert_eq!(told(&operation), pairs(&[("ServiceUnavailable", "no power")]));
+    let logs = logs(&operation);
+    assert_eq!(logs.last().unwrap().message, "completed by hand as FAILED by ann: no power");
+}
+
+#[test]
+fn errors_are_not_told_again_by_what_they_came_to() {
+    let mut operation = accepted();
+    let mut failure = opgate_core::Failure::new(opgate_core::Code::Internal, "first; second");
+    failure.native = Some(Box::new(opgate_core::Native {
+        protocol: "oci".to_owned(),
+        code: "A".to_owned(),
+        http: None,
+        bytes: bytes::Bytes::new(),
+    }));
+    operation.outcome = Some(opgate_core::Outcome::Failed(failure.clone()));
+    let (first, second) = (logged(1, "A", "first"), logged(2, "B", "second"));
+    let (a, b, sum) = (("A", "first"), ("B", "second"), ("A", "first; second"));
+    operation.log = vec![second.clone(), first.clone(), logged(3, "C", "first")];
+    assert_eq!(told(&operation), pairs(&[b, a, ("C", "first")]));
+    // One of them is not there, or is opgate's own: then the failure says more.
+    operation.log = vec![first.clone()];
+    assert_eq!(told(&operation), pairs(&[a, sum]));
+    operation.log = vec![first.clone(), LogEntry { code: "".into(), ..second.clone() }];
+    assert_eq!(told(&operation), pairs(&[a, sum]));
+    // Of another protocol nobody knows how it is put together.
+    operation.log = vec![first, second];
+    failure.native = None;
+    operation.outcome = Some(opgate_core::Outcome::Failed(failure));
+    assert_eq!(told(&operation), pairs(&[a, b, ("InternalServerError", "first; second")]));
 }
