@@ -60,7 +60,7 @@ pub(crate) struct Cli {
 /// What to do.
 #[derive(Debug, Default, Subcommand)]
 pub(crate) enum Command {
-    /// Serve until SIGTERM or SIGINT; a second one stops at once; SIGHUP replaces OCI's keys (the
+    /// Serve until SIGTERM or SIGINT; a second stops at once; SIGHUP replaces keys (the
     /// default)
     #[default]
     Run,

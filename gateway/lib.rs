@@ -176,7 +176,19 @@ impl Gateway {
         let limits = settings.drain;
         let upkeep = running::upkeep(store, journal);
         traffic.holds();
-        Ok(Running { addresses, limits, bus, metrics, oci, verifier, traffic, http, admin, upkeep })
+        Ok(Running {
+            addresses,
+            limits,
+            bus,
+            metrics,
+            oci,
+            signed: required,
+            verifier,
+            traffic,
+            http,
+            admin,
+            upkeep,
+        })
     }
 }
 

@@ -13,7 +13,7 @@ use opgate_telemetry::{Metrics, Reload};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep};
-use tracing::error;
+use tracing::{error, warn};
 
 use crate::settings::{self, Problems, Settings};
 
@@ -40,6 +40,8 @@ pub struct Running {
     pub(crate) metrics: Arc<Metrics>,
     /// Has tenancies.
     pub(crate) oci: Oci,
+    /// Whether requests to it must be signed.
+    pub(crate) signed: bool,
     /// Who may sign OCI requests.
     pub(crate) verifier: Arc<Verifier>,
     /// Whether new traffic is welcome.
@@ -63,6 +65,12 @@ impl Running {
         let result = match loaded {
             Ok(settings) => {
                 let keys = &settings.oci.keys;
+                if keys.required != self.signed {
+                    warn!(
+                        signed = self.signed,
+                        "with these keys oci.signatures would be otherwise: that takes a restart"
+                    );
+                }
                 self.oci.replace_tenancies(keys.tenancies.clone());
                 self.verifier.replace(keys.keyring.clone());
                 Reload::Applied

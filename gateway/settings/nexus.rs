@@ -1,6 +1,8 @@
 //! Backends of kind `nexus`, and routes to them.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -127,9 +129,18 @@ fn secret(section: &Section<'_>, key: &'static str, file: &'static str) -> Optio
     inline.or(from_file.flatten()).filter(|secret| !secret.is_empty())
 }
 
+/// Largest file of a secret or a key, in bytes. A private key of 4096 bits has some 3,300.
+const FILE_BYTES: u64 = 64 * 1024;
+
 /// A secret from a file, without the line break that editors put at its end.
 pub(super) fn from_file(path: &str) -> Result<String, String> {
-    let text = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+    let mut text = String::new();
+    File::open(path)
+        .and_then(|file| file.take(FILE_BYTES + 1).read_to_string(&mut text))
+        .map_err(|error| format!("{path}: {error}"))?;
+    if text.len() as u64 > FILE_BYTES {
+        return Err(format!("{path}: is larger than {FILE_BYTES} bytes"));
+    }
     let secret = text.trim_end_matches(['\r', '\n']);
     if secret.is_empty() { Err(format!("{path}: is empty")) } else { Ok(secret.to_owned()) }
 }

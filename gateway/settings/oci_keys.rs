@@ -44,12 +44,7 @@ pub(super) fn keys(section: &Section<'_>, http: SocketAddr) -> OciKeys {
         "signatures",
         &[("auto", Signatures::Auto), ("required", Signatures::Required), ("off", Signatures::Off)],
     );
-    let required = match signatures {
-        Signatures::Auto => !is_loopback(http),
-        Signatures::Required => true,
-        Signatures::Off => false,
-    };
-    if !required && !is_loopback(http) {
+    if signatures == Signatures::Off && !is_loopback(http) {
         let reason = format!(
             "leaves everybody in who reaches http.listen, {http}: on an address other than \
              loopback it must be \"auto\" or \"required\""
@@ -67,6 +62,12 @@ pub(super) fn keys(section: &Section<'_>, http: SocketAddr) -> OciKeys {
         keyring.insert_issuer(issuer(section));
     }
     let tenancies = tenancies.into_values().flatten().collect();
+    let required = match signatures {
+        // Who configures keys means them to be asked for.
+        Signatures::Auto => !is_loopback(http) || !keyring.is_empty(),
+        Signatures::Required => true,
+        Signatures::Off => false,
+    };
     OciKeys { required, tenancies, keyring }
 }
 

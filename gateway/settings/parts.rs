@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use opgate_bus::core::{Expects, Payload};
 use opgate_bus::{Backoff, Options as BusOptions, Pull, Route, Router};
 use opgate_edge::HttpLimits;
 use opgate_egress::{Client, Guard};
@@ -10,8 +11,8 @@ use opgate_native::{Names, Settings as NativeSettings, Showcase};
 use opgate_nexus::Settings as NexusSettings;
 use opgate_nexus::backend::{self as nexus, CallbackBase, Completion, Upstream};
 use opgate_nexus::callback::{Callbacks, Settings as CallbackSettings};
-use opgate_oci::Settings as OciSettings;
 use opgate_oci::backend::{self as oci, Upstream as OciUpstream};
+use opgate_oci::{Placing, Settings as OciSettings};
 use opgate_store::Options as StoreOptions;
 
 use super::{BackendKind, DescriptorSet, Http, Nexus, OciBackend, Retry, Settings, Worker};
@@ -55,7 +56,10 @@ impl Settings {
         here: &CallbackBase,
     ) -> Result<Router, StartError> {
         let callbacks = Callbacks::new(client.clone(), self.completions_sent());
-        let mut builder = Router::builder().notifier(Arc::new(callbacks));
+        let compartments = Placing::new(&self.oci());
+        let mut builder = Router::builder().notifier(Arc::new(callbacks)).placing(Arc::new(
+            move |route: &Route, input: &Payload| compartments.parent(&route.name, input),
+        ));
         for (name, backend) in &self.backends {
             builder = match &backend.kind {
                 BackendKind::Showcase => {
@@ -87,7 +91,7 @@ impl Settings {
                 retention: route.retention,
                 timeout: route.timeout,
                 options: route.options.clone(),
-                expects: declared.get(name.as_str()).cloned().unwrap_or_default(),
+                expects: declared.get(name.as_str()).cloned().unwrap_or_else(|| undeclared(route)),
                 resources: route.resources.clone(),
             });
         }
@@ -188,6 +192,13 @@ impl OciBackend {
             retry,
         }
     }
+}
+
+/// The types of a route that no gRPC method declares any for. What an OCI call starts has JSON for an
+/// input and a result, and is to be followed over google.longrunning too.
+fn undeclared(route: &super::Route) -> Expects {
+    let json: Option<Arc<str>> = route.oci.is_some().then(|| "google.protobuf.Struct".into());
+    Expects { response_type: json.clone(), metadata_type: json }
 }
 
 impl Nexus {

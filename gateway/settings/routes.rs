@@ -318,7 +318,8 @@ fn options(
     for (kind, options) in of_kinds {
         match backend {
             Some(backend) if backend.word() == kind => found = Some(options),
-            Some(_) if section.has(kind) => {
+            // A shipped route that is given another backend keeps what was said for the first one.
+            Some(_) if section.has(kind) && !section.is_shipped(kind) => {
                 let reason =
                     format!("has no effect: the route's backend is not of kind = {kind:?}");
                 section.refuse(kind, reason);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use config::{Value, ValueKind};
 
 use super::problem::{Problem, nearest};
-use super::sources::Table;
+use super::sources::{SHIPPED, Table};
 use super::text::shown;
 use super::units;
 
@@ -47,6 +47,15 @@ fn origin(value: &Value) -> Option<String> {
         return first_origin(table);
     }
     value.origin().map(str::to_owned)
+}
+
+/// Whether everything in a value is of the shipped defaults.
+fn is_shipped(value: &Value) -> bool {
+    // A table has no origin of its own: it is merged of several.
+    if let ValueKind::Table(table) = &value.kind {
+        return table.values().all(is_shipped);
+    }
+    value.origin() == Some(SHIPPED)
 }
 
 /// Where the first of a table's values came from: merged of several, a table has no origin itself.
@@ -111,6 +120,11 @@ impl<'a> Section<'a> {
     pub(super) fn is_refused(&self, key: &str) -> bool {
         let key = join(&self.path, key);
         self.findings.problems.borrow().iter().any(|problem| problem.key == key)
+    }
+
+    /// Whether all that the key holds is as shipped.
+    pub(super) fn is_shipped(&self, key: &'static str) -> bool {
+        self.ask(key).is_some_and(is_shipped)
     }
 
     /// A table inside this one; an empty one when it is missing.

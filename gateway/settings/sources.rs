@@ -17,6 +17,9 @@ const PREFIX: &str = "OPGATE__";
 /// Sections whose keys are names an operator gives.
 const NAMED: [&str; 2] = ["backends", "routes"];
 
+/// The origin of what nobody set.
+pub(super) const SHIPPED: &str = "default";
+
 /// What is laid over the shipped defaults, lowest first.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
@@ -47,7 +50,7 @@ impl Source for Layer {
 /// Lays all sources over one another. Each value keeps its origin.
 pub(super) fn merge(sources: &Sources, problems: &mut Vec<Problem>) -> Table {
     let mut layers = Vec::new();
-    match document(DEFAULTS, &|_| "default".to_owned()) {
+    match document(DEFAULTS, &|_| SHIPPED.to_owned()) {
         Ok(table) => layers.push(Layer(table)),
         Err((line, reason)) => {
             problems.push(Problem::with_source(format!("default:{line}"), reason));

@@ -246,7 +246,11 @@ impl Bus {
             declared => declared,
         };
         let accept = Accept {
-            parent: start.parent,
+            parent: if start.parent.as_str().is_empty() {
+                router.parent(route, &start.input)
+            } else {
+                start.parent
+            },
             kind: route.kind.clone(),
             origin: Origin {
                 face: start.face,

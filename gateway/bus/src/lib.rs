@@ -43,7 +43,7 @@ pub use opgate_core as core;
 pub use opgate_store::{Durability, Health, Receipt, Rendered, Snapshot};
 pub use pull::{LEASE, Pull};
 pub use router::{
-    CONCURRENCY, IN_PROGRESS, Problem, QUEUE, ResourceRule, Route, Router, RouterBuilder,
+    CONCURRENCY, IN_PROGRESS, Placing, Problem, QUEUE, ResourceRule, Route, Router, RouterBuilder,
 };
 pub use start::{Caller, DEDUPE_KEY_BYTES, RepeatKey, Start};
 pub use wait::Until;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use opgate_core::{Expects, Kind};
+use opgate_core::{Expects, Kind, Parent, Payload};
 
 use crate::backend::Backend;
 use crate::notify::Notifier;
@@ -141,9 +141,13 @@ pub(crate) struct Target {
     pub(crate) pace: Pace,
 }
 
+/// Which parent an operation of a route belongs to, by its input: asked where its face says none.
+pub type Placing = Arc<dyn Fn(&Route, &Payload) -> Option<Parent> + Send + Sync>;
+
 /// All routes and backends, checked.
 pub struct Router {
     notifier: Option<Arc<dyn Notifier>>,
+    placing: Option<Placing>,
     routes: HashMap<Arc<str>, Target>,
     backends: Box<[Placed]>,
     queues: HashMap<Arc<str>, (BackendIndex, QueueIndex)>,
@@ -163,6 +167,12 @@ impl Router {
     /// Who tells of completions; without one callbacks stay owed.
     pub fn notifier(&self) -> Option<&Arc<dyn Notifier>> {
         self.notifier.as_ref()
+    }
+
+    /// The parent of an operation whose face says none.
+    pub(crate) fn parent(&self, route: &Route, input: &Payload) -> Parent {
+        let placed = self.placing.as_ref().and_then(|placing| placing(route, input));
+        placed.unwrap_or_else(Parent::root)
     }
 
     /// The route of this name and its backend.
@@ -222,6 +232,7 @@ impl fmt::Debug for Router {
 #[derive(Default)]
 pub struct RouterBuilder {
     notifier: Option<Arc<dyn Notifier>>,
+    placing: Option<Placing>,
     routes: Vec<Route>,
     backends: Vec<Placed>,
 }
@@ -251,6 +262,13 @@ impl RouterBuilder {
             carrying: Carrying::Pull(pull),
             queues: Vec::new(),
         });
+        self
+    }
+
+    /// Sets where operations belong whose faces do not say.
+    #[must_use]
+    pub fn placing(mut self, placing: Placing) -> Self {
+        self.placing = Some(placing);
         self
     }
 
@@ -315,7 +333,8 @@ impl RouterBuilder {
             }
         }
         if problems.is_empty() {
-            Ok(Router { notifier: self.notifier, routes, backends: self.backends.into(), queues })
+            let Self { notifier, placing, backends, .. } = self;
+            Ok(Router { notifier, placing, routes, backends: backends.into(), queues })
         } else {
             Err(problems)
         }

@@ -10,6 +10,6 @@ pub mod signature;
 pub mod wire;
 
 pub use server::{
-    Anyone, Authenticator, Caller, Compartment, DoorProblem, DoorSettings, Oci, Service, Settings,
-    Tenancy,
+    Anyone, Authenticator, Caller, Compartment, DoorProblem, DoorSettings, Oci, Placing, Service,
+    Settings, Tenancy,
 };

@@ -27,6 +27,7 @@ mod list;
 mod order;
 mod pace;
 mod path;
+mod placing;
 mod query;
 mod read;
 mod reply;
@@ -39,6 +40,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::future::ready;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -55,16 +57,20 @@ use self::answer::{Answered, Refused, nothing, unread};
 pub use self::authenticate::{Anyone, Authenticator, Caller};
 use self::compartments::Compartments;
 use self::path::Call;
+pub use self::placing::Placing;
 use self::query::Query;
 use self::request_id::RequestIds;
 pub use self::settings::{Compartment, Service, Settings, Tenancy};
 use self::start::Doors;
 pub use self::start::{DoorProblem, DoorSettings};
-use crate::signature::{Presented, Reason};
+use crate::signature::Head;
 use crate::wire::ocid::{self, Ocids};
 
 /// What the OCIDs of operations begin with that no service of OCI starts.
 const OWN_TYPE: &str = "opgate";
+/// How much of the body of a request that nobody is believed to have sent is read, and for how long.
+const STRANGERS_BYTES: usize = 16 * 1024;
+const STRANGERS_TIME: Duration = Duration::from_secs(1);
 
 /// The frontend of OCI work requests. Clones share everything.
 #[derive(Clone, Debug)]
@@ -83,7 +89,7 @@ pub(crate) struct Inner {
     request_ids: RequestIds,
     request_bytes: usize,
     sorting: Semaphore,
-    request_timeout: std::time::Duration,
+    request_timeout: Duration,
     metrics: Arc<Metrics>,
     failures: Failures,
 }
@@ -220,28 +226,33 @@ impl Inner {
         // What is on the disk is counted where it is read: whoever asks, it is there or not.
         drop(self.bus.peek(&opgate_bus::Caller::anonymous(), id)?);
         let in_flight = self.metrics.requests.begin(Protocol::Oci, Method::Get);
-        let answered = match self.authenticate(parts, &Bytes::new()) {
+        let answered = match self.authenticator.authenticate(&head(parts, false)) {
             Ok(caller) => self.resident(&caller.caller, service.dialect, id)?,
             Err(error) => Err(error.into()),
         };
         Some(self.finish(parts, Method::Get, in_flight, answered))
     }
 
-    fn authenticate(&self, parts: &Parts, body: &Bytes) -> Result<Caller, Reason> {
-        let Parts { method, uri, headers, .. } = parts;
-        self.authenticator.authenticate(&Presented { method, uri, headers, body })
-    }
-
     async fn serve(&self, parts: &Parts, body: Incoming) -> Answered {
-        // Read before anything is refused: a signature is over the body too, and who still sends may
-        // not hear an answer.
-        let body = if body.is_end_stream() {
-            Bytes::new()
-        } else {
+        let has_body = !body.is_end_stream();
+        let head = head(parts, has_body);
+        let caller = match self.authenticator.authenticate(&head) {
+            Ok(caller) => caller,
+            Err(reason) => {
+                // Who still sends may not hear an answer. Of a stranger's body no more than a client
+                // sends at once is read for that.
+                let read = collect_limited(body, STRANGERS_BYTES, STRANGERS_TIME);
+                let unread = has_body && Box::pin(read).await.is_err();
+                return Err(Refused::Unauthenticated { reason, unread });
+            }
+        };
+        let body = if has_body {
             let body = collect_limited(body, self.request_bytes, self.request_timeout);
             Box::pin(body).await.map_err(|error| unread(&error))?
+        } else {
+            Bytes::new()
         };
-        let caller = self.authenticate(parts, &body)?;
+        self.authenticator.check_body(&head, &body)?;
         let (service, call) = self.call(parts).ok_or_else(nothing)?;
         let query = || Query::new(&parts.uri);
         match call {
@@ -264,4 +275,9 @@ impl Inner {
             Call::Other => Box::pin(self.start(&caller, parts, &body)).await,
         }
     }
+}
+
+fn head(parts: &Parts, has_body: bool) -> Head<'_> {
+    let Parts { method, uri, headers, .. } = parts;
+    Head { method, uri, headers, has_body }
 }

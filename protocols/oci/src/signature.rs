@@ -25,4 +25,4 @@ pub use reason::Reason;
 pub use session::Issuer;
 pub use sign::{SignError, Signer};
 pub use verifier::Verifier;
-pub use verify::Presented;
+pub use verify::{Head, Presented, verify_body};

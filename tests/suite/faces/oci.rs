@@ -230,3 +230,22 @@ async fn a_cancel_goes_either_way() {
     assert_eq!(grpc.wait(&name, Duration::from_mins(1)).await.unwrap().error.unwrap().code, 1);
     assert_eq!(native(&daemon, &name)["state"], "CANCELED");
 }
+
+#[test]
+fn a_call_that_another_face_makes_lies_in_its_compartment_and_is_followed_elsewhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = daemon(&dir);
+    let body = json!({"compartmentId": COMPARTMENT}).to_string();
+    let path = "/nexus/identity/DELETE_COMPARTMENT";
+    let reply = raw(daemon.http, "POST", path, &[JSON], body.as_bytes());
+    assert_eq!(reply.status, 201, "{}", reply.head);
+    let [found] = &*listed(&daemon, COMPARTMENT) else { panic!("not in its compartment") };
+    assert_eq!(found["compartmentId"], COMPARTMENT);
+    assert_eq!(found["resources"][0]["identifier"], COMPARTMENT);
+    let ended = ops(&daemon, &["wait", found["id"].as_str().unwrap()]);
+    let shown = rest(&daemon, ended["names"]["grpc"].as_str().unwrap());
+    assert_eq!(shown["metadata"]["@type"], "type.googleapis.com/google.protobuf.Struct");
+    let metadata = &shown["metadata"]["value"];
+    assert_eq!(metadata["resources"][0]["identifier"], COMPARTMENT, "{shown}");
+    assert_eq!(metadata["log"].as_array().unwrap().len(), 4, "{shown}");
+}

@@ -149,3 +149,24 @@ fn what_needs_a_restart_is_told_from_what_does_not() {
     let gone = ["oci.compartments.a.id", "oci.compartments.a.parent"];
     assert_eq!(effective(compartment).restarts(&effective("")), gone);
 }
+
+#[test]
+fn who_has_keys_has_requests_signed_also_on_loopback() {
+    assert!(keys(&user(&["user.public.pem"])).required);
+    assert!(keys(&issuer(&["issuer.public.pem"])).required);
+    assert!(
+        !keys(&format!("{}[oci]\nsignatures = \"off\"\n", user(&["user.public.pem"]))).required
+    );
+    assert!(!keys(TENANCY).required);
+}
+
+#[test]
+fn a_file_without_an_end_is_read_as_far_as_a_key_goes() {
+    let text = user(&["user.public.pem"]).replace(&key("user.public.pem"), "/dev/zero");
+    let (_file, sources) = file(&text);
+    let found = problems(&sources);
+    assert!(
+        found.iter().any(|problem| problem.reason.contains("larger than 65536 bytes")),
+        "{found:?}"
+    );
+}

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{file, load, problem};
+use super::{file, load, problem, problems};
 
 /// A route with these keys.
 fn route(keys: &str) -> String {
@@ -86,7 +86,7 @@ fn a_service_that_is_off_or_elsewhere_leaves_its_calls_without_a_door() {
     assert!(load(&sources).0.routes["r"].oci.is_some());
     // That somebody has moved a service is no reason to drop calls silently.
     let (_file, sources) = file("[oci.services.identity]\npath = \"/oci/20160918\"\n");
-    let found: Vec<String> = super::problems(&sources).into_iter().map(|found| found.key).collect();
+    let found: Vec<String> = problems(&sources).into_iter().map(|found| found.key).collect();
     let expected =
         ["delete-compartment", "delete-tag-definition"].map(|r| format!("routes.{r}.http.request"));
     assert_eq!(found, expected);
@@ -139,7 +139,7 @@ fn a_resource_that_cannot_be_is_told_with_its_place() {
         (format!("{GOOD}uri = 1"), "uri", "a text"),
     ] {
         let (_file, sources) = file(&resource(&keys));
-        let found = super::problems(&sources);
+        let found = problems(&sources);
         let path = format!("routes.r.resources[0].{key}");
         let problem = found.iter().find(|problem| problem.key == path);
         let problem = problem.unwrap_or_else(|| panic!("{keys}: {found:?}"));
@@ -147,4 +147,18 @@ fn a_resource_that_cannot_be_is_told_with_its_place() {
     }
     let (_file, sources) = file(&route("resources = 1"));
     assert_eq!(problem(&sources).key, "routes.r.resources");
+}
+
+#[test]
+fn a_shipped_call_is_given_another_backend() {
+    let (_file, sources) = file(
+        "[backends.own]\nkind = \"worker\"\nconcurrency = 1\n[routes.delete-compartment]\nbackend = \"own\"\n",
+    );
+    assert_eq!(load(&sources).0.routes["delete-compartment"].backend, "own");
+    // What an operator says for another kind of backend is a mistake all the same.
+    let (_file, sources) = file(
+        "[backends.own]\nkind = \"worker\"\nconcurrency = 1\n[routes.delete-compartment]\nbackend = \"own\"\n\
+         [routes.delete-compartment.showcase]\nduration = \"1s\"\n",
+    );
+    assert!(problems(&sources).iter().any(|problem| problem.key.ends_with("showcase")));
 }

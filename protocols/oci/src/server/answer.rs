@@ -26,7 +26,11 @@ pub(super) enum Refused {
     /// A refusal in the protocol's own words.
     Said(Refusal),
     /// Nobody is believed to have sent it.
-    Unauthenticated(Reason),
+    Unauthenticated {
+        reason: Reason,
+        /// Whether there is a body that was not read to its end.
+        unread: bool,
+    },
     /// There is such a path, for these methods.
     Method(Cow<'static, str>),
     /// The body was not read to its end: over HTTP/1 the connection ends with the answer, and the
@@ -44,7 +48,7 @@ impl From<Error> for Refused {
 
 impl From<Reason> for Refused {
     fn from(reason: Reason) -> Self {
-        Self::Unauthenticated(reason)
+        Self::Unauthenticated { reason, unread: false }
     }
 }
 
@@ -77,10 +81,14 @@ impl Inner {
                 }
                 (response, count(error.kind))
             }
-            Err(Refused::Unauthenticated(reason)) => {
+            Err(Refused::Unauthenticated { reason, unread }) => {
                 self.metrics.signatures.refused.of(reason.fault()).increment(1);
                 debug!(opc_request_id = ?id, %reason, "a request is not authenticated");
-                (reply::unauthenticated(), Counted::Unauthenticated)
+                let mut response = reply::unauthenticated();
+                if unread {
+                    close(parts, &mut response);
+                }
+                (response, Counted::Unauthenticated)
             }
             Err(Refused::Said(refusal)) => (reply::refused(&refusal), count(refusal.kind())),
             Err(Refused::Method(methods)) => {
@@ -94,9 +102,7 @@ impl Inner {
             }
             Err(Refused::Unread(refusal)) => {
                 let mut response = reply::refused(&refusal);
-                if parts.version < Version::HTTP_2 {
-                    response.headers_mut().insert(CONNECTION, CLOSE);
-                }
+                close(parts, &mut response);
                 (response, count(refusal.kind()))
             }
             Err(Refused::Withdrawn) => {
@@ -107,6 +113,13 @@ impl Inner {
         in_flight.finish(counted);
         response.headers_mut().insert(HeaderName::from_static(names::REQUEST_ID), id);
         response
+    }
+}
+
+/// Says that the connection ends: of HTTP/1 nothing more can be read behind a body that was not.
+fn close(parts: &Parts, response: &mut Response<Body>) {
+    if parts.version < Version::HTTP_2 {
+        response.headers_mut().insert(CONNECTION, CLOSE);
     }
 }
 

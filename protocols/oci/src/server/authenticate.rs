@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use opgate_bus as bus;
 
-use crate::signature::{Presented, Reason, Signed};
+use crate::signature::{Head, Reason, Signed};
 
 /// Who calls, as far as that matters to this face.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,14 +28,20 @@ impl From<Signed> for Caller {
     }
 }
 
-/// Decides who calls. Asked for every request under a path of this face, before anything is made of
-/// what it asks for.
+/// Decides who calls. Asked for every request under a path of this face, before its body is read or
+/// anything is made of what it asks for; then asked of the body.
 pub trait Authenticator: Send + Sync {
     /// Who sent this.
     ///
     /// # Errors
     /// Why nobody is believed to have. The caller is not told.
-    fn authenticate(&self, presented: &Presented<'_>) -> Result<Caller, Reason>;
+    fn authenticate(&self, head: &Head<'_>) -> Result<Caller, Reason>;
+
+    /// Whether that one sent this body, the whole of it.
+    ///
+    /// # Errors
+    /// Why nobody is believed to have.
+    fn check_body(&self, head: &Head<'_>, body: &[u8]) -> Result<(), Reason>;
 }
 
 /// Lets everybody in, as nobody in particular.
@@ -43,7 +49,11 @@ pub trait Authenticator: Send + Sync {
 pub struct Anyone;
 
 impl Authenticator for Anyone {
-    fn authenticate(&self, _: &Presented<'_>) -> Result<Caller, Reason> {
+    fn authenticate(&self, _: &Head<'_>) -> Result<Caller, Reason> {
         Ok(Caller::anonymous())
+    }
+
+    fn check_body(&self, _: &Head<'_>, _: &[u8]) -> Result<(), Reason> {
+        Ok(())
     }
 }

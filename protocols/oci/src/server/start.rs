@@ -22,8 +22,8 @@ use opgate_rpc::transcode::query_pairs;
 use opgate_rpc::wire::DURABILITY;
 use serde_json::Value;
 
-pub(super) use self::door::BODY_BYTES;
 use self::door::Door;
+pub(super) use self::door::{BODY_BYTES, COMPARTMENT};
 use self::form::Captured;
 use self::repeat::Asked;
 pub(super) use self::table::Doors;

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use super::keyring::Keyring;
 use super::reason::Reason;
-use super::verify::Presented;
+use super::verify::{Head, verify_body};
 use crate::server::{Authenticator, Caller};
 
 /// Believes signatures by a keyring that can be replaced while requests are served.
@@ -30,7 +30,11 @@ impl Verifier {
 }
 
 impl Authenticator for Verifier {
-    fn authenticate(&self, presented: &Presented<'_>) -> Result<Caller, Reason> {
-        self.keyring().verify(presented, SystemTime::now()).map(Caller::from)
+    fn authenticate(&self, head: &Head<'_>) -> Result<Caller, Reason> {
+        self.keyring().verify_head(head, SystemTime::now()).map(Caller::from)
+    }
+
+    fn check_body(&self, head: &Head<'_>, body: &[u8]) -> Result<(), Reason> {
+        verify_body(head, body)
     }
 }

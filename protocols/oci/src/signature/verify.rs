@@ -27,12 +27,25 @@ const X_DATE: &str = "x-date";
 /// How much is logged of what a stranger wrote, in characters.
 const SHOWN: usize = 512;
 
-/// A request as it came.
+/// The head of a request as it came.
+#[derive(Clone, Copy, Debug)]
+pub struct Head<'a> {
+    /// The method.
+    pub method: &'a Method,
+    /// Its target: path and query exactly as on the request line, and the host where it stands there.
+    pub uri: &'a Uri,
+    /// Its headers.
+    pub headers: &'a HeaderMap,
+    /// Whether a body follows.
+    pub has_body: bool,
+}
+
+/// A whole request as it came.
 #[derive(Clone, Copy, Debug)]
 pub struct Presented<'a> {
     /// The method.
     pub method: &'a Method,
-    /// Its target: path and query exactly as on the request line, and the host where it stands there.
+    /// Its target, as in [`Head`].
     pub uri: &'a Uri,
     /// Its headers.
     pub headers: &'a HeaderMap,
@@ -46,6 +59,19 @@ impl Keyring {
     /// # Errors
     /// Why nobody is believed to have.
     pub fn verify(&self, request: &Presented<'_>, now: SystemTime) -> Result<Signed, Reason> {
+        let Presented { method, uri, headers, body } = *request;
+        let head = Head { method, uri, headers, has_body: !body.is_empty() };
+        let who = self.verify_head(&head, now)?;
+        verify_body(&head, body)?;
+        Ok(who)
+    }
+
+    /// Who signed the head of a request, as of `now`. With that nothing is known of a body but what
+    /// [`verify_body`] will compare it with: so a stranger's need not be read.
+    ///
+    /// # Errors
+    /// Why nobody is believed to have.
+    pub fn verify_head(&self, request: &Head<'_>, now: SystemTime) -> Result<Signed, Reason> {
         let mut found = request.headers.get_all(AUTHORIZATION).iter();
         let authorization = match (found.next(), found.next()) {
             (None, _) => return Err(Reason::Unsigned),
@@ -58,24 +84,12 @@ impl Keyring {
         if !self.serves(&host) {
             return Err(Reason::Host(shown(&String::from_utf8_lossy(&host))));
         }
-        let value = |name| text::single(request.headers, name).map_err(|it| unclear(it, name));
-        self.in_time(value(date)?, now)?;
-        if covers(CONTENT_LENGTH)
-            && value(CONTENT_LENGTH)? != request.body.len().to_string().as_bytes()
-        {
-            return Err(Reason::Length);
-        }
+        let date = text::single(request.headers, date).map_err(|it| unclear(it, date))?;
+        self.in_time(date, now)?;
         let names = authorization.names.iter().map(String::as_str);
         let signed = text::write(names, request.method, request.uri, &host, request.headers);
         let signed = signed.map_err(|(it, name)| unclear(it, name))?;
-        let who = self.who(&authorization, &signed, now)?;
-        // Last, for it is what takes long.
-        if covers(CONTENT_SHA256)
-            && value(CONTENT_SHA256)? != content_sha256(request.body).as_bytes()
-        {
-            return Err(Reason::Body);
-        }
-        Ok(who)
+        self.who(&authorization, &signed, now)
     }
 
     /// Whose signature of a text it is.
@@ -108,15 +122,35 @@ impl Keyring {
     }
 }
 
+/// Whether a body is the one that a head speaks of, whose signature was verified: that covers what is
+/// said of a body wherever there is or should be one.
+///
+/// # Errors
+/// It is another.
+pub fn verify_body(head: &Head<'_>, body: &[u8]) -> Result<(), Reason> {
+    let expected = text::signs_body(head.method);
+    if !expected && body.is_empty() {
+        return Ok(());
+    }
+    let value = |name| text::single(head.headers, name).map_err(|it| unclear(it, name));
+    if expected && value(CONTENT_LENGTH)? != body.len().to_string().as_bytes() {
+        return Err(Reason::Length);
+    }
+    if value(CONTENT_SHA256)? != content_sha256(body).as_bytes() {
+        return Err(Reason::Body);
+    }
+    Ok(())
+}
+
 /// Checks that what matters was signed, and tells by which name the date was.
-fn covered(request: &Presented<'_>, covers: impl Fn(&str) -> bool) -> Result<&'static str, Reason> {
+fn covered(request: &Head<'_>, covers: impl Fn(&str) -> bool) -> Result<&'static str, Reason> {
     let body: &[&str] = if text::signs_body(request.method) {
         &[CONTENT_LENGTH, CONTENT_TYPE, CONTENT_SHA256]
-    } else if request.body.is_empty() {
-        &[]
-    } else {
+    } else if request.has_body {
         // A body that nobody expects is nobody's unless it was signed.
         &[CONTENT_SHA256]
+    } else {
+        &[]
     };
     for name in [TARGET, HOST].iter().chain(body) {
         if !covers(name) {
@@ -128,7 +162,7 @@ fn covered(request: &Presented<'_>, covers: impl Fn(&str) -> bool) -> Result<&'s
 
 /// Whom a request is for. The URL says it in HTTP/2 and where the whole of it is the target; a `Host`
 /// beside that must say the same, since nobody can tell which of the two was meant.
-fn host<'a>(request: &Presented<'a>) -> Result<Cow<'a, [u8]>, Reason> {
+fn host<'a>(request: &Head<'a>) -> Result<Cow<'a, [u8]>, Reason> {
     let header = text::single(request.headers, HOST);
     let url = request.uri.authority().map(|authority| authority.as_str().as_bytes());
     match (url, header) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use opgate_bus::core::{Parent, Tenant};
-use opgate_oci::signature::{Presented, Reason};
+use opgate_oci::signature::{Head, Reason};
 use opgate_oci::{Authenticator, Caller, Compartment, Settings, Tenancy};
 use serde_json::json;
 use tempfile::TempDir;
@@ -17,7 +17,7 @@ const OTHERS: &str = "ocid1.tenancy.oc1..others";
 struct ByHeader;
 
 impl Authenticator for ByHeader {
-    fn authenticate(&self, presented: &Presented<'_>) -> Result<Caller, Reason> {
+    fn authenticate(&self, presented: &Head<'_>) -> Result<Caller, Reason> {
         let mut caller = Caller::anonymous();
         match presented.headers.get("x-who").map(|who| who.to_str().unwrap()) {
             Some("ours") => caller.tenancy = Some(Arc::from(OURS)),
@@ -28,6 +28,10 @@ impl Authenticator for ByHeader {
             _ => return Err(Reason::Unsigned),
         }
         Ok(caller)
+    }
+
+    fn check_body(&self, _: &Head<'_>, _: &[u8]) -> Result<(), Reason> {
+        Ok(())
     }
 }
 

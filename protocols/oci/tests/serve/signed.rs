@@ -173,3 +173,16 @@ async fn every_refusal_is_the_same_and_stores_nothing() {
     assert_ne!(absolute.0, 401, "{absolute:?}");
     gateway.stop().await;
 }
+
+#[tokio::test]
+async fn a_strangers_body_is_not_waited_for() {
+    let dir = TempDir::new().unwrap();
+    let gateway = Gateway::over(dir.path(), signing()).await;
+    let host = gateway.address;
+    let head = format!("POST /20160918/x HTTP/1.1\r\nhost: {host}\r\ncontent-length: 900000\r\n");
+    // Its body never comes: the answer does, long before the time that a body may take.
+    let (status, head, _) = raw(gateway.address, &head, "{").await;
+    assert_eq!(status, 401);
+    assert!(head.to_ascii_lowercase().contains("connection: close"), "{head}");
+    gateway.stop().await;
+}

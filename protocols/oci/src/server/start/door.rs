@@ -17,7 +17,7 @@ const PATH: &str = "path";
 const QUERY: &str = "query";
 const BODY: &str = "body";
 /// The field of an input that names its compartment where nothing else is said.
-const COMPARTMENT: &str = "compartmentId";
+pub(in crate::server) const COMPARTMENT: &str = "compartmentId";
 /// Largest body, in bytes; as a tree it takes many times as much memory.
 pub(in crate::server) const BODY_BYTES: usize = 1024 * 1024;
 /// Where work requests are read: no door can be there.
