@@ -281,6 +281,7 @@ class Signed(Opgate):
         print_of = hashlib.md5(der).hexdigest()
         self.key_id = "/".join([self.tenancy, self.user, ":".join(re.findall("..", print_of))])
         self.settings = ['oci.signatures="required"', f'oci.tenancies.bench.id="{self.tenancy}"',
+                         'oci.tenancies.bench.tenant="default"',
                          'oci.users.bench.tenancy="bench"', f'oci.users.bench.id="{self.user}"',
                          f'oci.users.bench.key_files=["{public}"]']
 
