@@ -1,4 +1,4 @@
-//! What the face and the backend both speak: objects, errors, names, times and OCIDs of work
+//! What the face and the backend both speak: objects, errors, names and OCIDs of work
 //! requests. Pure functions between the wire and the canonical types.
 //!
 //! Wire names and values are those of the official SDKs' models.
@@ -8,5 +8,4 @@ pub mod error;
 pub mod names;
 pub mod ocid;
 pub mod state;
-pub mod time;
 pub mod work_request;

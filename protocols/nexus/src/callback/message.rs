@@ -102,7 +102,7 @@ fn told(operation: &Operation, token: &str, headers: &mut HeaderMap) -> Result<(
         headers.insert(names::OPERATION_START_TIME, text(&start)?);
     }
     if let Some(closed) = operation.times.closed {
-        headers.insert(names::OPERATION_CLOSE_TIME, text(&time::rfc3339(closed))?);
+        headers.insert(names::OPERATION_CLOSE_TIME, text(&closed.to_rfc3339())?);
     }
     link::write(&link::of(operation), headers);
     Ok(())

@@ -10,11 +10,11 @@
 
 use std::borrow::Cow;
 
-use opgate_core::{FAILED, Operation, Resource, State};
+use opgate_core::{FAILED, Operation, Resource, State, Timestamp};
 use serde::Serialize;
 
 use super::dialect::Dialect;
-use super::{state, time};
+use super::state;
 
 mod entries;
 
@@ -113,10 +113,10 @@ pub fn write(
         compartment_id: &named.compartment,
         resources: (whole || !work_requests).then(|| resources(operation, named, dialect)),
         percent_complete: (dialect != Dialect::ContainerEngine).then(|| percent(operation)),
-        time_accepted: time::write(operation.times.accepted),
-        time_started: operation.times.started.map(time::write),
-        time_finished: operation.times.closed.map(time::write),
-        time_updated: (dialect == Dialect::Modern).then(|| time::write(operation.times.updated)),
+        time_accepted: operation.times.accepted.to_rfc3339(),
+        time_started: operation.times.started.map(Timestamp::to_rfc3339),
+        time_finished: operation.times.closed.map(Timestamp::to_rfc3339),
+        time_updated: (dialect == Dialect::Modern).then(|| operation.times.updated.to_rfc3339()),
         errors: identity.then(|| errors(operation)),
         logs: (identity && whole).then(|| logs(operation)),
     })
@@ -237,8 +237,8 @@ fn load_balancer<'a>(operation: &'a Operation, named: &'a Named) -> LoadBalancer
         compartment_id: &named.compartment,
         lifecycle_state,
         message: said,
-        time_accepted: time::write(operation.times.accepted),
-        time_finished: operation.times.closed.map(time::write),
+        time_accepted: operation.times.accepted.to_rfc3339(),
+        time_finished: operation.times.closed.map(Timestamp::to_rfc3339),
         error_details: details,
     }
 }

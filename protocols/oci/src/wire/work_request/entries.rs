@@ -5,8 +5,6 @@ use std::borrow::Cow;
 use opgate_core::{Code, Failure, LogEntry, Native, Operation, Outcome, limits};
 use serde::Serialize;
 
-use crate::wire::time;
-
 /// How the protocol is called in failures that came in its own form.
 const PROTOCOL: &str = "oci";
 
@@ -52,7 +50,7 @@ pub fn errors(operation: &Operation) -> Vec<ErrorEntry<'_>> {
     let logged: Vec<&LogEntry> = operation.log.iter().filter(|line| entry(line)).collect();
     let errors = logged.iter().filter_map(|entry| {
         let (code, message) = (word(&entry.code)?, or(&entry.message, "Error"));
-        Some(ErrorEntry { code, message, timestamp: time::write(entry.at) })
+        Some(ErrorEntry { code, message, timestamp: entry.at.to_rfc3339() })
     });
     let mut errors: Vec<_> = errors.collect();
     let failure = operation.outcome.as_ref().and_then(Outcome::failure);
@@ -61,7 +59,7 @@ pub fn errors(operation: &Operation) -> Vec<ErrorEntry<'_>> {
         // What ended it may have been told while it ran.
         let told = errors.iter().any(|error| error.code == code && error.message == message);
         if !told && !is_sum(failure, &logged) {
-            errors.push(ErrorEntry { code, message, timestamp: time::write(ended) });
+            errors.push(ErrorEntry { code, message, timestamp: ended.to_rfc3339() });
         }
     }
     errors
@@ -91,7 +89,7 @@ pub(crate) fn joined<'a>(errors: impl Iterator<Item = (&'a str, &'a str)>) -> St
 pub fn logs(operation: &Operation) -> Vec<Log<'_>> {
     let line = |entry: &LogEntry| !entry.message.is_empty();
     let lines = operation.log.iter().filter(|entry| line(entry));
-    lines.map(|entry| Log { message: &entry.message, timestamp: time::write(entry.at) }).collect()
+    lines.map(|entry| Log { message: &entry.message, timestamp: entry.at.to_rfc3339() }).collect()
 }
 
 fn code(failure: &Failure) -> Cow<'_, str> {
