@@ -12,6 +12,9 @@ use serde_amqp::Value;
 pub struct Request {
     /// Who sent it.
     pub caller: Caller,
+    /// The link that brought it, by a number that no other link of this process has: what is asked
+    /// in turns, such as the pages of a list, comes by one.
+    pub link: u64,
     /// The address of the node, without scheme and authority: `$management`, `projects/p/$management`.
     pub node: Arc<str>,
     /// The message, whole. Of its properties the connection has dealt with message-id, correlation-id
@@ -24,6 +27,8 @@ pub struct Request {
 pub struct Reply {
     /// The property of that name.
     pub subject: Option<String>,
+    /// The property of that name, where the body is data.
+    pub content_type: Option<String>,
     /// Among them the status, in the spelling of the node's dialect.
     pub application_properties: ApplicationProperties,
     /// What is answered.
