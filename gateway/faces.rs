@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use http::Request;
-use hyper::body::Incoming;
-use opgate_edge::{Frontend, Peer, ResponseFuture};
+use opgate_edge::{Frontend, Peer, RequestBody, ResponseFuture};
 use opgate_longrunning::Longrunning;
 use opgate_oci::Oci;
 
@@ -20,7 +19,7 @@ pub(crate) struct Faces {
 }
 
 impl Frontend for Faces {
-    fn call(&self, request: Request<Incoming>, peer: &Arc<Peer>) -> ResponseFuture {
+    fn call(&self, request: Request<RequestBody>, peer: &Arc<Peer>) -> ResponseFuture {
         let path = request.uri().path();
         let face = match self.paths.iter().find(|(prefix, _)| path.starts_with(prefix)) {
             Some((_, face)) => face,

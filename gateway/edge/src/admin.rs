@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ::http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use ::http::{HeaderValue, Method, Request, Response, StatusCode};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body as _;
 use opgate_telemetry::Listener;
 use tokio::time::MissedTickBehavior;
 
@@ -19,6 +19,7 @@ use crate::frontend::{Frontend, Peer, ResponseFuture};
 use crate::http::HttpListener;
 use crate::limits::HttpLimits;
 use crate::readiness::Readiness;
+use crate::request_body::RequestBody;
 
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
 const EXPOSITION: HeaderValue =
@@ -92,7 +93,7 @@ impl fmt::Debug for Pages {
 }
 
 impl Frontend for Pages {
-    fn call(&self, request: Request<Incoming>, _: &Arc<Peer>) -> ResponseFuture {
+    fn call(&self, request: Request<RequestBody>, _: &Arc<Peer>) -> ResponseFuture {
         if request.method() == Method::HEAD {
             let answer = self.get(request.uri().path());
             return Box::pin(async { head(answer.await) });

@@ -23,6 +23,7 @@ use crate::cork::{Corked, Drainer, End, Io, cork};
 use crate::frontend::{Peer, ResponseFuture};
 use crate::http::Server;
 use crate::opening::{self, Version};
+use crate::request_body::RequestBody;
 
 /// Time for the peer to end its side of a connection after we have ended ours.
 const LINGER: Duration = Duration::from_secs(2);
@@ -147,6 +148,7 @@ impl Service<Request<Incoming>> for Requests {
     fn call(&self, request: Request<Incoming>) -> Contained {
         let Session { server, peer } = &*self.0;
         let head_only = request.method() == Method::HEAD;
+        let request = request.map(RequestBody::from);
         let response = catch_unwind(AssertUnwindSafe(|| server.frontend.call(request, peer))).ok();
         Contained { response, head_only, session: Arc::clone(&self.0) }
     }

@@ -5,9 +5,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use ::http::{Request, Response};
-use hyper::body::Incoming;
 
 use crate::body::Body;
+use crate::request_body::RequestBody;
 
 /// A response on its way.
 pub type ResponseFuture = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
@@ -27,5 +27,5 @@ pub trait Frontend: Send + Sync + 'static {
     ///
     /// The future is dropped when the client goes away or the drain runs out of time: durable work must not live in
     /// it. A panic is answered with status 500 and counted.
-    fn call(&self, request: Request<Incoming>, peer: &Arc<Peer>) -> ResponseFuture;
+    fn call(&self, request: Request<RequestBody>, peer: &Arc<Peer>) -> ResponseFuture;
 }

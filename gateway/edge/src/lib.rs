@@ -19,6 +19,7 @@ mod limits;
 mod listen;
 mod opening;
 mod readiness;
+mod request_body;
 mod steps;
 
 pub use admin::{Admin, Beat};
@@ -31,4 +32,5 @@ pub use http::HttpListener;
 pub use limits::HttpLimits;
 pub use listen::{Accept, Acceptor};
 pub use readiness::{Condition, ConditionState, Readiness, ReadinessReport};
+pub use request_body::RequestBody;
 pub use steps::Step;

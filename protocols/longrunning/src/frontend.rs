@@ -12,10 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, Request, Response};
-use hyper::body::Incoming;
 use opgate_bus::{Bus, Caller};
 use opgate_core::{Error, ErrorKind, Expects, Operation};
-use opgate_edge::{Body, Drain, Frontend, Peer, Readiness, ResponseFuture};
+use opgate_edge::{Body, Drain, Frontend, Peer, Readiness, RequestBody, ResponseFuture};
 use opgate_telemetry::{Code, InFlight, Method, Metrics, Protocol};
 use tonic::body::Body as TonicBody;
 
@@ -197,7 +196,7 @@ fn checked(settings: &Settings, has_route: impl Fn(&str) -> bool) -> Checked {
 }
 
 impl Frontend for Longrunning {
-    fn call(&self, request: Request<Incoming>, _peer: &Arc<Peer>) -> ResponseFuture {
+    fn call(&self, request: Request<RequestBody>, _peer: &Arc<Peer>) -> ResponseFuture {
         self.0.answer(request)
     }
 }
@@ -261,7 +260,7 @@ impl Inner {
     ///
     /// Each kind of call has a future of its own, which holds no more than that call needs: there
     /// may be a hundred thousand waits.
-    fn answer(self: &Arc<Self>, request: Request<Incoming>) -> ResponseFuture {
+    fn answer(self: &Arc<Self>, request: Request<RequestBody>) -> ResponseFuture {
         let inner = Arc::clone(self);
         if let Err(not_grpc) = wire::check(&request) {
             self.begin(Method::Other).finish(Code::InvalidArgument);

@@ -33,9 +33,8 @@ use std::sync::Arc;
 
 use http::header::{ALLOW, HeaderValue};
 use http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
 use opgate_core::{Error, ErrorKind};
-use opgate_edge::{Body, Frontend, Peer, ResponseFuture};
+use opgate_edge::{Body, Frontend, Peer, RequestBody, ResponseFuture};
 use opgate_rpc::transcode::{decode_path, http_code, method_override, refused, refused_with};
 use opgate_telemetry::{Code, InFlight, Method, Protocol};
 
@@ -57,7 +56,7 @@ impl Rest {
 }
 
 impl Frontend for Rest {
-    fn call(&self, request: Request<Incoming>, _peer: &Arc<Peer>) -> ResponseFuture {
+    fn call(&self, request: Request<RequestBody>, _peer: &Arc<Peer>) -> ResponseFuture {
         resident::answer(&self.0, &request).unwrap_or_else(|| answer(&self.0, request))
     }
 }
@@ -118,7 +117,7 @@ fn resolved(raw_path: &str) -> Result<Cow<'_, str>, Error> {
 }
 
 /// Answers a request. Each kind has a future of its own, as over gRPC.
-fn answer(inner: &Arc<Inner>, request: Request<Incoming>) -> ResponseFuture {
+fn answer(inner: &Arc<Inner>, request: Request<RequestBody>) -> ResponseFuture {
     let inner = Arc::clone(inner);
     let (parts, body) = request.into_parts();
     let called = method_override(&parts.method, &parts.headers);

@@ -14,9 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::http::Request;
-use hyper::body::Incoming;
 use opgate_bus::{Bus, Caller};
-use opgate_edge::{Frontend, Peer, ResponseFuture};
+use opgate_edge::{Frontend, Peer, RequestBody, ResponseFuture};
 use opgate_egress::Guard;
 use opgate_rpc::Failures;
 use opgate_telemetry::Metrics;
@@ -90,7 +89,7 @@ impl Native {
 }
 
 impl Frontend for Native {
-    fn call(&self, request: Request<Incoming>, _peer: &Arc<Peer>) -> ResponseFuture {
+    fn call(&self, request: Request<RequestBody>, _peer: &Arc<Peer>) -> ResponseFuture {
         let inner = Arc::clone(&self.0);
         if request.uri().path().starts_with(http::ROOT) {
             inner.http(request)

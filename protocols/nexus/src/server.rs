@@ -37,10 +37,9 @@ use std::time::Duration;
 use http::header::CONNECTION;
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, Version};
-use hyper::body::Incoming;
 use opgate_bus::{Bus, Caller, Snapshot};
 use opgate_core::{Error, OperationId};
-use opgate_edge::{Body, Frontend, Peer, ResponseFuture};
+use opgate_edge::{Body, Frontend, Peer, RequestBody, ResponseFuture};
 use opgate_rpc::{Failures, status};
 use opgate_telemetry::{Code, Method, Metrics, Protocol};
 
@@ -127,7 +126,7 @@ impl Nexus {
 }
 
 impl Frontend for Nexus {
-    fn call(&self, request: Request<Incoming>, _peer: &Arc<Peer>) -> ResponseFuture {
+    fn call(&self, request: Request<RequestBody>, _peer: &Arc<Peer>) -> ResponseFuture {
         let inner = Arc::clone(&self.0);
         let (parts, body) = request.into_parts();
         let version = parts.version;
@@ -185,7 +184,7 @@ impl From<Error> for Refusal {
 }
 
 impl Inner {
-    fn serve(self: Arc<Self>, place: Place, ask: Ask, parts: Parts, body: Incoming) -> Serving {
+    fn serve(self: Arc<Self>, place: Place, ask: Ask, parts: Parts, body: RequestBody) -> Serving {
         let Place { target, call } = place;
         let deadline = match head::deadline(&parts.headers) {
             Ok(deadline) => deadline,

@@ -45,10 +45,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{Request, Response};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body as _;
 use opgate_bus::Bus;
 use opgate_core::{Operation, OperationId};
-use opgate_edge::{Body, Frontend, Peer, ResponseFuture, collect_limited};
+use opgate_edge::{Body, Frontend, Peer, RequestBody, ResponseFuture, collect_limited};
 use opgate_rpc::Failures;
 use opgate_telemetry::{Method, Metrics, Protocol};
 use tokio::sync::Semaphore;
@@ -175,7 +175,7 @@ impl Oci {
 }
 
 impl Frontend for Oci {
-    fn call(&self, request: Request<Incoming>, _peer: &Arc<Peer>) -> ResponseFuture {
+    fn call(&self, request: Request<RequestBody>, _peer: &Arc<Peer>) -> ResponseFuture {
         let inner = Arc::clone(&self.0);
         let (parts, body) = request.into_parts();
         if body.is_end_stream()
@@ -233,7 +233,7 @@ impl Inner {
         Some(self.finish(parts, Method::Get, in_flight, answered))
     }
 
-    async fn serve(&self, parts: &Parts, body: Incoming) -> Answered {
+    async fn serve(&self, parts: &Parts, body: RequestBody) -> Answered {
         let has_body = !body.is_end_stream();
         let head = head(parts, has_body);
         let caller = match self.authenticator.authenticate(&head) {

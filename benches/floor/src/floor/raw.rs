@@ -8,8 +8,9 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Request, Response};
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
-use opgate_edge::{Body, Drain, Frontend, HttpLimits, HttpListener, Peer, ResponseFuture};
+use opgate_edge::{
+    Body, Drain, Frontend, HttpLimits, HttpListener, Peer, RequestBody, ResponseFuture,
+};
 use opgate_telemetry::{Listener, Metrics};
 use prost::Message as _;
 
@@ -45,7 +46,7 @@ struct Constant {
 struct Raw(Arc<Constant>);
 
 impl Frontend for Raw {
-    fn call(&self, request: Request<Incoming>, _: &Arc<Peer>) -> ResponseFuture {
+    fn call(&self, request: Request<RequestBody>, _: &Arc<Peer>) -> ResponseFuture {
         let constant = Arc::clone(&self.0);
         Box::pin(async move {
             let wait = request.uri().path().ends_with("/WaitOperation");

@@ -15,7 +15,7 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use opgate_edge::{
     Body, BoxError, Drain, DrainTrigger, Exporter, Frontend, HttpLimits, HttpListener, Peer,
-    ResponseFuture,
+    RequestBody, ResponseFuture,
 };
 use opgate_telemetry::Listener;
 use tokio::net::TcpStream;
@@ -37,7 +37,7 @@ struct Routes {
 }
 
 impl Frontend for Routes {
-    fn call(&self, request: Request<Incoming>, peer: &Arc<Peer>) -> ResponseFuture {
+    fn call(&self, request: Request<RequestBody>, peer: &Arc<Peer>) -> ResponseFuture {
         let path = request.uri().path().trim_start_matches('/').to_owned();
         let (verb, number) = path.split_once('/').unwrap_or((&path, "0"));
         let number: usize = number.parse().unwrap_or(0);

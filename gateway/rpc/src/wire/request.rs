@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, Version, header};
-use hyper::body::Incoming;
 use opgate_core::{Error, ErrorKind, Retry};
-use opgate_edge::{BodyError, collect_limited};
+use opgate_edge::{BodyError, RequestBody, collect_limited};
 
 use super::announced::{Announced, TooLarge};
 use super::compression::Compression;
@@ -33,7 +32,7 @@ pub fn is_grpc(headers: &HeaderMap) -> bool {
 }
 
 /// Whether a request is a gRPC call at all.
-pub fn check(request: &Request<Incoming>) -> Result<(), NotGrpc> {
+pub fn check(request: &Request<RequestBody>) -> Result<(), NotGrpc> {
     // gRPC-Web is another protocol: its trailers travel in the body.
     if !matches!(after_grpc(request.headers()), Some([] | [b'+' | b';' | b' ', ..])) {
         Err(NotGrpc(StatusCode::UNSUPPORTED_MEDIA_TYPE))
@@ -64,7 +63,7 @@ impl From<Error> for Unread {
 /// A unary call whose message is still to be read.
 #[derive(Debug)]
 pub struct Call {
-    body: Incoming,
+    body: RequestBody,
     compression: Compression,
     takes_gzip: bool,
     deadline: Deadline,
@@ -72,7 +71,7 @@ pub struct Call {
 
 impl Call {
     /// Reads what the head says about the call itself.
-    pub fn new(headers: &HeaderMap, body: Incoming) -> Result<Self, Error> {
+    pub fn new(headers: &HeaderMap, body: RequestBody) -> Result<Self, Error> {
         let after = after_grpc(headers).unwrap_or_default();
         let format = after.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
         if !(format.is_empty() || format.eq_ignore_ascii_case(b"+proto")) {

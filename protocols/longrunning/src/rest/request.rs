@@ -4,9 +4,9 @@ use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body as _;
 use opgate_core::{Error, ErrorKind, Retry};
-use opgate_edge::{BodyError, collect_limited};
+use opgate_edge::{BodyError, RequestBody, collect_limited};
 use opgate_rpc::transcode::{Binding, Captured, Parameters, check_content_type};
 use opgate_rpc::wire::{Compression, Deadline};
 use prost::Message;
@@ -87,7 +87,7 @@ pub(super) struct Asked {
 pub(super) async fn asked(
     inner: &Inner,
     parts: Parts,
-    body: Incoming,
+    body: RequestBody,
     answer: &mut Form,
 ) -> Result<Asked, Problem> {
     let Parts { uri, headers, .. } = parts;
@@ -157,7 +157,11 @@ fn is_form(headers: &HeaderMap) -> bool {
     kind.trim_ascii().eq_ignore_ascii_case(FORM)
 }
 
-async fn collected(inner: &Inner, headers: &HeaderMap, body: Incoming) -> Result<Bytes, Problem> {
+async fn collected(
+    inner: &Inner,
+    headers: &HeaderMap,
+    body: RequestBody,
+) -> Result<Bytes, Problem> {
     if body.is_end_stream() {
         return Ok(Bytes::new());
     }

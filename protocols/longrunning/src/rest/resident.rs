@@ -4,8 +4,8 @@
 use std::future::ready;
 
 use http::{Method, Request};
-use hyper::body::{Body as _, Incoming};
-use opgate_edge::ResponseFuture;
+use hyper::body::Body as _;
+use opgate_edge::{RequestBody, ResponseFuture};
 use opgate_rpc::transcode::Alt;
 use opgate_telemetry::{Code, Method as Asked};
 
@@ -17,7 +17,7 @@ use crate::frontend::Inner;
 
 /// The answer, where there is nothing to read, to decode or to wait for; all else is none of this
 /// function's business, and neither is a name that nobody has.
-pub(super) fn answer(inner: &Inner, request: &Request<Incoming>) -> Option<ResponseFuture> {
+pub(super) fn answer(inner: &Inner, request: &Request<RequestBody>) -> Option<ResponseFuture> {
     let uri = request.uri();
     // `alt=json` is what Google's discovery clients send with everything.
     let plain = request.method() == Method::GET

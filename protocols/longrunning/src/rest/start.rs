@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use http::request::Parts;
-use hyper::body::Incoming;
 use opgate_core::{Error, ErrorKind};
-use opgate_edge::ResponseFuture;
+use opgate_edge::{RequestBody, ResponseFuture};
 use opgate_telemetry::Method;
 
 use super::reply::Answer;
@@ -26,7 +25,7 @@ pub(super) fn answer(
     inner: Arc<Inner>,
     method: http::Method,
     parts: Parts,
-    body: Incoming,
+    body: RequestBody,
     mut form: Form,
 ) -> ResponseFuture {
     Box::pin(async move {
@@ -41,7 +40,7 @@ impl Inner {
         &self,
         method: &http::Method,
         parts: Parts,
-        body: Incoming,
+        body: RequestBody,
         form: &mut Form,
     ) -> Result<Answer, Problem> {
         let (uri, headers) = (parts.uri.clone(), parts.headers.clone());

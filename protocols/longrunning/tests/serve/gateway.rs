@@ -7,12 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Request;
-use hyper::body::Incoming;
 use opgate_bus::{Admission, Backend, Bus, Lease, Offer, Route, Router};
 use opgate_core::{Code, Error, ErrorKind, Expects, Failure, Kind, Outcome, Payload};
 use opgate_edge::{
     Condition, Drain, DrainTrigger, Exporter, Frontend, HttpLimits, HttpListener, Peer, Readiness,
-    ResponseFuture,
+    RequestBody, ResponseFuture,
 };
 use opgate_longrunning::{DoorSettings, InputForm, Longrunning, Rest, Settings};
 use opgate_store::{Clock, Store};
@@ -77,7 +76,7 @@ struct Faces {
 }
 
 impl Frontend for Faces {
-    fn call(&self, request: Request<Incoming>, peer: &Arc<Peer>) -> ResponseFuture {
+    fn call(&self, request: Request<RequestBody>, peer: &Arc<Peer>) -> ResponseFuture {
         if Longrunning::takes(request.headers()) {
             self.grpc.call(request, peer)
         } else {

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use http::{Request, Response};
-use hyper::body::Incoming;
 use opgate_core::{Error, ErrorKind};
-use opgate_edge::{Body, ResponseFuture};
+use opgate_edge::{Body, RequestBody, ResponseFuture};
 use opgate_rpc::wire::{self, Call, Compression, Deadline, Next};
 use opgate_telemetry::{self as telemetry, Code, InFlight, Protocol};
 
@@ -17,7 +16,7 @@ use super::refusal::Refusal;
 
 impl Inner {
     /// Answers a gRPC call.
-    pub(super) fn grpc(self: Arc<Self>, request: Request<Incoming>) -> ResponseFuture {
+    pub(super) fn grpc(self: Arc<Self>, request: Request<RequestBody>) -> ResponseFuture {
         if let Err(not_grpc) = wire::check(&request) {
             self.begin(telemetry::Method::Other).finish(Code::InvalidArgument);
             return Box::pin(std::future::ready(wire::not_grpc(not_grpc)));

@@ -11,9 +11,8 @@ use std::sync::Arc;
 use ::http::request::Parts;
 use ::http::{HeaderValue, Request, Response, StatusCode, header};
 use bytes::Bytes;
-use hyper::body::Incoming;
 use opgate_core::{Error, ErrorKind};
-use opgate_edge::{Body, BodyError, ResponseFuture, collect_limited};
+use opgate_edge::{Body, BodyError, RequestBody, ResponseFuture, collect_limited};
 use opgate_rpc::transcode::{self, Alt, Binding, Parameters, Rules};
 use opgate_rpc::wire::{DURABILITY, Deadline, PREFIX_BYTES, Reply};
 use opgate_rpc::{proto as rpc, status};
@@ -76,7 +75,7 @@ impl Paths {
 
 impl Inner {
     /// Answers an HTTP request.
-    pub(super) fn http(self: Arc<Self>, request: Request<Incoming>) -> ResponseFuture {
+    pub(super) fn http(self: Arc<Self>, request: Request<RequestBody>) -> ResponseFuture {
         let (parts, body) = request.into_parts();
         let (parameters, problem) = Parameters::read(parts.uri.query(), &parts.headers);
         let found = transcode::method_override(&parts.method, &parts.headers)
@@ -175,7 +174,7 @@ struct Head {
 }
 
 /// The request message, once the body is there.
-fn message(inner: Arc<Inner>, form: Arc<Form>, parts: &Parts, body: Incoming) -> Message {
+fn message(inner: Arc<Inner>, form: Arc<Form>, parts: &Parts, body: RequestBody) -> Message {
     let (path, last) = (parts.uri.clone(), parts.headers.get(LAST_EVENT_ID).cloned());
     Box::pin(async move {
         let settings = &inner.settings;

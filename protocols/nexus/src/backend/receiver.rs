@@ -13,10 +13,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header};
-use hyper::body::Incoming;
 use opgate_bus::Bus;
 use opgate_bus::core::{Error, ErrorKind, OperationId, Outcome, Payload, Report, Retry};
-use opgate_edge::{Body, BodyError, Frontend, Peer, ResponseFuture, collect_limited};
+use opgate_edge::{Body, BodyError, Frontend, Peer, RequestBody, ResponseFuture, collect_limited};
 use opgate_telemetry::{self as telemetry, Metrics, Protocol};
 use serde::de::IgnoredAny;
 
@@ -70,7 +69,7 @@ impl Completions {
 }
 
 impl Frontend for Completions {
-    fn call(&self, request: Request<Incoming>, _peer: &Arc<Peer>) -> ResponseFuture {
+    fn call(&self, request: Request<RequestBody>, _peer: &Arc<Peer>) -> ResponseFuture {
         let inner = Arc::clone(&self.0);
         Box::pin(async move {
             let requests = &inner.metrics.requests;
@@ -93,7 +92,7 @@ impl Frontend for Completions {
 }
 
 impl Inner {
-    async fn take(&self, request: Request<Incoming>) -> Result<(), Refusal> {
+    async fn take(&self, request: Request<RequestBody>) -> Result<(), Refusal> {
         let (parts, body) = request.into_parts();
         if parts.method != Method::POST {
             return Err(Error::invalid("method", "must be POST").into());

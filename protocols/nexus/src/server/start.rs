@@ -6,10 +6,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::{HeaderMap, Response};
-use hyper::body::Incoming;
 use opgate_bus::{RepeatKey, Start};
 use opgate_core::{Callback, Error, ErrorKind, Face, KeySpace, limits};
-use opgate_edge::{Body, BodyError, collect_limited};
+use opgate_edge::{Body, BodyError, RequestBody, collect_limited};
 use opgate_rpc::headers as shared;
 use opgate_rpc::wire::Deadline;
 use sha2::{Digest as _, Sha256};
@@ -30,7 +29,7 @@ impl Inner {
         target: &Target,
         ask: &Ask,
         headers: &HeaderMap,
-        body: Incoming,
+        body: RequestBody,
         deadline: Deadline,
     ) -> Result<Response<Body>, Refusal> {
         let settings = &self.settings;
