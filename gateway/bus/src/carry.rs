@@ -269,7 +269,7 @@ fn overdue() -> Failure {
 
 /// The failure of an operation whose workers were not heard of again.
 pub(crate) fn abandoned(leases: u32) -> Failure {
-    let text = format!("{leases} leases ran out before their workers were heard of again");
+    let text = format!("{leases} attempts failed, or ran out before their workers were heard of");
     let mut failure = Failure::new(Code::DeadlineExceeded, text);
     failure.reason = Some("lease_expired".to_owned());
     failure.retryable = Some(true);

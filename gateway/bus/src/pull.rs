@@ -21,8 +21,8 @@ pub struct Pull {
     pub backlog: usize,
     /// How long a lease lasts unless its worker asks for another length: within [`LEASE`].
     pub lease: Duration,
-    /// Leases of one operation that may run out before it fails with the reason `lease_expired`; at
-    /// least 1. Counted since the last start of the gateway.
+    /// Leases of one operation that may run out, or fail ([`Bus::fail`](crate::Bus::fail)), before
+    /// it fails with the reason `lease_expired`; at least 1. Counted since the last start of the gateway.
     pub attempts: u32,
 }
 

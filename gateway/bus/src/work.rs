@@ -57,6 +57,8 @@ pub struct Leased {
     pub until: Timestamp,
     /// By how much a report extends it.
     pub length: Duration,
+    /// Earlier leases of it that ran out or failed, since the last start of the gateway.
+    pub failed: u32,
 }
 
 /// What a worker learns by a report.

@@ -61,7 +61,7 @@ pub(crate) enum Over {
 pub(crate) enum End {
     /// Its cancellation was asked for, and nobody holds it.
     Canceled,
-    /// So many of its leases ran out.
+    /// So many of its leases ran out or failed.
     Expired(u32),
 }
 
@@ -73,7 +73,7 @@ struct Item {
     canceling: bool,
     /// Its deadline has passed: once nobody holds it, it is shut.
     overdue: bool,
-    /// Leases that ran out.
+    /// Leases that ran out or failed.
     expired: u32,
     /// The last lease, and how it ended.
     last: Option<(Epoch, Ending)>,
@@ -106,14 +106,14 @@ pub(crate) struct Arrival {
     pub(crate) held: Option<(Epoch, Instant)>,
 }
 
-/// A lease that ran out.
+/// A lease that ran out or failed.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Lapse {
     pub(crate) id: OperationId,
     pub(crate) tenant: Tenant,
     pub(crate) epoch: Epoch,
     pub(crate) worker: Box<str>,
-    /// How many leases of this operation have run out.
+    /// How many leases of this operation have run out or failed.
     pub(crate) expired: u32,
 }
 

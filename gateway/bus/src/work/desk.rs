@@ -181,15 +181,18 @@ impl Desk {
 
     /// Puts a lease that ran out on record: that is when one wants to know who held it.
     fn lapsed(&self, lapse: Lapse) {
-        let Lapse { id, tenant, epoch, worker, expired } = lapse;
         if let Some(metrics) = self.metrics() {
             metrics.leases_expired.increment(1);
         }
-        let who = if worker.is_empty() { "its worker" } else { &*worker };
-        let text = format!(
-            "attempt {expired} of {}: the lease of {who} ran out before it was heard of again",
-            self.pull.attempts
-        );
+        let who = named(&lapse.worker);
+        let why = format!("the lease of {who} ran out before it was heard of again");
+        self.attempted(lapse, &why);
+    }
+
+    /// Puts an attempt that came to nothing on record.
+    fn attempted(&self, lapse: Lapse, why: &str) {
+        let Lapse { id, tenant, epoch, worker: _, expired } = lapse;
+        let text = format!("attempt {expired} of {}: {why}", self.pull.attempts);
         let entry = LogEntry {
             at: self.store.clock().now(),
             error: true,
@@ -215,15 +218,15 @@ impl Desk {
         Asking { desk: Arc::clone(self), queue, ticket, claims, answered: false }
     }
 
-    /// Begins leases that are durable, and has the rest of the claims go back. Returns whether each
-    /// began: one whose operation has ended meanwhile did not.
+    /// Begins leases that are durable, and has the rest of the claims go back. Returns for each how
+    /// many attempts failed before it; none where it did not begin, for its operation has ended.
     pub(crate) fn hold(
         self: &Arc<Self>,
         mut claims: Claims,
         begun: impl Iterator<Item = (OperationId, Epoch)>,
         until: Instant,
         worker: &str,
-    ) -> Vec<bool> {
+    ) -> Vec<Option<u32>> {
         let mut desked = self.lock();
         let held = begun.map(|(id, epoch)| desked.books.hold(id, epoch, until, worker)).collect();
         for id in std::mem::take(&mut claims.ids) {
@@ -288,6 +291,18 @@ impl Desk {
         Ok(())
     }
 
+    /// Takes an operation back from a worker that failed at it.
+    pub(crate) fn fail(self: &Arc<Self>, grant: Grant, why: &str) -> Result<(), Over> {
+        let mut desked = self.lock();
+        let (_, worker) = desked.books.held(grant.id, grant.epoch, Instant::now())?;
+        let why = format!("{} {why}", named(worker));
+        if let Some(lapse) = desked.books.fail(grant.id, grant.epoch) {
+            self.attempted(lapse, &why);
+        }
+        self.tell(&mut desked);
+        Ok(())
+    }
+
     /// A place for one more start in a queue; none when it is full.
     pub(crate) fn place(self: &Arc<Self>, queue: QueueIndex) -> Option<Starting> {
         let starting = &self.starting[queue.0];
@@ -300,6 +315,11 @@ impl Desk {
     fn post(&self, tenant: Tenant, target: OperationId, command: Command) -> Result<Posted, Error> {
         self.store.post(Submission { tenant, target, expect: None, command })
     }
+}
+
+/// Whoever holds a lease, for a log.
+pub(super) fn named(worker: &str) -> &str {
+    if worker.is_empty() { "its worker" } else { worker }
 }
 
 /// A start under way; the place in its queue is taken by it until this is dropped.

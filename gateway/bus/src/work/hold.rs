@@ -8,7 +8,7 @@ use opgate_core::{Command, Error, ErrorKind, Finish, LogEntry, Outcome, Report, 
 use opgate_store::{Receipt, Snapshot};
 
 use super::books::{Ending, Over};
-use super::desk::{Desk, Renewed};
+use super::desk::{Desk, Renewed, named};
 use super::lease::within_a_lease;
 use super::{Held, REST};
 use crate::bus::Bus;
@@ -122,13 +122,33 @@ impl Bus {
         }
     }
 
+    /// Gives a leased operation back as one that its worker failed at: that is an attempt, as if the
+    /// lease had run out, and after as many as allowed
+    /// ([`Pull::attempts`](crate::Pull::attempts)) the operation fails. `why` goes on after the
+    /// worker's name in the operation's log, as "was cut off" does. An operation whose cancellation
+    /// was asked for ends as canceled instead.
+    ///
+    /// # Errors
+    /// As [`Bus::report`].
+    pub async fn fail(&self, token: &str, why: &str) -> Result<(), Error> {
+        let grant = self.door().sealer.open_lease(token)?;
+        let (desk, current) = self.bearer(grant).await?;
+        if current.is_done() {
+            return Err(ended(&current));
+        }
+        match desk.fail(grant, why) {
+            Ok(()) => Ok(()),
+            Err(over) => Err(self.over(grant, over).await),
+        }
+    }
+
     /// Writes the line of a worker that gives an operation back.
     async fn note(&self, desk: &Arc<Desk>, grant: Grant, note: &str) -> Result<(), Error> {
         let (_, worker) = match desk.holder(grant) {
             Ok(holder) => holder,
             Err(over) => return Err(self.over(grant, over).await),
         };
-        let worker = if worker.is_empty() { "its worker" } else { &*worker };
+        let worker = named(&worker);
         let entry = LogEntry {
             at: self.door().store.clock().now(),
             error: false,

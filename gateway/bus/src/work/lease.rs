@@ -132,8 +132,9 @@ impl Bus {
         let leased: Vec<Leased> = held
             .into_iter()
             .zip(stands)
-            .filter(|(_, stands)| *stands)
-            .map(|((token, snapshot), _)| Leased { token, snapshot, until, length })
+            .filter_map(|((token, snapshot), failed)| {
+                failed.map(|failed| Leased { token, snapshot, until, length, failed })
+            })
             .collect();
         match refused {
             Some(error) if leased.is_empty() => Err(error),

@@ -3,25 +3,26 @@
 use opgate_core::{Epoch, OperationId, Tenant};
 use tokio::time::Instant;
 
-use super::{Books, Ending, Hold, Over, Place};
+use super::{Books, End, Ending, Hold, Lapse, Over, Place};
 
 impl<T> Books<T> {
-    /// Begins a lease that is durable; false when the operation has ended meanwhile.
+    /// Begins a lease that is durable, and tells how many attempts failed before it; none when the
+    /// operation has ended meanwhile.
     pub(crate) fn hold(
         &mut self,
         id: OperationId,
         epoch: Epoch,
         until: Instant,
         worker: &str,
-    ) -> bool {
-        let Some(item) = self.items.get_mut(&id) else { return false };
+    ) -> Option<u32> {
+        let item = self.items.get_mut(&id)?;
         if !matches!(item.place, Place::Claimed(_)) {
-            return false;
+            return None;
         }
         let hold = Hold { epoch, until, worker: worker.into(), finishing: false };
         item.place = Place::Held(hold);
         self.timers.insert((until, id));
-        true
+        Some(item.expired)
     }
 
     /// The tenant and the worker of a lease, if it holds.
@@ -95,5 +96,28 @@ impl<T> Books<T> {
                 None => books.queue_up(id, item),
             }
         });
+    }
+
+    /// Takes an operation back whose worker failed at it: an attempt, as if the lease had run out.
+    /// None where nobody holds it by this lease.
+    pub(crate) fn fail(&mut self, id: OperationId, epoch: Epoch) -> Option<Lapse> {
+        let item = self.items.get_mut(&id)?;
+        let Place::Held(hold) = &item.place else { return None };
+        if hold.epoch != epoch {
+            return None;
+        }
+        item.expired = item.expired.saturating_add(1);
+        item.last = Some((epoch, Ending::Released));
+        let (tenant, worker) = (item.tenant.clone(), hold.worker.clone());
+        let lapse = Lapse { id, tenant, epoch, worker, expired: item.expired };
+        let exhausted = lapse.expired >= self.attempts;
+        self.settle(id, |books, item| {
+            if exhausted {
+                books.shut(id, item, End::Expired(lapse.expired))
+            } else {
+                books.queue_up(id, item)
+            }
+        });
+        Some(lapse)
     }
 }

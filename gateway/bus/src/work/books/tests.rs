@@ -83,7 +83,7 @@ fn what_an_asker_leaves_keeps_its_place() {
     // It ends while it is dealt: there is nothing to give back or to hold.
     books.forget(id(1));
     books.give_back(id(1));
-    assert!(!books.hold(id(1), Epoch(1), Instant::now(), "next"));
+    assert_eq!(books.hold(id(1), Epoch(1), Instant::now(), "next"), None);
     assert_eq!(books.counts(), [1, 0, 0]);
 }
 
@@ -145,6 +145,7 @@ enum Step {
     GiveBack(u128),
     Hold(u128),
     Release(u128, Option<u64>),
+    Fail(u128),
     Due,
 }
 
@@ -159,6 +160,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..12_u64).prop_map(Step::LeaveAsk),
         2 => some.clone().prop_map(Step::GiveBack),
         4 => some.clone().prop_map(Step::Hold),
+        1 => some.clone().prop_map(Step::Fail),
         2 => (some, proptest::option::of(0..5_u64)).prop_map(|(n, rest)| Step::Release(n, rest)),
         2 => Just(Step::Due),
     ]
@@ -191,6 +193,13 @@ proptest! {
                     if books.held(id(n), Epoch(1), now).is_ok() {
                         let rest = rest.map(|rest| now + Duration::from_secs(rest));
                         books.release(id(n), Epoch(1), rest);
+                    }
+                }
+                Step::Fail(n) => {
+                    let before = books.items.get(&id(n)).map(|item| item.expired);
+                    if let Some(lapse) = books.fail(id(n), Epoch(1)) {
+                        prop_assert_eq!(Some(lapse.expired - 1), before);
+                        prop_assert!(books.held(id(n), Epoch(1), now).is_err());
                     }
                 }
                 Step::Due => {

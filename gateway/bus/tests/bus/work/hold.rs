@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use opgate_bus::Ask;
 use opgate_bus::core::{Code, ErrorKind, Failure, Outcome, Report, State};
+use opgate_bus::{Ask, Pull};
 use tempfile::tempdir;
 
 use super::support::{Setup, about, ask, look, succeeded, tenant};
@@ -71,6 +71,39 @@ async fn an_operation_that_is_given_back_is_leased_under_the_next_epoch() {
     let error = shop.bus.release(&second.token, too_long, None).await.unwrap_err();
     assert_eq!(error.field.unwrap().field, "after");
     shop.bus.complete(&second.token, succeeded()).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_worker_failed_at_is_an_attempt() {
+    let dir = tempdir().unwrap();
+    let pull = Pull { attempts: 2, ..Pull::default() };
+    let shop = Setup { pull, ..Setup::at(&dir) }.open();
+    let first = shop.begun().await;
+    assert_eq!(first.failed, 0);
+    shop.bus.fail(&first.token, "was cut off").await.unwrap();
+    let again = shop.bus.fail(&first.token, "was cut off").await.unwrap_err();
+    assert_eq!(again.message, "the lease is over: the operation was given back");
+    let second = shop.lease(look()).await;
+    assert_eq!((second.snapshot.id, second.failed), (first.snapshot.id, 1));
+    let line = &second.snapshot.log[0];
+    assert_eq!((line.error, &*line.message), (true, "attempt 1 of 2: ann was cut off"));
+    shop.bus.fail(&second.token, "gave it up").await.unwrap();
+    let ended = shop.ended(first.snapshot.id).await;
+    let failure = ended.outcome.as_ref().and_then(Outcome::failure).unwrap();
+    assert_eq!(failure.reason.as_deref(), Some("lease_expired"));
+    assert_eq!(&*ended.log[1].message, "attempt 2 of 2: ann gave it up");
+    let late = shop.bus.fail(&second.token, "").await.unwrap_err();
+    assert_eq!(late.message, "the lease is over: the operation has ended: FAILED");
+}
+
+#[tokio::test]
+async fn a_failed_attempt_at_what_is_being_canceled_ends_it_as_canceled() {
+    let dir = tempdir().unwrap();
+    let shop = Setup::at(&dir).open();
+    let leased = shop.begun().await;
+    shop.bus.cancel(&shop.caller, leased.snapshot.id, "enough").await.unwrap();
+    shop.bus.fail(&leased.token, "was cut off").await.unwrap();
+    assert_eq!(shop.ended(leased.snapshot.id).await.state, State::Canceled);
 }
 
 #[tokio::test]
