@@ -1,0 +1,21 @@
+//! What stands between a stream of bytes and fe2o3-amqp: nothing reaches the crate that could harm it.
+//!
+//! The crate decodes what it is sent with trust: a frame of five bytes makes it panic, a length of 3 GiB makes it
+//! allocate 3 GiB, and six thousand lists inside each other overflow the stack of the whole process, all of it before
+//! anybody has said who they are. So a [`Fence`] is put around the stream, under the crate. It splits what comes into
+//! frames, walks the encoding of each, keeps count of sessions, links and deliveries, and lets through what is sound,
+//! byte for byte. What is not ends the connection, in the protocol's own way: with a Close frame that says why.
+//!
+//! On the way it cures what the crate does not do, by small edits of frames: see [`Fence`].
+
+mod limits;
+mod refusal;
+mod stream;
+mod transport;
+mod watch;
+
+pub use limits::Limits;
+pub use refusal::Refusal;
+pub use stream::{Fence, Opening};
+pub use transport::Transport;
+pub use watch::{LinkWatch, Watch};

@@ -1,0 +1,126 @@
+//! What a connection has shown of its peer, for those who serve it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use fe2o3_amqp_types::performatives::Open;
+use tokio::sync::Notify;
+
+use super::Refusal;
+
+/// What a fence has seen. Cheap to clone; outlives the connection.
+#[derive(Clone, Default)]
+pub struct Watch(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    peer: OnceLock<Arc<Open>>,
+    ended: OnceLock<Refusal>,
+    received: AtomicU64,
+    sent: AtomicU64,
+    edited: AtomicU64,
+    links: Mutex<HashMap<(u16, u32), LinkWatch>>,
+}
+
+impl Watch {
+    /// The peer's Open frame as it sent it: container-id, hostname, idle-time-out, properties. None before it came.
+    pub fn peer(&self) -> Option<Arc<Open>> {
+        self.0.peer.get().map(Arc::clone)
+    }
+
+    /// The link that the peer attached on its `channel` (`IncomingSession::channel`) under its `handle`
+    /// (`Attach::handle`), until it is detached by both.
+    pub fn link(&self, channel: u16, handle: u32) -> Option<LinkWatch> {
+        self.links().get(&(channel, handle)).cloned()
+    }
+
+    /// Why the fence ended the connection; None if it did not.
+    pub fn ended(&self) -> Option<&Refusal> {
+        self.0.ended.get()
+    }
+
+    /// Frames let through from the peer.
+    pub fn received(&self) -> u64 {
+        self.0.received.load(Relaxed)
+    }
+
+    /// Frames of ours that were given to the stream.
+    pub fn sent(&self) -> u64 {
+        self.0.sent.load(Relaxed)
+    }
+
+    /// Frames of either side that were not let through as they were written.
+    pub fn edited(&self) -> u64 {
+        self.0.edited.load(Relaxed)
+    }
+
+    fn links(&self) -> MutexGuard<'_, HashMap<(u16, u32), LinkWatch>> {
+        self.0.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let peer = self.0.peer.get().map(|open| &open.container_id);
+        formatter
+            .debug_struct("Watch")
+            .field("peer", &peer)
+            .field("ended", &self.ended())
+            .finish_non_exhaustive()
+    }
+}
+
+/// One link, as its frames show it. Cheap to clone; outlives the link.
+#[derive(Clone, Debug)]
+pub struct LinkWatch(Arc<LinkShared>);
+
+#[derive(Debug)]
+struct LinkShared {
+    name: Box<str>,
+    limit: AtomicU32,
+    sent: AtomicU32,
+    drain: AtomicBool,
+    flows: AtomicU64,
+    changed: Notify,
+}
+
+impl LinkWatch {
+    /// The name that the peer gave the link. The one in the crate's Attach may have been made unique.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Deliveries that may be sent to the peer in all, wrapping: its delivery-count and link-credit added up.
+    pub fn limit(&self) -> u32 {
+        self.0.limit.load(Relaxed)
+    }
+
+    /// Deliveries of ours that were begun on the link, wrapping.
+    pub fn sent(&self) -> u32 {
+        self.0.sent.load(Relaxed)
+    }
+
+    /// How many deliveries the peer would take now. Those on their way to the fence are not yet counted.
+    pub fn credit(&self) -> u32 {
+        let credit = self.limit().wrapping_sub(self.sent());
+        // Credit that was taken back while deliveries were on their way.
+        if credit > u32::MAX / 2 { 0 } else { credit }
+    }
+
+    /// Whether the peer's last flow frame asked that its credit be used up or given back.
+    pub fn drain(&self) -> bool {
+        self.0.drain.load(Relaxed)
+    }
+
+    /// Flow frames that came for the link: a number to see whether anything has changed.
+    pub fn flows(&self) -> u64 {
+        self.0.flows.load(Relaxed)
+    }
+
+    /// Resolves at the next flow frame for the link that comes after the call.
+    pub fn changed(&self) -> impl Future<Output = ()> + Send + '_ {
+        self.0.changed.notified()
+    }
+}
