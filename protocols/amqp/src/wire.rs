@@ -1,0 +1,9 @@
+//! What several parts of this crate say and read alike: addresses, names of properties, status codes
+//! and error conditions, and AMQP's values as JSON.
+
+pub mod address;
+pub mod json;
+pub mod names;
+pub mod status;
+pub mod text;
+pub mod trace;
