@@ -48,6 +48,25 @@ pub(crate) fn environment_with(requirements: &str, options: &[&str]) -> PathBuf 
     root.join("bin")
 }
 
+/// The directory of JavaScript modules with exactly what the lock file in `sources` names, kept under
+/// a name. It is made anew when that has changed, or when making it was interrupted.
+pub(crate) fn modules(sources: &Path, kept: &str) -> PathBuf {
+    let root = Path::new(KEPT).join(kept);
+    let lock = std::fs::read_to_string(sources.join("package-lock.json")).unwrap();
+    let installed = root.join("installed.json");
+    if !std::fs::read_to_string(&installed).is_ok_and(|installed| installed == lock) {
+        std::fs::create_dir_all(&root).unwrap();
+        for file in ["package.json", "package-lock.json"] {
+            std::fs::copy(sources.join(file), root.join(file)).unwrap();
+        }
+        let mut npm = Command::new("npm");
+        npm.args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]).current_dir(&root);
+        run(&mut npm);
+        std::fs::write(&installed, lock).unwrap();
+    }
+    root.join("node_modules")
+}
+
 #[test]
 #[expect(clippy::print_stdout, reason = "--nocapture shows which tests were skipped, and why")]
 fn the_vendors_clients_find_what_they_expect() {

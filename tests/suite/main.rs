@@ -9,6 +9,7 @@ mod crash;
 mod drain;
 mod faces;
 mod faults;
+mod go;
 mod grpc;
 mod nexus;
 mod oci;

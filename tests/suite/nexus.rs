@@ -2,7 +2,6 @@
 //! behind it: runs the Go tests in `tests/clients/nexus`. And callbacks that a crash comes between.
 
 mod callbacks;
-mod go;
 mod temporal;
 mod wire;
 
@@ -12,8 +11,8 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::Instant;
 
+use crate::go::Module;
 use crate::process::{Launch, PATIENCE};
-use go::Module;
 use serde_json::{Value, json};
 
 const CONFIG: &str = include_str!("../clients/nexus/opgate.toml");
@@ -56,7 +55,7 @@ fn launch(dir: &Path, handler: &Handler, of_old: &Handler) -> Launch {
 
 #[test]
 fn the_sdk_finds_what_it_expects() {
-    let [new, old] = ["sdk-v0.4.0", "sdk-v0.1.1"].map(Module::of);
+    let [new, old] = ["nexus/sdk-v0.4.0", "nexus/sdk-v0.1.1"].map(Module::of);
     let [handler, handler_of_old] = [&new, &old].map(Handler::start);
     let dir = tempfile::tempdir().unwrap();
     let daemon = launch(dir.path(), &handler, &handler_of_old).start();
@@ -76,7 +75,7 @@ fn the_sdk_finds_what_it_expects() {
 
 #[test]
 fn what_a_handler_carries_out_is_found_again_after_the_daemon_was_killed() {
-    let handler = Handler::start(&Module::of("sdk-v0.4.0"));
+    let handler = Handler::start(&Module::of("nexus/sdk-v0.4.0"));
     let dir = tempfile::tempdir().unwrap();
     let mut daemon = launch(dir.path(), &handler, &handler).start();
     for operation in ["/nexus/upstream/run", "/nexus/upstream/silent"] {

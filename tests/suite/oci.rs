@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 
 use tempfile::TempDir;
 
-use crate::clients::{KEPT, SOURCES, environment_with, run};
+use crate::clients::{KEPT, SOURCES, environment_with, modules, run};
 use crate::process::{Daemon, Launch};
 
 const CONFIG: &str = include_str!("../clients/oci/opgate.toml");
@@ -94,29 +94,10 @@ fn the_command_line_finds_what_it_expects() {
     check(&["test_cli.py"]);
 }
 
-/// The directory of modules with exactly what the lock file names. It is made anew when that has
-/// changed, or when making it was interrupted.
-fn modules(sources: &Path) -> PathBuf {
-    let root = Path::new(KEPT).join("oci-typescript");
-    let lock = std::fs::read_to_string(sources.join("package-lock.json")).unwrap();
-    let installed = root.join("installed.json");
-    if !std::fs::read_to_string(&installed).is_ok_and(|installed| installed == lock) {
-        std::fs::create_dir_all(&root).unwrap();
-        for file in ["package.json", "package-lock.json"] {
-            std::fs::copy(sources.join(file), root.join(file)).unwrap();
-        }
-        let mut npm = Command::new("npm");
-        npm.args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]).current_dir(&root);
-        run(&mut npm);
-        std::fs::write(&installed, lock).unwrap();
-    }
-    root.join("node_modules")
-}
-
 #[test]
 fn the_typescript_sdk_finds_what_it_expects() {
     let sources = Path::new(SOURCES).join("oci/typescript");
-    let modules = modules(&sources);
+    let modules = modules(&sources, "oci-typescript");
     let node = || {
         let mut node = Command::new("node");
         node.current_dir(&sources).env("NODE_PATH", &modules);

@@ -6,14 +6,14 @@
 
 use std::net::{Ipv4Addr, TcpListener};
 
-use super::go::Module;
+use crate::go::Module;
 use crate::process::Launch;
 
 const CONFIG: &str = include_str!("../../clients/nexus/temporal/opgate.toml");
 
 #[test]
 fn temporal_finds_what_it_expects() {
-    let module = Module::of("temporal");
+    let module = Module::of("nexus/temporal");
     let mut tests = module.tests();
     // It only listens where it is told to: a port that is free now.
     let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();

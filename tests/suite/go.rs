@@ -32,13 +32,14 @@ fn release(go: &Path) -> Option<(u32, u32, u32)> {
     Some((parts.next()??, parts.next()??, parts.next()??))
 }
 
-/// One of the modules in `tests/clients/nexus`.
-pub(super) struct Module {
+/// A module of Go's below `tests/clients`.
+pub(crate) struct Module {
     name: &'static str,
 }
 
 impl Module {
-    pub(super) fn of(name: &'static str) -> Self {
+    /// The one in that directory.
+    pub(crate) fn of(name: &'static str) -> Self {
         Self { name }
     }
 
@@ -49,7 +50,7 @@ impl Module {
     /// A command that is Go's, in this module.
     fn within(&self, mut go: Command) -> Command {
         let kept = Path::new(KEPT).join("go");
-        go.current_dir(Path::new(SOURCES).join("nexus").join(self.name))
+        go.current_dir(Path::new(SOURCES).join(self.name))
             .env("GOPATH", &kept)
             .env("GOMODCACHE", kept.join("modules"))
             .env("GOCACHE", kept.join("build"))
@@ -62,19 +63,24 @@ impl Module {
         go
     }
 
+    /// Where what is built of it lies.
+    fn built(&self) -> PathBuf {
+        Path::new(KEPT).join("go").join(self.name.replace('/', "-"))
+    }
+
     /// A program of this module, built.
-    pub(super) fn program(&self, package: &str) -> Command {
-        let program = Path::new(KEPT).join("go").join(self.name);
+    pub(crate) fn program(&self, package: &str) -> Command {
+        let program = self.built();
         run(self.go().args(["build", "-o"]).arg(&program).arg(package));
         Command::new(program)
     }
 
-    pub(super) fn vet(&self) {
+    pub(crate) fn vet(&self) {
         run(self.go().args(["vet", "./..."]));
     }
 
     /// The command that runs the tests of this module.
-    pub(super) fn test(&self) -> Command {
+    pub(crate) fn test(&self) -> Command {
         let mut go = self.go();
         go.args(["test", "-count=1", "-timeout=5m", "./..."]);
         go
@@ -82,8 +88,8 @@ impl Module {
 
     /// The tests of a module of one package, as a program. They are not vetted: that takes all that
     /// they depend on another time. Building them gives way to whatever else runs.
-    pub(super) fn tests(&self) -> Command {
-        let program = Path::new(KEPT).join("go").join(self.name);
+    pub(crate) fn tests(&self) -> Command {
+        let program = self.built();
         let mut nice = Command::new("nice");
         nice.args(["-n", "19"]).arg(&*GO);
         let mut build = self.within(nice);
