@@ -242,7 +242,7 @@ class Opgate:
 
     def command(self, directory, ready):
         # Waiters must outlast a slow machine, and are to be answered by the release, not by the clock.
-        settings = ["http.listen=127.0.0.1:0", "admin.listen=127.0.0.1:0", f"data.dir={directory}/data",
+        settings = ["http.listen=127.0.0.1:0", "admin.listen=127.0.0.1:0", "amqp.listen=127.0.0.1:0", f"data.dir={directory}/data",
                     "wait.max=5m", *self.settings, *self.options.set]
         return [str(self.options.opgate), "run", *(word for one in settings for word in ("--set", one)),
                 "--ready-file", str(ready)]

@@ -11,6 +11,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use opgate_amqp::Amqp;
+use opgate_amqp::node::Places;
 use opgate_bus::Bus;
 use opgate_edge::{Admin, Drain, Exporter, Frontend, HttpListener, Readiness};
 use opgate_egress::Client;
@@ -89,15 +91,15 @@ impl Gateway {
         let traffic = readiness.condition("traffic", "starting");
 
         let store = open(&settings, &metrics).await?;
-        let (http, admin) = match bind(&settings, exporter, &readiness, &store).await {
+        let (http, admin, amqp) = match bind(&settings, exporter, &readiness, &store).await {
             Ok(bound) => bound,
             Err(problem) => {
                 store.close().await;
                 return Err(problem);
             }
         };
-        let addresses = Addresses { http: http.1, admin: admin.1 };
-        for address in [addresses.http, addresses.admin] {
+        let addresses = Addresses { http: http.1, amqp: amqp.1, admin: admin.1 };
+        for address in [addresses.http, addresses.amqp, addresses.admin] {
             if !settings::is_loopback(address) {
                 warn!(%address, "listening without TLS beyond this machine, as configured");
             }
@@ -172,6 +174,9 @@ impl Gateway {
         let faces = Faces { grpc: Arc::new(grpc), paths, oci: oci.clone(), rest };
         let http = Serving::new(trigger, http.0.serve(Arc::new(faces), drain));
         let (trigger, drain) = Drain::new();
+        let users = amqp.0.users();
+        let amqp = Serving::new(trigger, amqp.0.serve(Places::default(), drain));
+        let (trigger, drain) = Drain::new();
         let admin = Serving::new(trigger, admin.0.serve(drain));
         let limits = settings.drain;
         let upkeep = running::upkeep(store, journal);
@@ -186,27 +191,38 @@ impl Gateway {
             verifier,
             traffic,
             http,
+            amqp,
+            users,
             admin,
             upkeep,
         })
     }
 }
 
-/// Binds both listeners. Nobody is answered yet.
+/// Where the listeners are, bound.
+type Bound = ((HttpListener, SocketAddr), (Admin, SocketAddr), (Amqp, SocketAddr));
+
+/// Binds the listeners. Nobody is answered yet.
 async fn bind(
     settings: &Settings,
     exporter: Exporter,
     readiness: &Readiness,
     store: &Store,
-) -> Result<((HttpListener, SocketAddr), (Admin, SocketAddr)), StartError> {
+) -> Result<Bound, StartError> {
     let refused =
         |listener, address| move |source| StartError::Listen { listener, address, source };
     let address = settings.http.listen;
     let metrics = exporter.metrics();
-    let http = HttpListener::bind(address, Listener::Http, settings.http.limits(), metrics)
+    let http =
+        HttpListener::bind(address, Listener::Http, settings.http.limits(), Arc::clone(&metrics))
+            .await
+            .and_then(|http| http.local_addr().map(|bound| (http, bound)))
+            .map_err(refused("http", address))?;
+    let address = settings.amqp.listen;
+    let amqp = Amqp::bind(settings.amqp.clone(), metrics)
         .await
-        .and_then(|http| http.local_addr().map(|bound| (http, bound)))
-        .map_err(refused("http", address))?;
+        .and_then(|amqp| amqp.local_addr().map(|bound| (amqp, bound)))
+        .map_err(refused("amqp", address))?;
     let address = settings.admin.listen;
     let store = store.clone();
     let beat = Box::new(move || store.beats_within(BEAT));
@@ -214,7 +230,7 @@ async fn bind(
         .await
         .and_then(|admin| admin.local_addr().map(|bound| (admin, bound)))
         .map_err(refused("admin", address))?;
-    Ok((http, admin))
+    Ok((http, admin, amqp))
 }
 
 /// Opens the store, on a thread that may block.

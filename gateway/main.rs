@@ -158,7 +158,7 @@ async fn serve(settings: Settings, ready_file: &ReadyFile<'_>, reloads: &Reloads
         error!(target: EXIT, %error, "the ready file cannot be written");
         return Exit::CannotCreate.into();
     }
-    info!(http = %addresses.http, admin = %addresses.admin, "ready");
+    info!(http = %addresses.http, amqp = %addresses.amqp, admin = %addresses.admin, "ready");
     while signals.asks_to_reload().await {
         reloads.reload(&running).await;
     }

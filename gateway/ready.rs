@@ -22,6 +22,7 @@ impl<'a> ReadyFile<'a> {
         let Some(path) = self.0 else { return Ok(()) };
         let ready = serde_json::json!({
             "http": addresses.http.to_string(),
+            "amqp": addresses.amqp.to_string(),
             "admin": addresses.admin.to_string(),
             "pid": std::process::id(),
         });

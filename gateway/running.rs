@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use opgate_amqp::Users;
 use opgate_bus::{Bus, Health};
 use opgate_edge::{Condition, DrainTrigger};
 use opgate_oci::Oci;
@@ -27,6 +28,8 @@ const ADMIN_DRAIN: Duration = Duration::from_secs(1);
 pub struct Addresses {
     /// gRPC and every other HTTP protocol.
     pub http: SocketAddr,
+    /// AMQP.
+    pub amqp: SocketAddr,
     /// Metrics and health.
     pub admin: SocketAddr,
 }
@@ -47,6 +50,9 @@ pub struct Running {
     /// Whether new traffic is welcome.
     pub(crate) traffic: Condition,
     pub(crate) http: Serving,
+    pub(crate) amqp: Serving,
+    /// Who may come over AMQP.
+    pub(crate) users: Arc<Users>,
     pub(crate) admin: Serving,
     /// What goes on beside the requests.
     pub(crate) upkeep: JoinSet<()>,
@@ -59,8 +65,8 @@ impl Running {
     }
 
     /// Takes from settings that were read again what can change without a restart: who may sign OCI
-    /// requests, by which keys, how far their clocks may be off, and for which hosts. No request is
-    /// dropped for it. Settings that could not be used are counted, and change nothing.
+    /// requests, by which keys, how far their clocks may be off, and for which hosts; and who may come
+    /// over AMQP. No request is dropped for it, and connections stay who they are. Settings that could not be used are counted, and change nothing.
     pub fn reload(&self, loaded: Result<&Settings, &Problems>) {
         let result = match loaded {
             Ok(settings) => {
@@ -73,6 +79,7 @@ impl Running {
                 }
                 self.oci.replace_tenancies(keys.tenancies.clone());
                 self.verifier.replace(keys.keyring.clone());
+                self.users.replace(settings.amqp.anonymous, settings.amqp.users.clone());
                 Reload::Applied
             }
             Err(_) => Reload::Refused,
@@ -83,11 +90,11 @@ impl Running {
     /// Stops in order: says it is not ready, goes on accepting for the notice, closes the port,
     /// answers every wait, lets open requests end within the timeout, gives leases back, syncs.
     pub async fn drain(self) {
-        let Self { limits, bus, metrics, traffic, http, admin, upkeep, .. } = self;
+        let Self { limits, bus, metrics, traffic, http, amqp, admin, upkeep, .. } = self;
         traffic.fails("draining");
         metrics.gateway.draining.set_condition(true);
         sleep(limits.notice).await;
-        tokio::join!(http.stop(limits.timeout), bus.quiesce());
+        tokio::join!(http.stop(limits.timeout), amqp.stop(limits.timeout), bus.quiesce());
         bus.drain().await;
         drop(upkeep);
         admin.stop(ADMIN_DRAIN).await;

@@ -4,6 +4,7 @@
 //! one another; [`section`] then reads every key into its type and notes whatever is wrong, so that
 //! one run tells all. Serde would stop at the first problem, and coerce what it should refuse.
 
+mod amqp;
 mod callbacks;
 mod doors;
 mod forms;
@@ -73,6 +74,8 @@ pub struct Settings {
     pub descriptors: Vec<DescriptorSet>,
     /// OCI work requests.
     pub oci: Oci,
+    /// The listener of AMQP.
+    pub amqp: opgate_amqp::Settings,
     /// Backends by name.
     pub backends: BTreeMap<String, Backend>,
     /// Routes by name, without those switched off.
@@ -213,6 +216,7 @@ impl Settings {
             "oci.tenancies.name.id=\"ocid1.x\"",
             "oci.users.name.id=\"ocid1.x\"",
             "oci.issuers.name.issuer=\"x\"",
+            "amqp.users.name.password=\"x\"",
         ];
         let sources = Sources { set: named.map(str::to_owned).into(), ..Sources::default() };
         let table = sources::merge(&sources, &mut findings.problems.borrow_mut());
@@ -242,13 +246,22 @@ impl Settings {
             buildgrid: instances(&root.section("buildgrid")),
             descriptors: descriptors(&root.section("descriptors")),
             oci: oci::oci(&root.section("oci"), listen),
+            amqp: amqp::amqp(&root.section("amqp")),
             backends,
             routes,
         };
         root.finish();
-        let (http, admin) = (settings.http.listen, settings.admin.listen);
-        if http == admin && http.port() != 0 {
-            root.section("admin").refuse("listen", "is the address of http.listen already");
+        let (http, admin, amqp) =
+            (settings.http.listen, settings.admin.listen, settings.amqp.listen);
+        for (section, own, others) in [
+            ("admin", admin, &[("http", http)][..]),
+            ("amqp", amqp, &[("http", http), ("admin", admin)]),
+        ] {
+            let taken = others.iter().find(|(_, other)| *other == own && own.port() != 0);
+            if let Some((other, _)) = taken {
+                let reason = format!("is the address of {other}.listen already");
+                root.section(section).refuse("listen", reason);
+            }
         }
         doors::check(&settings, root, &sections);
         doors::check_calls(&settings, &sections);

@@ -116,7 +116,11 @@ pub(super) fn checked<T>(
 }
 
 /// The secret of a key, written out or in a file.
-fn secret(section: &Section<'_>, key: &'static str, file: &'static str) -> Option<String> {
+pub(super) fn secret(
+    section: &Section<'_>,
+    key: &'static str,
+    file: &'static str,
+) -> Option<String> {
     if section.has(key) && section.has(file) {
         section.refuse(file, format!("cannot be beside {key}: which one is it?"));
         return None;

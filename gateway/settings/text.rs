@@ -119,13 +119,16 @@ pub(super) fn shown(path: &str, key: &str, value: &Value) -> String {
     let named = match parts.next() {
         Some("backends") => true,
         Some("callbacks") => parts.next() == Some("receivers"),
+        Some("amqp") => parts.next() == Some("users"),
         _ => false,
     };
     if !named || parts.next().is_none() {
         return show(value);
     }
     match (parts.next(), parts.next(), key, &value.kind) {
-        (None, _, "bearer" | "basic" | "headers", _) | (Some("headers"), None, ..) => quote(HIDDEN),
+        (None, _, "bearer" | "basic" | "headers" | "password", _) | (Some("headers"), None, ..) => {
+            quote(HIDDEN)
+        }
         (None, _, "endpoint" | "callback", ValueKind::String(url)) => quote(&public(url)),
         _ => show(value),
     }

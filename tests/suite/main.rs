@@ -1,6 +1,7 @@
 //! The tests of the whole: settings, command line, structure, and the daemon as a process.
 #![cfg(test)]
 
+mod amqp;
 mod architecture;
 mod chain;
 mod cli;

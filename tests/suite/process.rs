@@ -34,6 +34,7 @@ impl Launch {
         launch
             .set("http.listen=127.0.0.1:0")
             .set("admin.listen=127.0.0.1:0")
+            .set("amqp.listen=127.0.0.1:0")
             .set("log.format=json")
             .set(&format!("data.dir={}", data.display()))
     }
@@ -105,7 +106,13 @@ impl Launch {
             serde_json::from_slice(&std::fs::read(self.ready_file()).unwrap()).unwrap();
         let address = |listener: &str| ready[listener].as_str().unwrap().parse().unwrap();
         assert_eq!(ready["pid"], process.child.id());
-        Daemon { http: address("http"), admin: address("admin"), launch: self.clone(), process }
+        Daemon {
+            http: address("http"),
+            amqp: address("amqp"),
+            admin: address("admin"),
+            launch: self.clone(),
+            process,
+        }
     }
 
     /// Starts a daemon that is expected to end by itself.
@@ -194,6 +201,8 @@ impl Ended {
 pub(crate) struct Daemon {
     /// Where gRPC and REST are.
     pub(crate) http: SocketAddr,
+    /// Where AMQP is.
+    pub(crate) amqp: SocketAddr,
     /// Where metrics and health are.
     pub(crate) admin: SocketAddr,
     launch: Launch,
@@ -374,7 +383,7 @@ fn a_damaged_journal_is_74() {
 fn a_port_in_use_is_71_and_named() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
-    for listener in ["http", "admin"] {
+    for listener in ["http", "admin", "amqp"] {
         let dir = dir();
         let ended = Launch::new(dir.path()).set(&format!("{listener}.listen={address}")).fail();
         assert_eq!(ended.code(), Some(71), "{}", ended.log);

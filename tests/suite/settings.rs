@@ -112,6 +112,8 @@ fn the_shipped_file_has_every_key_and_only_those() {
             "oci.tenancies",
             "oci.users",
             "oci.issuers",
+            "amqp",
+            "amqp.users",
         ])
         .chain([
             "backends",
@@ -310,7 +312,7 @@ fn an_assignment_must_name_a_key_in_a_section() {
 
 #[test]
 fn plaintext_beyond_loopback_must_be_asked_for_on_that_listener() {
-    for listener in ["http", "admin"] {
+    for listener in ["http", "admin", "amqp"] {
         let listen = format!("{listener}.listen=0.0.0.0:0");
         assert_eq!(problem(&set(&[&listen])).key, format!("{listener}.listen"));
         load(&set(&[&listen, &format!("{listener}.allow_plaintext=true")]));
@@ -327,6 +329,7 @@ fn plaintext_beyond_loopback_must_be_asked_for_on_that_listener() {
 fn keys_are_checked_against_one_another() {
     for (assignments, key) in [
         (&["admin.listen=127.0.0.1:8080"][..], "admin.listen"),
+        (&["amqp.listen=127.0.0.1:9464"], "amqp.listen"),
         (&["data.live_operations=9", "data.resident_operations=8"], "data.live_operations"),
         (&["http.stream_window=2MiB"], "http.stream_window"),
         (&["retry.first=2m"], "retry.first"),

@@ -2,7 +2,13 @@
 //!
 //! This crate must never know how an operation is stored, nor another protocol. What every request of
 //! a link becomes is a [`node::Request`], answered by the [`node::Node`] it was sent to.
+//!
+//! Entry point: [`Amqp`], the listener.
 
 pub mod fence;
 pub mod node;
+mod server;
 pub mod wire;
+
+pub use server::settings::{Anonymous, Limits, Settings, User};
+pub use server::{Amqp, Users};

@@ -1,22 +1,36 @@
-//! What answers requests: the nodes of opgate's container.
+//! What a connection's links lead to: nodes that answer, sinks that take, queues that give work.
 
+use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
+use fe2o3_amqp::Sender;
+use fe2o3_amqp_types::definitions::Error;
 use fe2o3_amqp_types::messaging::{ApplicationProperties, Body, Message};
 use opgate_bus::Caller;
+use opgate_edge::Drain;
 use serde_amqp::Value;
+
+/// Which connection something came over: unique while the process lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionId(pub u64);
 
 /// A request, as its link brought it.
 #[derive(Debug)]
 pub struct Request {
     /// Who sent it.
     pub caller: Caller,
+    /// Over which connection.
+    pub connection: ConnectionId,
     /// The link that brought it, by a number that no other link of this process has: what is asked
     /// in turns, such as the pages of a list, comes by one.
     pub link: u64,
     /// The address of the node, without scheme and authority: `$management`, `projects/p/$management`.
     pub node: Arc<str>,
+    /// How long its sender waits for the reply, where it said so (`com.microsoft:server-timeout`): a
+    /// node that has to wait longer answers before.
+    pub patience: Option<Duration>,
     /// The message, whole. Of its properties the connection has dealt with message-id, correlation-id
     /// and reply-to.
     pub message: Message<Body<Value>>,
@@ -40,8 +54,77 @@ pub type Replying = Pin<Box<dyn Future<Output = Reply> + Send>>;
 
 /// Answers requests.
 pub trait Node: Send + Sync + 'static {
-    /// One request in, one reply out; errors are replies already.
+    /// One request in, one reply out; errors are replies already. The request has been accepted.
     ///
     /// The future is dropped when the connection ends: durable work must not live in it.
     fn call(&self, request: Request) -> Replying;
+}
+
+/// Whether a message was taken; the error says why it is rejected.
+pub type Taking = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+
+/// Takes messages that nobody answers: they are accepted or rejected once it is known which.
+pub trait Sink: Send + Sync + 'static {
+    /// One message. The future is dropped when the connection ends.
+    fn take(&self, message: Request) -> Taking;
+}
+
+/// A link over which a worker receives operations: attached, with whatever credit its worker gave.
+#[derive(Debug)]
+pub struct WorkerLink {
+    /// Who works.
+    pub caller: Caller,
+    /// Over which connection: what the worker sends to `queue/{name}` comes to [`Queues::take`] with the
+    /// same one.
+    pub connection: ConnectionId,
+    /// How the worker's container calls itself, where that is known.
+    pub container: Option<Arc<str>>,
+    /// The name of the queue.
+    pub queue: Arc<str>,
+    /// Our end of the link. Dropping it closes the link.
+    pub sender: Sender,
+    /// Begins when no more work is to be given away; open deliveries may still be settled until its
+    /// deadline.
+    pub drain: Drain,
+}
+
+/// A worker link being served.
+pub type Working = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Queues of work.
+pub trait Queues: Send + Sync + 'static {
+    /// Whether that caller may work for that queue; the error refuses the link.
+    ///
+    /// # Errors
+    /// `amqp:not-found`, `amqp:unauthorized-access` and the like.
+    fn check(&self, caller: &Caller, queue: &str) -> Result<(), Error>;
+
+    /// Serves a worker until its link or the drain is over. The future is dropped when the session or the
+    /// connection ends: what was leased over it then goes back at once.
+    fn work(&self, link: WorkerLink) -> Working;
+
+    /// Takes what a worker sent to `queue/{name}`: results, known by their correlation id. `message.node`
+    /// is the whole address.
+    fn take(&self, queue: &str, message: Request) -> Taking;
+}
+
+/// Where the addresses of opgate's container lead.
+#[derive(Clone, Default)]
+pub struct Places {
+    /// Every `$management` and `{entity}/$management`.
+    pub management: Option<Arc<dyn Node>>,
+    /// `/management`: HTTP over AMQP.
+    pub http: Option<Arc<dyn Node>>,
+    /// `queue/{name}`.
+    pub queues: Option<Arc<dyn Queues>>,
+}
+
+impl fmt::Debug for Places {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Places")
+            .field("management", &self.management.is_some())
+            .field("http", &self.http.is_some())
+            .field("queues", &self.queues.is_some())
+            .finish()
+    }
 }

@@ -1,0 +1,92 @@
+//! `[amqp]`: the AMQP listener, and its users.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use opgate_amqp::{Anonymous, Limits, Settings, User};
+use opgate_core::Tenant;
+
+use super::nexus::secret;
+use super::section::Section;
+use super::{HOUR, KIB, MIB, MS, SECOND, listen, narrow};
+
+/// Names of client certificates that one user may have.
+const CERTIFICATE_NAMES: usize = 100;
+
+pub(super) fn amqp(section: &Section<'_>) -> Settings {
+    let settings = Settings {
+        listen: listen(section),
+        anonymous: section.choice(
+            "anonymous",
+            &[
+                ("auto", Anonymous::Auto),
+                ("loopback", Anonymous::Loopback),
+                ("off", Anonymous::Off),
+            ],
+        ),
+        limits: Limits {
+            connections: section.count("connections", 1..=1_000_000),
+            sessions: u16::try_from(section.count("sessions", 1..=1024)).unwrap_or(u16::MAX),
+            links: section.count("links", 1..=100_000),
+            credit: narrow(section.count("credit", 1..=10_000) as u64),
+            frame_bytes: narrow(section.size("frame_size", 512..=MIB)),
+            message_bytes: section.size("message_size", 4 * KIB..=64 * MIB),
+            idle_timeout: section.duration("idle_timeout", SECOND..=HOUR),
+            handshake_timeout: section.duration("handshake_timeout", 10 * MS..=HOUR),
+        },
+        users: users(section),
+    };
+    section.finish();
+    settings
+}
+
+fn users(section: &Section<'_>) -> BTreeMap<String, User> {
+    let sections = section.named("users");
+    let users: BTreeMap<_, _> =
+        sections.iter().map(|(name, section)| (name.clone(), user(section))).collect();
+    let mut whose: BTreeMap<&str, &str> = BTreeMap::new();
+    for (name, user) in &users {
+        for certificate in &user.certificate_names {
+            if let Some(other) = whose.insert(certificate, name)
+                && let Some(section) = sections.get(name)
+            {
+                let reason = format!("{certificate:?} is a name of {other:?} already");
+                section.refuse("certificate_names", reason);
+            }
+        }
+    }
+    users
+}
+
+fn user(section: &Section<'_>) -> User {
+    let tenant = section.optional("tenant", Section::text).unwrap_or_default();
+    let tenant = match tenant.as_str() {
+        "" => Tenant::anonymous(),
+        text => Tenant::new(text).unwrap_or_else(|error| {
+            section.refuse("tenant", error.problem);
+            Tenant::anonymous()
+        }),
+    };
+    let user = User {
+        password: secret(section, "password", "password_file").map(Arc::from),
+        tenant,
+        certificate_names: section
+            .optional("certificate_names", Section::texts)
+            .unwrap_or_default(),
+    };
+    if user.certificate_names.len() > CERTIFICATE_NAMES {
+        section.refuse("certificate_names", format!("at most {CERTIFICATE_NAMES} names"));
+    }
+    let proof = ["password", "password_file", "certificate_names"];
+    if user.password.is_none()
+        && user.certificate_names.is_empty()
+        && !proof.iter().any(|key| section.is_refused(key))
+    {
+        section.refuse(
+            "password_file",
+            "is missing: a user needs password_file, password or certificate_names",
+        );
+    }
+    section.finish();
+    user
+}

@@ -1,0 +1,79 @@
+//! The listener: connections, sessions, links, and the way of a request and its reply.
+
+mod address;
+mod cbs;
+mod connection;
+mod header;
+mod io;
+mod refuse;
+mod replies;
+mod requests;
+mod sasl;
+mod session;
+pub(crate) mod settings;
+mod users;
+
+use std::io::Result;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use opgate_edge::{Accept, Acceptor, Drain};
+use opgate_telemetry::{Listener, Metrics};
+use tokio::net::TcpListener;
+
+use crate::node::{ConnectionId, Places};
+use connection::Shared;
+use sasl::Origin;
+use settings::{Limits, Settings};
+pub use users::Users;
+
+/// The AMQP listener.
+#[derive(Debug)]
+pub struct Amqp<A = TcpListener> {
+    acceptor: Acceptor<A>,
+    limits: Limits,
+    users: Arc<Users>,
+}
+
+impl Amqp {
+    /// Binds the address. Connections wait in the kernel's queue until [`Amqp::serve`].
+    ///
+    /// # Errors
+    /// Whatever keeps the address from being bound.
+    pub async fn bind(settings: Settings, metrics: Arc<Metrics>) -> Result<Self> {
+        let Settings { listen, anonymous, users, limits } = settings;
+        let acceptor = Acceptor::bind(listen, Listener::Amqp, limits.connections, metrics).await?;
+        Ok(Self { acceptor, limits, users: Arc::new(Users::new(anonymous, users)) })
+    }
+
+    /// The address bound, with the port the kernel chose.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn local_addr(&self) -> Result<SocketAddr> {
+        self.acceptor.local_addr()
+    }
+}
+
+impl<A: Accept<Stream: std::fmt::Debug>> Amqp<A> {
+    /// Its users, who can be replaced while it serves.
+    pub fn users(&self) -> Arc<Users> {
+        Arc::clone(&self.users)
+    }
+
+    /// Serves until the drain is over: then no more requests are taken, what was taken is answered, and
+    /// connections are closed with `amqp:connection:forced`.
+    pub async fn serve(self, places: Places, drain: Drain) {
+        let Self { acceptor, limits, users } = self;
+        let shared = Arc::new(Shared { places, limits, users, drain: drain.clone() });
+        let last = AtomicU64::new(0);
+        acceptor
+            .serve(drain, move |stream, peer| {
+                let id = ConnectionId(last.fetch_add(1, Ordering::Relaxed) + 1);
+                let origin = Origin { address: peer.remote.ip(), certificate_names: Vec::new() };
+                connection::serve(Arc::clone(&shared), id, stream, origin)
+            })
+            .await;
+    }
+}

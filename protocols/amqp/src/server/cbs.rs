@@ -1,0 +1,119 @@
+//! Claims-based security (OASIS AMQP CBS, draft): tokens put to `$cbs`, as Azure's clients do.
+
+use std::borrow::Cow;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use fe2o3_amqp_types::messaging::{ApplicationProperties, Body, Message};
+use fe2o3_amqp_types::primitives::SimpleValue;
+use opgate_bus::Caller;
+use percent_encoding::percent_decode_str;
+use ring::hmac;
+use serde_amqp::Value;
+
+use super::users::Users;
+use crate::node::Reply;
+
+/// Longest token looked at.
+const TOKEN_MAX: usize = 8 << 10;
+
+/// Why a token is not taken: a status as of HTTP, and a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NotTaken {
+    status: i32,
+    text: &'static str,
+}
+
+const fn bad(text: &'static str) -> NotTaken {
+    NotTaken { status: 400, text }
+}
+
+/// Looks at a request to `$cbs`: whom its token proves its sender to be. A token of a kind that opgate cannot
+/// check proves nobody.
+pub(super) fn put(
+    message: &Message<Body<Value>>,
+    users: &Users,
+    now: SystemTime,
+) -> Result<Option<Caller>, NotTaken> {
+    let properties = message.application_properties.as_ref();
+    let operation = properties.and_then(|properties| properties.get("operation"));
+    if operation.and_then(text).as_deref() != Some("put-token") {
+        return Err(NotTaken { status: 501, text: "operation: must be put-token" });
+    }
+    let Body::Value(value) = &message.body else {
+        return Err(bad("the body must be the token, a string"));
+    };
+    let token = if let Value::String(token) = &value.0 {
+        token.as_str()
+    } else if let Value::Binary(token) = &value.0 {
+        std::str::from_utf8(token).unwrap_or_default()
+    } else {
+        return Err(bad("the body must be the token, a string"));
+    };
+    if token.len() > TOKEN_MAX {
+        return Err(bad("the token is too long"));
+    }
+    let Some(signed) = token.strip_prefix("SharedAccessSignature ") else { return Ok(None) };
+    signature(signed, users, now).map(Some)
+}
+
+/// A shared access signature: `sr=RESOURCE&sig=SIGNATURE&se=EXPIRY&skn=KEY`. It is an HMAC of the resource, as it
+/// is written there, and the expiry (Azure Service Bus, "Service Bus access control with SAS").
+fn signature(token: &str, users: &Users, now: SystemTime) -> Result<Caller, NotTaken> {
+    const REFUSED: NotTaken = NotTaken { status: 401, text: "the token is not valid" };
+    let part = |name: &str| {
+        token.split('&').find_map(|part| part.split_once('=').filter(|(key, _)| *key == name))
+    };
+    let decoded = |name: &str| {
+        let (_, value) = part(name)?;
+        percent_decode_str(value).decode_utf8().ok()
+    };
+    let (_, resource) = part("sr").ok_or(REFUSED)?;
+    let expiry: Cow<'_, str> = decoded("se").ok_or(REFUSED)?;
+    let given = BASE64_STANDARD.decode(&*decoded("sig").ok_or(REFUSED)?).map_err(|_| REFUSED)?;
+    let name = decoded("skn").ok_or(REFUSED)?;
+    let signer = users.signer(&name);
+    let key = signer.as_ref().map_or(&[][..], |(_, password)| password.as_bytes());
+    let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+    let right = hmac::verify(&key, format!("{resource}\n{expiry}").as_bytes(), &given).is_ok();
+    let (caller, _) = signer.filter(|_| right).ok_or(REFUSED)?;
+    let seconds: u64 = expiry.parse().map_err(|_| REFUSED)?;
+    let until = UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).ok_or(REFUSED)?;
+    if until < now {
+        return Err(NotTaken { status: 401, text: "the token has expired" });
+    }
+    Ok(caller)
+}
+
+fn text(value: &SimpleValue) -> Option<Cow<'_, str>> {
+    if let SimpleValue::String(text) = value {
+        Some(Cow::Borrowed(text))
+    } else if let SimpleValue::Symbol(text) = value {
+        Some(Cow::Borrowed(text.as_str()))
+    } else if let SimpleValue::Binary(bytes) = value {
+        Some(String::from_utf8_lossy(bytes))
+    } else {
+        None
+    }
+}
+
+/// What is answered.
+pub(super) fn reply(taken: &Result<Option<Caller>, NotTaken>) -> Reply {
+    let (status, text) = match taken {
+        Ok(_) => (202, "Accepted"),
+        Err(error) => (error.status, error.text),
+    };
+    let properties = ApplicationProperties::builder()
+        .insert("status-code", status)
+        .insert("status-description", text)
+        .insert("statusCode", status)
+        .insert("statusDescription", text)
+        .build();
+    Reply {
+        subject: None,
+        content_type: None,
+        application_properties: properties,
+        body: Body::Empty,
+    }
+}

@@ -1,0 +1,247 @@
+//! A connection, from its first byte to its last.
+
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
+
+use fe2o3_amqp::acceptor::{ConnectionAcceptor, ListenerConnectionHandle, SessionAcceptor};
+use fe2o3_amqp::{Receiver, Sender};
+use fe2o3_amqp_types::definitions::{AmqpError, ConnectionError, Error, Fields};
+use fe2o3_amqp_types::messaging::{Body, Message};
+use opgate_edge::Drain;
+use serde_amqp::Value;
+use serde_amqp::primitives::Symbol;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::debug;
+
+use super::cbs;
+use super::header::{self, Header};
+use super::io::Stream;
+use super::refuse::error;
+use super::replies::Replies;
+use super::sasl::{self, Identity, Origin};
+use super::session::Session;
+use super::settings::Limits;
+use super::users::Users;
+use crate::node::{ConnectionId, Places, Replying};
+
+/// Time for a peer to answer our Close or Detach.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Transfers a session may have under way: as good as no bound. A smaller one would be renewed by flows
+/// without a link, which azure-eventhub does not survive; links have credit.
+const WINDOW: u32 = 0x3fff_ffff;
+/// Highest handle of a session; links are counted by connection.
+const HANDLE_MAX: u32 = 1023;
+/// Frames that may wait between the tasks of a connection.
+const BUFFER: usize = 256;
+
+/// What all connections share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) places: Places,
+    pub(super) limits: Limits,
+    pub(super) users: Arc<Users>,
+    pub(super) drain: Drain,
+}
+
+/// What all links of a connection share.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) id: ConnectionId,
+    pub(super) places: Places,
+    pub(super) limits: Limits,
+    pub(super) drain: Drain,
+    pub(super) replies: Arc<Replies>,
+    /// What Open, Begin and Attach carry: azure-eventhub reads their fields by number, to the last.
+    pub(super) properties: Fields,
+    /// The request links being served.
+    pub(super) requests: TaskTracker,
+    links: Arc<AtomicUsize>,
+    dynamic: AtomicUsize,
+    identity: RwLock<Identity>,
+    users: Arc<Users>,
+}
+
+/// A link that counts, until this is dropped.
+#[derive(Debug)]
+pub(super) struct LinkSlot(Arc<AtomicUsize>);
+
+impl Drop for LinkSlot {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Serves a connection to its end.
+pub(super) async fn serve<Io>(shared: Arc<Shared>, id: ConnectionId, io: Io, origin: Origin)
+where
+    Io: AsyncRead + AsyncWrite + std::fmt::Debug + Send + Unpin + 'static,
+{
+    let cut = CancellationToken::new();
+    let _cut = cut.clone().drop_guard();
+    let opening = timeout(shared.limits.handshake_timeout, open(&shared, io, &origin, cut));
+    let (handle, identity) = tokio::select! {
+        opened = opening => match opened {
+            Ok(Ok(Some(opened))) => opened,
+            Ok(Ok(None)) => return debug!(peer = %origin.address, "refused"),
+            Ok(Err(error)) => return debug!(peer = %origin.address, %error, "cannot be opened"),
+            Err(_) => return debug!(peer = %origin.address, "did not open in time"),
+        },
+        () = shared.drain.started() => return,
+    };
+    let connection = Arc::new(Connection {
+        id,
+        places: shared.places.clone(),
+        limits: shared.limits,
+        drain: shared.drain.clone(),
+        replies: Arc::default(),
+        properties: properties(),
+        requests: TaskTracker::new(),
+        links: Arc::default(),
+        dynamic: AtomicUsize::new(0),
+        identity: RwLock::new(identity),
+        users: Arc::clone(&shared.users),
+    });
+    connection.serve(handle).await;
+}
+
+/// From the first header to the peer's Open. None: it was refused, and told so.
+async fn open<Io>(
+    shared: &Shared,
+    mut io: Io,
+    origin: &Origin,
+    cut: CancellationToken,
+) -> io::Result<Option<(ListenerConnectionHandle, Identity)>>
+where
+    Io: AsyncRead + AsyncWrite + std::fmt::Debug + Send + Unpin + 'static,
+{
+    let (identity, before) = match header::read(&mut io).await? {
+        Some(Header::Sasl) => (sasl::serve(&mut io, &shared.users, origin).await?, None),
+        spoken => {
+            let anonymous = spoken.and_then(|_| shared.users.anonymous(origin));
+            let welcome = anonymous.filter(|who| *who != Identity::Unproven);
+            if welcome.is_none() {
+                // What would be spoken with it (AMQP 1.0, 2.2).
+                io.write_all(&header::SASL).await?;
+            }
+            (welcome, Some(header::AMQP))
+        }
+    };
+    let Some(identity) = identity else {
+        io.shutdown().await?;
+        return Ok(None);
+    };
+    let limits = &shared.limits;
+    let acceptor = ConnectionAcceptor::builder()
+        .container_id("opgate")
+        .max_frame_size(limits.frame_bytes)
+        .session_max(limits.sessions)
+        .idle_time_out(u32::try_from(limits.idle_timeout.as_millis()).unwrap_or(u32::MAX))
+        .add_offered_capabilities("ANONYMOUS-RELAY")
+        .properties(properties())
+        .buffer_size(BUFFER)
+        .build();
+    let opened = acceptor.accept(Stream::new(io, before, cut)).await;
+    opened.map(|handle| Some((handle, identity))).map_err(io::Error::other)
+}
+
+fn properties() -> Fields {
+    let mut properties = Fields::new();
+    properties.insert(Symbol::from("product"), Value::from("opgate"));
+    properties.insert(Symbol::from("version"), Value::from(env!("CARGO_PKG_VERSION")));
+    properties
+}
+
+impl Connection {
+    async fn serve(self: Arc<Self>, mut handle: ListenerConnectionHandle) {
+        let mut sessions = JoinSet::new();
+        let mut begun = 0;
+        loop {
+            tokio::select! {
+                biased;
+                Some(_) = sessions.join_next() => {}
+                () = self.drained() => break,
+                incoming = handle.next_incoming_session() => {
+                    let Some(incoming) = incoming else { return };
+                    let acceptor = SessionAcceptor::builder()
+                        .incoming_window(WINDOW)
+                        .handle_max(HANDLE_MAX)
+                        .properties(self.properties.clone())
+                        .buffer_size(BUFFER)
+                        .build();
+                    match acceptor.accept_incoming_session(incoming, &mut handle).await {
+                        Ok(session) => {
+                            begun += 1;
+                            let connection = Arc::clone(&self);
+                            sessions.spawn(Session { connection, id: begun, handle: session }.serve());
+                        }
+                        Err(error) => return debug!(%error, "a session cannot begin"),
+                    }
+                }
+            }
+        }
+        let why = error(ConnectionError::ConnectionForced, "opgate is shutting down");
+        if let Err(silence) = timeout(CLOSE_TIMEOUT, handle.close_with_error(why)).await {
+            debug!(%silence, "no answer to a close");
+        }
+    }
+
+    /// Completes when the drain has begun and every request that was taken is answered.
+    async fn drained(&self) {
+        self.drain.started().await;
+        self.requests.close();
+        self.requests.wait().await;
+    }
+
+    pub(super) fn identity(&self) -> Identity {
+        self.identity.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes a token that was put to `$cbs`.
+    pub(super) fn put_token(&self, message: &Message<Body<Value>>) -> Replying {
+        let taken = cbs::put(message, &self.users, SystemTime::now());
+        let reply = cbs::reply(&taken);
+        if let Ok(Some(caller)) = taken {
+            let mut identity = self.identity.write().unwrap_or_else(PoisonError::into_inner);
+            if *identity == Identity::Unproven {
+                *identity = Identity::Known(caller);
+            }
+        }
+        Box::pin(std::future::ready(reply))
+    }
+
+    /// A place for one more link.
+    pub(super) fn slot(&self) -> Result<LinkSlot, Error> {
+        let open = self.links.fetch_add(1, Ordering::Relaxed);
+        let slot = LinkSlot(Arc::clone(&self.links));
+        if open < self.limits.links {
+            Ok(slot)
+        } else {
+            let text = format!("at most {} links on a connection", self.limits.links);
+            Err(error(AmqpError::ResourceLimitExceeded, text))
+        }
+    }
+
+    /// An address that no other link of this connection has.
+    pub(super) fn dynamic_address(&self) -> String {
+        let number = self.dynamic.fetch_add(1, Ordering::Relaxed);
+        format!("reply/{}-{number}", self.id.0)
+    }
+
+    pub(super) async fn close_link(&self, receiver: Receiver, why: Error) {
+        if let Err(silence) = timeout(CLOSE_TIMEOUT, receiver.close_with_error(why)).await {
+            debug!(%silence, "no answer to a detach");
+        }
+    }
+
+    pub(super) async fn close_sender(&self, sender: Sender, why: Error) {
+        if let Err(silence) = timeout(CLOSE_TIMEOUT, sender.close_with_error(why)).await {
+            debug!(%silence, "no answer to a detach");
+        }
+    }
+}

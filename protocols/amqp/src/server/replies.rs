@@ -1,0 +1,209 @@
+//! Where the replies of a connection go.
+//!
+//! A client names the link of its replies in one of three ways: by the address it was given for a dynamic
+//! source, by an address that it chose itself as the link's target, or not at all (uamqp, pyamqp), when any
+//! link from the request's node will do. Only links of the same connection are looked at: an address is no
+//! way to anybody else.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use fe2o3_amqp::Sender;
+use fe2o3_amqp::link::delivery::Sendable;
+use fe2o3_amqp_types::definitions::SenderSettleMode;
+use fe2o3_amqp_types::messaging::{Body, Message};
+use serde_amqp::Value;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::task::JoinSet;
+use tracing::debug;
+
+use crate::wire::address;
+
+/// Replies that were sent unsettled, as the peer wished, and that it may leave unsettled before the next one
+/// waits.
+const UNSETTLED_MAX: usize = 1000;
+
+/// The number of the next link, of whatever connection.
+static LAST: AtomicU64 = AtomicU64::new(1);
+
+/// A reply that is to be sent. What is held is bounded by the permits, which go with the requests.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) message: Message<Body<Value>>,
+    pub(super) permit: OwnedSemaphorePermit,
+}
+
+/// A way to the client.
+pub(super) type Outlet = mpsc::UnboundedSender<Held>;
+
+/// The links of a connection that requests come over and replies go over.
+#[derive(Debug, Default)]
+pub(super) struct Replies(Mutex<Links>);
+
+#[derive(Debug, Default)]
+struct Links {
+    /// In the order they were attached.
+    replies: Vec<ReplyLink>,
+    requests: Vec<RequestLink>,
+}
+
+/// A link that gives replies.
+#[derive(Debug)]
+pub(super) struct ReplyLink {
+    /// Which, in the order of attaching; set when it is registered.
+    pub(super) id: u64,
+    pub(super) session: u64,
+    pub(super) name: String,
+    /// As we echoed it.
+    pub(super) source: Option<String>,
+    /// As the client chose it.
+    pub(super) target: Option<String>,
+    /// The path of the node it is from; none for a dynamic one.
+    pub(super) node: Option<Arc<str>>,
+    pub(super) outlet: Outlet,
+}
+
+#[derive(Debug)]
+struct RequestLink {
+    id: u64,
+    session: u64,
+    node: Arc<str>,
+}
+
+/// A request that wants its reply.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted<'a> {
+    pub(super) session: u64,
+    /// The request's link.
+    pub(super) link: u64,
+    pub(super) link_name: &'a str,
+    /// The path of the node.
+    pub(super) node: &'a str,
+    pub(super) reply_to: Option<&'a str>,
+}
+
+/// A link in the table, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Registered {
+    pub(super) id: u64,
+    table: Arc<Replies>,
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        let mut links = self.table.lock();
+        links.replies.retain(|link| link.id != self.id);
+        links.requests.retain(|link| link.id != self.id);
+    }
+}
+
+impl Replies {
+    fn lock(&self) -> MutexGuard<'_, Links> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn add(self: &Arc<Self>, mut link: ReplyLink) -> Registered {
+        let mut links = self.lock();
+        let id = LAST.fetch_add(1, Ordering::Relaxed);
+        link.id = id;
+        links.replies.push(link);
+        Registered { id, table: Arc::clone(self) }
+    }
+
+    pub(super) fn add_request(self: &Arc<Self>, session: u64, node: Arc<str>) -> Registered {
+        let mut links = self.lock();
+        let id = LAST.fetch_add(1, Ordering::Relaxed);
+        links.requests.push(RequestLink { id, session, node });
+        Registered { id, table: Arc::clone(self) }
+    }
+
+    /// The link that a reply goes over.
+    pub(super) fn find(&self, wanted: &Wanted<'_>) -> Option<Outlet> {
+        self.lock().find(wanted).map(|link| link.outlet.clone())
+    }
+}
+
+impl Links {
+    fn find(&self, wanted: &Wanted<'_>) -> Option<&ReplyLink> {
+        // `$me` (RabbitMQ's clients) is the other link of a pair, which has the same name.
+        let named = wanted.reply_to.filter(|address| !address.is_empty() && *address != "$me");
+        if let Some(address) = named {
+            return self.newest(wanted, |link| link.is_called(address));
+        }
+        self.newest(wanted, |link| link.name == wanted.link_name)
+            .or_else(|| self.partner(wanted))
+            .or_else(|| self.newest(wanted, |link| link.is_from(wanted.node)))
+    }
+
+    /// The newest such link of the request's session, or else of the connection.
+    fn newest(&self, wanted: &Wanted<'_>, is: impl Fn(&ReplyLink) -> bool) -> Option<&ReplyLink> {
+        let mut links = self.replies.iter().rev().filter(|link| is(link));
+        links.clone().find(|link| link.session == wanted.session).or_else(|| links.next())
+    }
+
+    /// Of several pairs of links with one node, the one that belongs to the request's: they are attached
+    /// pair by pair, so that the request's rank among its kind, from the newest, is the reply's.
+    fn partner(&self, wanted: &Wanted<'_>) -> Option<&ReplyLink> {
+        let requests = self.requests.iter().rev();
+        let mut kind =
+            requests.filter(|link| link.session == wanted.session && *link.node == *wanted.node);
+        let rank = kind.position(|link| link.id == wanted.link)?;
+        let replies = self.replies.iter().rev();
+        let mut kind =
+            replies.filter(|link| link.session == wanted.session && link.is_from(wanted.node));
+        kind.nth(rank)
+    }
+}
+
+impl ReplyLink {
+    fn is_called(&self, address: &str) -> bool {
+        let path = address::path(address);
+        [&self.source, &self.target]
+            .into_iter()
+            .flatten()
+            .any(|own| own == address || address::path(own) == path)
+    }
+
+    fn is_from(&self, node: &str) -> bool {
+        self.node.as_deref() == Some(node)
+    }
+}
+
+/// Sends replies over a link, as the peer gives credit, until it is detached.
+pub(super) async fn send(
+    mut sender: Sender,
+    mode: SenderSettleMode,
+    mut queue: mpsc::UnboundedReceiver<Held>,
+) {
+    // What may be sent settled costs the peer no disposition.
+    let settled = match mode {
+        SenderSettleMode::Unsettled => None,
+        SenderSettleMode::Settled | SenderSettleMode::Mixed => Some(true),
+    };
+    let mut unsettled = JoinSet::new();
+    loop {
+        let held = tokio::select! {
+            biased;
+            _ = sender.on_detach() => return,
+            Some(_) = unsettled.join_next() => continue,
+            Some(held) = queue.recv(), if unsettled.len() < UNSETTLED_MAX => held,
+            else => return,
+        };
+        let sendable = Sendable { message: held.message, message_format: 0, settled };
+        match sender.send_batchable(sendable).await {
+            Ok(outcome) => {
+                if settled.is_none() {
+                    unsettled.spawn(outcome);
+                }
+            }
+            Err(error @ fe2o3_amqp::link::SendError::MessageSizeExceeded(_)) => {
+                debug!(%error, "a reply is larger than its reader takes");
+            }
+            Err(error) => {
+                debug!(%error, "a reply link ended");
+                return;
+            }
+        }
+        drop(held.permit);
+    }
+}

@@ -1,0 +1,265 @@
+//! A session: its links, each a task of its own.
+
+use std::sync::Arc;
+
+use fe2o3_amqp::acceptor::{
+    LinkAcceptor, LinkEndpoint, ListenerSessionHandle, SupportedReceiverSettleModes,
+};
+use fe2o3_amqp::link::receiver::CreditMode;
+use fe2o3_amqp_types::definitions::{AmqpError, Error, ReceiverSettleMode, Role, SessionError};
+use fe2o3_amqp_types::messaging::{Source, Target, TargetArchetype};
+use fe2o3_amqp_types::performatives::Attach;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tracing::debug;
+
+use super::address::{Place, place};
+use super::connection::{Connection, LinkSlot};
+use super::refuse::error;
+use super::replies::{self, ReplyLink};
+use super::requests::Requests;
+use super::sasl::Identity;
+use crate::node::{Queues, WorkerLink};
+use crate::wire::address;
+
+/// A session of a connection.
+pub(super) struct Session {
+    pub(super) connection: Arc<Connection>,
+    /// Which of the connection's, in the order they began.
+    pub(super) id: u64,
+    pub(super) handle: ListenerSessionHandle,
+}
+
+/// What a link that a peer attaches is for.
+enum Purpose {
+    /// Requests come over it, for the node of that path, or for the one each names.
+    Requests(Option<Arc<str>>),
+    /// Replies of that node go over it; none: its address is dynamic.
+    Replies(Option<Arc<str>>),
+    /// Work of that queue goes over it.
+    Work(Arc<str>, Arc<dyn Queues>),
+}
+
+impl Session {
+    /// Serves the session until its peer ends it, or its connection ends.
+    pub(super) async fn serve(mut self) {
+        let mut links = JoinSet::new();
+        loop {
+            tokio::select! {
+                biased;
+                Some(_) = links.join_next() => {}
+                attach = self.handle.next_incoming_attach() => match attach {
+                    Some(attach) => {
+                        if let Err(error) = self.attach(attach, &mut links).await {
+                            debug!(?error, "a session is ended");
+                            // Dropping the handle would end it without a word.
+                            let ended = self.handle.end_with_error(error).await;
+                            debug!(?ended, "a session has ended");
+                            return;
+                        }
+                    }
+                    None => return,
+                },
+            }
+        }
+    }
+
+    /// Answers an Attach. What is refused is attached and detached, with the reason (AMQP 1.0, 2.6.3); an
+    /// error ends the session.
+    async fn attach(&mut self, mut attach: Attach, links: &mut JoinSet<()>) -> Result<(), Error> {
+        let is_request = attach.role == Role::Sender;
+        let purpose = self.connection.slot().and_then(|slot| {
+            let purpose = if is_request { self.request(&attach) } else { self.source(&attach) };
+            purpose.map(|purpose| (purpose, slot))
+        });
+        let name: Arc<str> = Arc::from(attach.name.as_str());
+        let mode = attach.snd_settle_mode.clone();
+        // What the crate takes for granted, and clients leave out.
+        attach.source.get_or_insert_with(|| Box::new(Source::default()));
+        let target = || Box::new(TargetArchetype::Target(Target::default()));
+        attach.target.get_or_insert_with(target);
+        if is_request {
+            attach.initial_delivery_count.get_or_insert(0);
+        }
+        if purpose.is_err() {
+            // The terminus that is ours stays empty.
+            if is_request {
+                attach.target = None;
+            } else {
+                attach.source = None;
+            }
+        }
+        let dynamic = self.connection.dynamic_address();
+        let acceptor = LinkAcceptor::builder()
+            .verify_incoming_source(false)
+            .verify_incoming_target(false)
+            .max_message_size(self.connection.limits.message_bytes)
+            .properties(self.connection.properties.clone());
+        let accepted = if is_request {
+            // A sender that settles only after us would leave us to remember every request until it does.
+            acceptor
+                .supported_receiver_settle_modes(SupportedReceiverSettleModes::First)
+                .fallback_receiver_settle_mode(ReceiverSettleMode::First)
+                .build()
+                .accept_incoming_attach(attach, &mut self.handle)
+                .await
+        } else {
+            acceptor
+                .on_dynamic_source(move |mut source| {
+                    source.address = Some(dynamic.clone());
+                    Some(source)
+                })
+                .build()
+                .accept_incoming_attach(attach, &mut self.handle)
+                .await
+        };
+        let endpoint = accepted.map_err(|problem| {
+            error(SessionError::HandleInUse, format!("link {name:?} cannot be attached: {problem}"))
+        })?;
+        match (endpoint, purpose) {
+            (LinkEndpoint::Receiver(receiver), Ok((Purpose::Requests(node), slot))) => {
+                let mut receiver = receiver;
+                let credit = self.connection.limits.credit;
+                if receiver.credit() != credit {
+                    receiver.set_credit_mode(CreditMode::Auto(credit));
+                    if receiver.set_credit(credit).await.is_err() {
+                        return Ok(());
+                    }
+                }
+                let table = &self.connection.replies;
+                let registered =
+                    table.add_request(self.id, node.clone().unwrap_or_else(|| Arc::from("")));
+                let requests = Requests {
+                    connection: Arc::clone(&self.connection),
+                    session: self.id,
+                    id: registered.id,
+                    name,
+                    node,
+                    receiver,
+                    serving: Some(self.connection.requests.token()),
+                };
+                links.spawn(async move {
+                    let _held = (slot, registered);
+                    requests.serve().await;
+                });
+            }
+            (LinkEndpoint::Sender(sender), Ok((Purpose::Replies(node), slot))) => {
+                let (outlet, queue) = mpsc::unbounded_channel();
+                let source = sender.source().as_ref();
+                let registered = self.connection.replies.add(ReplyLink {
+                    id: 0,
+                    session: self.id,
+                    name: name.to_string(),
+                    source: source.and_then(|source| source.address.clone()),
+                    target: sender.target().as_ref().and_then(|target| target.address.clone()),
+                    node,
+                    outlet,
+                });
+                links.spawn(async move {
+                    let _held = (slot, registered);
+                    replies::send(sender, mode, queue).await;
+                });
+            }
+            (LinkEndpoint::Sender(sender), Ok((Purpose::Work(queue, queues), slot))) => {
+                let Identity::Known(caller) = self.connection.identity() else { return Ok(()) };
+                let working = queues.work(WorkerLink {
+                    caller,
+                    connection: self.connection.id,
+                    container: None,
+                    queue,
+                    sender,
+                    drain: self.connection.drain.clone(),
+                });
+                links.spawn(async move {
+                    let _held: LinkSlot = slot;
+                    working.await;
+                });
+            }
+            (LinkEndpoint::Receiver(receiver), refused) => {
+                let why = refused.err().unwrap_or_else(|| AmqpError::InternalError.into());
+                let connection = Arc::clone(&self.connection);
+                links.spawn(async move { connection.close_link(receiver, why).await });
+            }
+            (LinkEndpoint::Sender(sender), refused) => {
+                let why = refused.err().unwrap_or_else(|| AmqpError::InternalError.into());
+                let connection = Arc::clone(&self.connection);
+                links.spawn(async move { connection.close_sender(sender, why).await });
+            }
+        }
+        Ok(())
+    }
+
+    /// What a link is for over which the peer sends.
+    fn request(&self, attach: &Attach) -> Result<Purpose, Error> {
+        let target = attach.target.as_deref().map(|TargetArchetype::Target(target)| target);
+        if target.is_some_and(|target| target.dynamic) {
+            return Err(error(AmqpError::NotImplemented, "targets are not made on demand"));
+        }
+        let Some(address) = target.and_then(|target| target.address.as_deref()) else {
+            self.known()?;
+            return Ok(Purpose::Requests(None));
+        };
+        let path = address::path(address);
+        match self.place(path)? {
+            Place::Queue(name) => {
+                let caller = self.known()?;
+                self.queues(path)?.check(&caller, name)?;
+            }
+            Place::Management | Place::Http | Place::Cbs => {}
+        }
+        Ok(Purpose::Requests(Some(Arc::from(path))))
+    }
+
+    /// What a link is for over which the peer receives.
+    fn source(&self, attach: &Attach) -> Result<Purpose, Error> {
+        let source = attach.source.as_deref();
+        if source.is_some_and(|source| source.dynamic) {
+            self.known()?;
+            return Ok(Purpose::Replies(None));
+        }
+        let Some(address) = source.and_then(|source| source.address.as_deref()) else {
+            return Err(error(AmqpError::InvalidField, "source.address: is missing"));
+        };
+        let path = address::path(address);
+        match self.place(path)? {
+            Place::Queue(name) => {
+                let (caller, queues) = (self.known()?, self.queues(path)?);
+                queues.check(&caller, name)?;
+                Ok(Purpose::Work(Arc::from(name), queues))
+            }
+            Place::Management | Place::Http | Place::Cbs => {
+                Ok(Purpose::Replies(Some(Arc::from(path))))
+            }
+        }
+    }
+
+    fn place<'a>(&self, path: &'a str) -> Result<Place<'a>, Error> {
+        let nowhere = || error(AmqpError::NotFound, format!("nothing at {path:?}"));
+        let place = place(path).ok_or_else(nowhere)?;
+        if place != Place::Cbs {
+            self.known()?;
+        }
+        let places = &self.connection.places;
+        let is_there = match place {
+            Place::Management => places.management.is_some(),
+            Place::Http => places.http.is_some(),
+            Place::Queue(_) => places.queues.is_some(),
+            Place::Cbs => true,
+        };
+        is_there.then_some(place).ok_or_else(nowhere)
+    }
+
+    fn queues(&self, path: &str) -> Result<Arc<dyn Queues>, Error> {
+        let queues = self.connection.places.queues.clone();
+        queues.ok_or_else(|| error(AmqpError::NotFound, format!("nothing at {path:?}")))
+    }
+
+    fn known(&self) -> Result<opgate_bus::Caller, Error> {
+        match self.connection.identity() {
+            Identity::Known(caller) => Ok(caller),
+            Identity::Unproven => {
+                Err(error(AmqpError::UnauthorizedAccess, "nobody has been authenticated"))
+            }
+        }
+    }
+}

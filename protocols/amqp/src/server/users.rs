@@ -1,0 +1,122 @@
+//! Who may come, and how they prove it.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use opgate_bus::Caller;
+use ring::hmac;
+
+use super::sasl::{Identity, Origin};
+use super::settings::{Anonymous, User};
+
+/// The users of the listener. Can be replaced while it serves: connections that are open stay who they are.
+#[derive(Debug)]
+pub struct Users {
+    known: RwLock<Arc<Known>>,
+}
+
+#[derive(Debug)]
+struct Known {
+    anonymous: Anonymous,
+    users: BTreeMap<String, User>,
+}
+
+impl Users {
+    /// These.
+    pub fn new(anonymous: Anonymous, users: BTreeMap<String, User>) -> Self {
+        Self { known: RwLock::new(Arc::new(Known { anonymous, users })) }
+    }
+
+    /// These from now on.
+    pub fn replace(&self, anonymous: Anonymous, users: BTreeMap<String, User>) {
+        let known = Arc::new(Known { anonymous, users });
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = known;
+    }
+
+    fn known(&self) -> Arc<Known> {
+        Arc::clone(&self.known.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What that peer may choose from, best first.
+    pub(super) fn mechanisms(&self, origin: &Origin) -> Vec<&'static str> {
+        let known = self.known();
+        let mut mechanisms = Vec::new();
+        if known.by_certificate(origin).is_some() {
+            mechanisms.push("EXTERNAL");
+        }
+        if known.has_passwords() {
+            mechanisms.push("PLAIN");
+        }
+        if known.anonymous(origin).is_some() {
+            mechanisms.extend(["ANONYMOUS", "MSSBCBS"]);
+        }
+        mechanisms
+    }
+
+    /// A peer that says nothing of itself.
+    pub(super) fn anonymous(&self, origin: &Origin) -> Option<Identity> {
+        self.known().anonymous(origin)
+    }
+
+    /// A peer with a name and a password. The time it takes tells nothing of either.
+    pub(super) fn plain(&self, name: &str, password: &[u8]) -> Option<Identity> {
+        let known = self.known();
+        let user = known.users.get(name);
+        let expected = user.and_then(|user| user.password.as_deref());
+        // Compared under a key of no meaning, so that neither length nor a common beginning shows.
+        let key = hmac::Key::new(hmac::HMAC_SHA256, b"opgate");
+        let tag = hmac::sign(&key, expected.unwrap_or_default().as_bytes());
+        let same = hmac::verify(&key, password, tag.as_ref()).is_ok();
+        (same && expected.is_some()).then(|| user.map(|user| caller(name, user)))?
+    }
+
+    /// A peer whose certificate says who it is; one that names somebody must name that one.
+    pub(super) fn external(&self, origin: &Origin, named: &[u8]) -> Option<Identity> {
+        let known = self.known();
+        let (name, user) = known.by_certificate(origin)?;
+        (named.is_empty() || named == name.as_bytes()).then(|| caller(name, user))
+    }
+
+    /// The user of that name, and its password: for tokens signed with it.
+    pub(super) fn signer(&self, name: &str) -> Option<(Caller, Arc<str>)> {
+        let known = self.known();
+        let user = known.users.get(name)?;
+        let Identity::Known(caller) = caller(name, user) else { return None };
+        Some((caller, user.password.clone()?))
+    }
+}
+
+impl Known {
+    fn has_passwords(&self) -> bool {
+        self.users.values().any(|user| user.password.is_some())
+    }
+
+    fn anonymous(&self, origin: &Origin) -> Option<Identity> {
+        let welcome = match self.anonymous {
+            Anonymous::Auto => self.users.is_empty(),
+            Anonymous::Loopback => true,
+            Anonymous::Off => false,
+        };
+        if welcome && is_loopback(origin.address) {
+            return Some(Identity::Known(Caller::anonymous()));
+        }
+        // A token may follow.
+        self.has_passwords().then_some(Identity::Unproven)
+    }
+
+    fn by_certificate(&self, origin: &Origin) -> Option<(&str, &User)> {
+        let proven = |user: &User| {
+            user.certificate_names.iter().any(|name| origin.certificate_names.contains(name))
+        };
+        self.users.iter().find(|(_, user)| proven(user)).map(|(name, user)| (name.as_str(), user))
+    }
+}
+
+fn caller(name: &str, user: &User) -> Identity {
+    Identity::Known(Caller { tenant: user.tenant.clone(), principal: Arc::from(name) })
+}
+
+fn is_loopback(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
+}

@@ -1,0 +1,119 @@
+//! Sessions and links, as they come and go.
+
+use fe2o3_amqp_types::definitions::ReceiverSettleMode;
+use fe2o3_amqp_types::messaging::{Body, DeliveryState, Message};
+use fe2o3_amqp_types::performatives::{Close, Detach, End};
+
+use crate::raw::{Frame, Raw, receiving, sending};
+use crate::server::{Server, settings};
+
+fn detach(handle: u32) -> Detach {
+    Detach { handle: handle.into(), closed: true, error: None }
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_attached_and_detached_with_the_reason() {
+    let server = Server::start().await;
+    let mut client = Raw::begin(&server).await;
+    let answer = client.attach(sending(0, Some("no/such/node"))).await;
+    assert!(answer.target.is_none());
+    let refused = client.detach().await;
+    assert!(refused.closed);
+    assert!(format!("{:?}", refused.error.unwrap().condition).contains("NotFound"));
+    client.send(0, &detach(0), &[]).await;
+
+    let answer = client.attach(receiving(0, Some("queue/none"), None)).await;
+    assert!(answer.source.is_none());
+    let refused = client.detach().await;
+    assert!(format!("{:?}", refused.error.unwrap().condition).contains("NotFound"));
+    client.send(0, &detach(0), &[]).await;
+
+    // The session is as good as before, and so are the names and handles.
+    client.sender(0, Some("$management")).await;
+}
+
+#[tokio::test]
+async fn open_begin_and_attach_say_who_we_are() {
+    let server = Server::start().await;
+    let mut client = Raw::connect(&server).await;
+    let open = client.open(|_| {}).await;
+    assert!(!open.properties.unwrap().is_empty());
+    let offered = format!("{:?}", open.offered_capabilities);
+    assert!(offered.contains("ANONYMOUS-RELAY"), "{offered}");
+    client.send(0, &crate::raw::begin(), &[]).await;
+    let Frame::Begin(begin) = client.next().await else { panic!("no Begin") };
+    assert!(!begin.properties.unwrap().is_empty());
+    assert!(begin.incoming_window > 1_000_000);
+    let attach = client.attach(sending(0, Some("$management"))).await;
+    assert!(!attach.properties.unwrap().is_empty());
+    assert_eq!(attach.max_message_size, Some(4 << 20));
+}
+
+#[tokio::test]
+async fn a_link_too_many_is_refused_and_one_that_ended_makes_room() {
+    let mut few = settings();
+    few.limits.links = 2;
+    let server = Server::with(few).await;
+    let mut client = Raw::begin(&server).await;
+    client.sender(0, Some("$management")).await;
+    client.sender(1, Some("$management")).await;
+    client.attach(sending(2, Some("$management"))).await;
+    let refused = client.detach().await;
+    assert!(format!("{:?}", refused.error.unwrap().condition).contains("ResourceLimitExceeded"));
+    client.send(0, &detach(2), &[]).await;
+    client.send(0, &detach(1), &[]).await;
+    client.detach().await;
+    client.sender(2, Some("$management")).await;
+}
+
+#[tokio::test]
+async fn end_and_close_are_answered() {
+    let server = Server::start().await;
+    let mut client = Raw::begin(&server).await;
+    client.sender(0, Some("$management")).await;
+    client.send(0, &End { error: None }, &[]).await;
+    let Frame::End(end) = client.next().await else { panic!("no End") };
+    assert_eq!(end.error, None);
+    client.send(0, &Close { error: None }, &[]).await;
+    let Frame::Close(close) = client.next().await else { panic!("no Close") };
+    assert_eq!(close.error, None);
+    assert!(client.is_closed().await);
+}
+
+#[tokio::test]
+async fn what_a_worker_sends_is_accepted_or_rejected_once_that_is_known() {
+    let server = Server::start().await;
+    let mut client = Raw::begin(&server).await;
+    client.sender(0, Some("queue/work")).await;
+    let message = |body| Message::builder().body(body).build();
+    client.request(0, message(Body::Empty)).await;
+    let state = client.disposition().await.state;
+    assert!(matches!(state, Some(DeliveryState::Rejected(_))), "{state:?}");
+    let value = fe2o3_amqp_types::messaging::AmqpValue(serde_amqp::Value::from(1));
+    client.request(0, message(Body::Value(value))).await;
+    let state = client.disposition().await.state;
+    assert!(matches!(state, Some(DeliveryState::Accepted(_))), "{state:?}");
+}
+
+#[tokio::test]
+async fn a_message_that_is_none_is_rejected_and_the_link_goes_on() {
+    let server = Server::start().await;
+    let mut client = Raw::begin(&server).await;
+    client.sender(0, Some("$management")).await;
+    client.transfer(0, Some(false), b"\x00\x53\x77\xa1\x02\xff\xff").await;
+    let state = client.disposition().await.state;
+    assert!(matches!(state, Some(DeliveryState::Rejected(_))), "{state:?}");
+    client.transfer(0, Some(false), b"\x00\x53\x77\xa1\x02ok").await;
+    let state = client.disposition().await.state;
+    assert!(matches!(state, Some(DeliveryState::Accepted(_))), "{state:?}");
+}
+
+#[tokio::test]
+async fn requests_are_settled_by_whoever_receives_them_first() {
+    let server = Server::start().await;
+    let mut client = Raw::begin(&server).await;
+    let mut attach = sending(0, Some("$management"));
+    attach.rcv_settle_mode = ReceiverSettleMode::Second;
+    let answer = client.attach(attach).await;
+    assert_eq!(answer.rcv_settle_mode, ReceiverSettleMode::First);
+}

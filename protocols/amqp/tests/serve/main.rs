@@ -1,0 +1,10 @@
+//! The listener, as its clients see it: fe2o3-amqp's own client, and frames written by hand.
+#![cfg(test)]
+
+mod client;
+mod drain;
+mod links;
+mod raw;
+mod replies;
+mod server;
+mod sign_in;

@@ -1,0 +1,229 @@
+//! A reply finds its way, whichever way its client asks for it.
+
+use fe2o3_amqp_types::messaging::{
+    ApplicationProperties, Body, DeliveryState, Message, MessageId, Properties,
+};
+use fe2o3_amqp_types::primitives::Uuid;
+use serde_amqp::Value;
+
+use crate::raw::{Raw, receiving};
+use crate::server::Server;
+
+pub(crate) fn request(id: MessageId, reply_to: Option<&str>) -> Message<Body<Value>> {
+    let properties = Properties {
+        message_id: Some(id),
+        reply_to: reply_to.map(str::to_owned),
+        ..Properties::default()
+    };
+    Message::builder()
+        .properties(properties)
+        .application_properties(
+            ApplicationProperties::builder().insert("operation", "READ").build(),
+        )
+        .body(Body::Empty)
+        .build()
+}
+
+pub(crate) fn waiting(id: u64) -> Message<Body<Value>> {
+    let mut message = request(MessageId::Ulong(id), None);
+    let properties = ApplicationProperties::builder().insert("operation", "WAIT").build();
+    message.application_properties = Some(properties);
+    message
+}
+
+fn correlation(message: &Message<Body<Value>>) -> MessageId {
+    message.properties.as_ref().unwrap().correlation_id.clone().unwrap()
+}
+
+#[tokio::test]
+async fn to_the_address_given_for_a_dynamic_source() {
+    let server = Server::start().await;
+    let mut client = Raw::begin(&server).await;
+    let source = client.attach(receiving(0, None, None)).await.source.unwrap();
+    let address = source.address.unwrap();
+    assert!(source.dynamic);
+    client.credit(0, 0, 10).await;
+    client.sender(1, Some("$management")).await;
+    let sent = client.request(1, request(7.into(), Some(&address))).await;
+    // Settled first: uamqp gives up on a reply that overtakes that.
+    let disposition = client.disposition().await;
+    assert_eq!((disposition.first, disposition.settled), (sent, true));
+    assert!(matches!(disposition.state, Some(DeliveryState::Accepted(_))));
+    let (transfer, reply) = client.message().await;
+    assert_eq!(transfer.handle.0, 0);
+    assert_eq!(correlation(&reply), MessageId::Ulong(7));
+    assert_eq!(reply.properties.unwrap().to, Some(address));
+}
+
+#[tokio::test]
+async fn to_the_target_that_the_client_named() {
+    let server = Server::start().await;
+    let mut client = Raw::begin(&server).await;
+    client.attach(receiving(0, Some("$management"), Some("mine"))).await;
+    client.attach(receiving(1, Some("$management"), Some("another"))).await;
+    client.credit(0, 0, 10).await;
+    client.credit(1, 0, 10).await;
+    client.sender(2, Some("$management")).await;
+    client.request(2, request(1.into(), Some("mine"))).await;
+    client.disposition().await;
+    assert_eq!(client.message().await.0.handle.0, 0);
+}
+
+#[tokio::test]
+async fn without_an_address_over_the_newest_link_from_the_node() {
+    let server = Server::start().await;
+    let mut client = Raw::begin(&server).await;
+    client.attach(receiving(0, Some("$management"), Some("$management"))).await;
+    client.attach(receiving(1, Some("$management"), Some("$management"))).await;
+    client.attach(receiving(2, Some("other/$management"), Some("$management"))).await;
+    for handle in 0..3 {
+        client.credit(handle, 0, 10).await;
+    }
+    client.sender(3, Some("$management")).await;
+    client.request(3, request(1.into(), None)).await;
+    client.disposition().await;
+    assert_eq!(client.message().await.0.handle.0, 1);
+}
+
+#[tokio::test]
+async fn each_of_several_pairs_has_its_own_replies() {
+    let server = Server::start().await;
+    let mut client = Raw::begin(&server).await;
+    for pair in [0, 2, 4] {
+        client.attach(receiving(pair, Some("$management"), None)).await;
+        client.credit(pair, 0, 10).await;
+        client.sender(pair + 1, Some("$management")).await;
+    }
+    for pair in [2, 0, 4] {
+        client.request(pair + 1, request(1.into(), None)).await;
+        client.disposition().await;
+        assert_eq!(client.message().await.0.handle.0, pair);
+    }
+}
+
+#[tokio::test]
+async fn the_message_id_comes_back_in_its_own_type_and_a_correlation_id_wins() {
+    let server = Server::start().await;
+    let mut client = Raw::begin(&server).await;
+    client.attach(receiving(0, Some("$management"), None)).await;
+    client.credit(0, 0, 10).await;
+    client.sender(1, Some("$management")).await;
+    let ids = [
+        MessageId::Ulong(0),
+        MessageId::Uuid(Uuid::from([9; 16])),
+        MessageId::Binary(vec![0, 255].into()),
+        MessageId::String("text".into()),
+    ];
+    for id in ids {
+        client.request(1, request(id.clone(), None)).await;
+        client.disposition().await;
+        assert_eq!(correlation(&client.message().await.1), id);
+
+        let mut both = request(MessageId::String("not this one".into()), None);
+        both.properties.as_mut().unwrap().correlation_id = Some(id.clone());
+        client.request(1, both).await;
+        client.disposition().await;
+        assert_eq!(correlation(&client.message().await.1), id);
+    }
+}
+
+#[tokio::test]
+async fn a_relay_takes_each_message_to_the_node_it_names() {
+    let server = Server::start().await;
+    let mut client = Raw::begin(&server).await;
+    client.attach(receiving(0, None, None)).await;
+    client.attach(receiving(1, Some("projects/p/$management"), None)).await;
+    client.credit(1, 0, 10).await;
+    client.sender(2, None).await;
+    let mut message = request(1.into(), None);
+    message.properties.as_mut().unwrap().to = Some("amqp://host/projects/p/$management".into());
+    client.request(2, message).await;
+    client.disposition().await;
+    let (transfer, reply) = client.message().await;
+    assert_eq!(transfer.handle.0, 1);
+    let node = reply.application_properties.unwrap().get("node").cloned();
+    assert_eq!(node, Some("projects/p/$management".into()));
+
+    for nowhere in [Some("no/such/node"), None] {
+        let mut message = request(1.into(), None);
+        message.properties.as_mut().unwrap().to = nowhere.map(str::to_owned);
+        client.request(2, message).await;
+        let state = client.disposition().await.state;
+        let Some(DeliveryState::Rejected(rejected)) = state else { panic!("{state:?}") };
+        assert!(format!("{:?}", rejected.error.unwrap().condition).contains("NotFound"));
+    }
+}
+
+#[tokio::test]
+async fn replies_wait_for_credit_and_hold_up_no_other_link() {
+    let server = Server::start().await;
+    let mut client = Raw::begin(&server).await;
+    client.attach(receiving(0, Some("$management"), Some("poor"))).await;
+    client.attach(receiving(1, Some("$management"), Some("rich"))).await;
+    client.credit(1, 0, 10).await;
+    client.sender(2, Some("$management")).await;
+    for id in 0..3 {
+        client.request(2, request(MessageId::Ulong(id), Some("poor"))).await;
+        client.disposition().await;
+    }
+    client.request(2, request(MessageId::Ulong(9), Some("rich"))).await;
+    client.disposition().await;
+    assert_eq!(correlation(&client.message().await.1), MessageId::Ulong(9));
+    client.credit(0, 0, 2).await;
+    assert_eq!(correlation(&client.message().await.1), MessageId::Ulong(0));
+    assert_eq!(correlation(&client.message().await.1), MessageId::Ulong(1));
+    // The third has no credit: what comes next is for the other link.
+    client.request(2, request(MessageId::Ulong(10), Some("rich"))).await;
+    client.disposition().await;
+    assert_eq!(correlation(&client.message().await.1), MessageId::Ulong(10));
+}
+
+#[tokio::test]
+async fn a_reply_that_takes_long_holds_up_no_other() {
+    let server = Server::start().await;
+    let mut client = Raw::begin(&server).await;
+    client.attach(receiving(0, Some("$management"), None)).await;
+    client.credit(0, 0, 10).await;
+    client.sender(1, Some("$management")).await;
+    client.request(1, waiting(1)).await;
+    client.disposition().await;
+    client.request(1, request(2.into(), None)).await;
+    client.disposition().await;
+    assert_eq!(correlation(&client.message().await.1), MessageId::Ulong(2));
+    server.gate.add_permits(1);
+    assert_eq!(correlation(&client.message().await.1), MessageId::Ulong(1));
+}
+
+#[tokio::test]
+async fn nobody_is_answered_over_another_connection() {
+    let server = Server::start().await;
+    let mut other = Raw::begin(&server).await;
+    let address = other.attach(receiving(0, None, Some("theirs"))).await.source.unwrap().address;
+    other.credit(0, 0, 10).await;
+    let mut client = Raw::begin(&server).await;
+    client.sender(1, Some("$management")).await;
+    for reply_to in [address.as_deref(), Some("theirs"), None] {
+        client.request(1, request(1.into(), reply_to)).await;
+        client.disposition().await;
+    }
+    // Its own request is what is answered first.
+    other.sender(1, Some("$management")).await;
+    other.request(1, request(5.into(), Some("theirs"))).await;
+    other.disposition().await;
+    assert_eq!(correlation(&other.message().await.1), MessageId::Ulong(5));
+}
+
+#[tokio::test]
+async fn settled_requests_are_answered_without_a_disposition() {
+    let server = Server::start().await;
+    let mut client = Raw::begin(&server).await;
+    client.attach(receiving(0, Some("$management"), None)).await;
+    client.credit(0, 0, 10).await;
+    client.sender(1, Some("$management")).await;
+    let payload = crate::raw::encode(request(3.into(), None));
+    client.transfer(1, Some(true), &payload).await;
+    let (transfer, reply) = client.message().await;
+    assert_eq!(correlation(&reply), MessageId::Ulong(3));
+    // The client left it open, so it need not settle what it is sent.
+    assert_eq!(transfer.settled, Some(true));
+}

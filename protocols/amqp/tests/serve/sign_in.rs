@@ -1,0 +1,225 @@
+//! Who a peer is, and what it may do before that is known.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use fe2o3_amqp_types::messaging::{AmqpValue, ApplicationProperties, Body, Message, Properties};
+use fe2o3_amqp_types::primitives::{SimpleValue, Symbol};
+use fe2o3_amqp_types::sasl::{SaslCode, SaslInit, SaslMechanisms, SaslOutcome};
+use opgate_amqp::{Anonymous, Settings, User};
+use opgate_core::Tenant;
+use ring::hmac;
+use serde_amqp::Value;
+
+use crate::raw::{Frame, Raw, SASL, begin, decode, frame, receiving, sending};
+use crate::replies::request;
+use crate::server::{Server, settings};
+
+fn with_a_user() -> Settings {
+    let user = User {
+        password: Some("secret".into()),
+        tenant: Tenant::new("acme").unwrap(),
+        certificate_names: Vec::new(),
+    };
+    let mut settings = settings();
+    settings.users.insert("ada".into(), user);
+    settings
+}
+
+/// What is offered, and how that mechanism ended.
+async fn sign_in(
+    raw: &mut Raw,
+    mechanism: &str,
+    response: Option<&[u8]>,
+) -> (Vec<String>, SaslCode) {
+    raw.bytes(&SASL).await;
+    let mut header = [0; 8];
+    raw.read(&mut header).await;
+    assert_eq!(header, SASL);
+    let mechanisms: SaslMechanisms = decode(&raw.frame(1).await.1).0;
+    let init = SaslInit {
+        mechanism: Symbol::from(mechanism),
+        initial_response: response.map(|response| response.to_vec().into()),
+        hostname: Some("localhost".into()),
+    };
+    raw.bytes(&frame(1, 0, &init, &[])).await;
+    let outcome: SaslOutcome = decode(&raw.frame(1).await.1).0;
+    let mechanisms = mechanisms.sasl_server_mechanisms.0;
+    (mechanisms.into_iter().map(|name| name.to_string()).collect(), outcome.code)
+}
+
+async fn session(raw: &mut Raw) {
+    raw.open(|_| {}).await;
+    raw.send(0, &begin(), &[]).await;
+    let Frame::Begin(begun) = raw.next().await else { panic!("no Begin") };
+    assert_eq!(begun.remote_channel, Some(0));
+}
+
+/// As whom a request is served.
+async fn whoami(raw: &mut Raw) -> (SimpleValue, SimpleValue) {
+    raw.attach(receiving(0, Some("$management"), None)).await;
+    raw.credit(0, 0, 10).await;
+    raw.sender(1, Some("$management")).await;
+    raw.request(1, request(1.into(), None)).await;
+    raw.disposition().await;
+    let properties = raw.message().await.1.application_properties.unwrap();
+    (properties.get("principal").unwrap().clone(), properties.get("tenant").unwrap().clone())
+}
+
+#[tokio::test]
+async fn a_user_with_its_password_is_that_user() {
+    let server = Server::with(with_a_user()).await;
+    for response in [&b"\0ada\0secret"[..], b"ada\0ada\0secret"] {
+        let mut raw = Raw::connect(&server).await;
+        let (offered, code) = sign_in(&mut raw, "PLAIN", Some(response)).await;
+        assert_eq!(offered, ["PLAIN", "ANONYMOUS", "MSSBCBS"]);
+        assert_eq!(code, SaslCode::Ok);
+        session(&mut raw).await;
+        assert_eq!(whoami(&mut raw).await, ("ada".into(), "acme".into()));
+    }
+}
+
+#[tokio::test]
+async fn whoever_cannot_prove_it_is_told_so_and_closed() {
+    let server = Server::with(with_a_user()).await;
+    for (mechanism, response) in [
+        ("PLAIN", &b"\0ada\0wrong"[..]),
+        ("PLAIN", b"\0ada\0"),
+        ("PLAIN", b"\0nobody\0secret"),
+        ("PLAIN", b"\0nobody\0"),
+        ("PLAIN", b"root\0ada\0secret"),
+        ("PLAIN", b"\0ada\0secret\0"),
+        ("PLAIN", b""),
+        ("EXTERNAL", b""),
+        ("EXTERNAL", b"ada"),
+        ("GSSAPI", b"x"),
+    ] {
+        let mut raw = Raw::connect(&server).await;
+        let (_, code) = sign_in(&mut raw, mechanism, Some(response)).await;
+        assert_eq!(code, SaslCode::Auth, "{mechanism} {response:?}");
+        assert!(raw.is_closed().await);
+    }
+}
+
+#[tokio::test]
+async fn without_users_this_machine_needs_no_name() {
+    let server = Server::start().await;
+    for mechanism in ["ANONYMOUS", "MSSBCBS"] {
+        let mut raw = Raw::connect(&server).await;
+        let (offered, code) = sign_in(&mut raw, mechanism, None).await;
+        assert_eq!(offered, ["ANONYMOUS", "MSSBCBS"]);
+        assert_eq!(code, SaslCode::Ok);
+        session(&mut raw).await;
+        assert_eq!(whoami(&mut raw).await, ("anonymous".into(), "default".into()));
+    }
+    let mut off = settings();
+    off.anonymous = Anonymous::Off;
+    let server = Server::with(off).await;
+    let mut raw = Raw::connect(&server).await;
+    assert_eq!(sign_in(&mut raw, "ANONYMOUS", None).await.1, SaslCode::Auth);
+    assert!(raw.is_closed().await);
+}
+
+#[tokio::test]
+async fn users_can_be_replaced() {
+    let server = Server::start().await;
+    let Settings { anonymous, users, .. } = with_a_user();
+    server.users.replace(anonymous, users);
+    let mut raw = Raw::connect(&server).await;
+    assert_eq!(sign_in(&mut raw, "PLAIN", Some(b"\0ada\0secret")).await.1, SaslCode::Ok);
+}
+
+#[tokio::test]
+async fn other_headers_are_answered_with_what_is_spoken_here() {
+    let server = Server::with(with_a_user()).await;
+    for header in
+        [*b"AMQP\x00\x01\x00\x00", *b"AMQP\x02\x01\x00\x00", *b"AMQP\x00\x00\x09\x01", *b"GET / HT"]
+    {
+        let mut raw = Raw::connect(&server).await;
+        raw.bytes(&header).await;
+        let mut answer = [0; 8];
+        raw.read(&mut answer).await;
+        assert_eq!(answer, SASL);
+        assert!(raw.is_closed().await);
+    }
+}
+
+#[tokio::test]
+async fn whoever_says_nothing_is_cut_in_time() {
+    let mut hasty = settings();
+    hasty.limits.handshake_timeout = Duration::from_millis(50);
+    let server = Server::with(hasty).await;
+    for begun in [&b""[..], b"AMQP", &SASL, b"AMQP\x00\x01\x00\x00"] {
+        let mut raw = Raw::connect(&server).await;
+        raw.bytes(begun).await;
+        let mut rest = Vec::new();
+        tokio::io::AsyncReadExt::read_to_end(&mut raw.stream, &mut rest).await.unwrap_or_default();
+    }
+}
+
+fn token(name: &str, key: &str, resource: &str, expiry: &str) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes());
+    let signature = hmac::sign(&key, format!("{resource}\n{expiry}").as_bytes());
+    let signature = BASE64_STANDARD.encode(signature).replace('+', "%2B").replace('/', "%2F");
+    let signature = signature.replace('=', "%3D");
+    format!("SharedAccessSignature sr={resource}&sig={signature}&se={expiry}&skn={name}")
+}
+
+fn put_token(token: &str) -> Message<Body<Value>> {
+    Message::builder()
+        .properties(Properties { message_id: Some(0.into()), ..Properties::default() })
+        .application_properties(
+            ApplicationProperties::builder()
+                .insert("operation", "put-token")
+                .insert("type", "servicebus.windows.net:sastoken")
+                .insert("name", "amqp://localhost/q")
+                .build(),
+        )
+        .body(Body::Value(AmqpValue(Value::from(token))))
+        .build()
+}
+
+#[tokio::test]
+async fn a_token_makes_somebody_of_whoever_came_without_a_name() {
+    let server = Server::with(with_a_user()).await;
+    let mut raw = Raw::connect(&server).await;
+    assert_eq!(sign_in(&mut raw, "ANONYMOUS", None).await.1, SaslCode::Ok);
+    session(&mut raw).await;
+    // Nothing is open before.
+    raw.attach(sending(9, Some("$management"))).await;
+    let refused = raw.detach().await;
+    assert!(format!("{:?}", refused.error.unwrap().condition).contains("UnauthorizedAccess"));
+    raw.send(
+        0,
+        &fe2o3_amqp_types::performatives::Detach { handle: 9.into(), closed: true, error: None },
+        &[],
+    )
+    .await;
+
+    raw.attach(receiving(2, Some("$cbs"), None)).await;
+    raw.credit(2, 0, 100).await;
+    raw.sender(3, Some("$cbs")).await;
+    let resource = "sb%3a%2f%2flocalhost%2fq";
+    for (bad, status) in [
+        (token("ada", "another", resource, "99999999999"), 401),
+        (token("bob", "secret", resource, "99999999999"), 401),
+        (token("bob", "", resource, "99999999999"), 401),
+        (token("ada", "secret", resource, "1000000000"), 401),
+        (token("ada", "secret", resource, "soon"), 401),
+        ("SharedAccessSignature sr=x".to_owned(), 401),
+        ("SharedAccessSignature ".to_owned(), 401),
+        ("x".repeat(10_000), 400),
+    ] {
+        raw.request(3, put_token(&bad)).await;
+        raw.disposition().await;
+        let properties = raw.message().await.1.application_properties.unwrap();
+        assert_eq!(properties.get("status-code"), Some(&status.into()), "{bad}");
+        assert_eq!(properties.get("statusCode"), Some(&status.into()), "{bad}");
+    }
+    raw.request(3, put_token(&token("ada", "secret", resource, "99999999999"))).await;
+    raw.disposition().await;
+    let properties = raw.message().await.1.application_properties.unwrap();
+    assert_eq!(properties.get("status-code"), Some(&202.into()));
+    assert_eq!(whoami(&mut raw).await, ("ada".into(), "acme".into()));
+}
