@@ -6,6 +6,7 @@
 //! Entry point: [`Amqp`], the listener.
 
 pub mod fence;
+pub mod management;
 pub mod node;
 mod server;
 pub mod wire;

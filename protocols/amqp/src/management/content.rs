@@ -1,0 +1,125 @@
+//! Content between messages and operations: what a client sends as a value becomes JSON, what it sends
+//! as data stays as it is; what JSON results in is a value again.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use fe2o3_amqp_types::messaging::{AmqpValue, Batch, Body, Data};
+use opgate_core::{Error, Payload};
+use serde_amqp::Value;
+use serde_amqp::primitives::Binary;
+
+use crate::wire::{json, text};
+
+const BYTES: &str = "application/octet-stream";
+
+/// Content as an attribute: JSON as the value that it is, text as text, anything else as it is.
+pub(super) fn value(payload: &Payload) -> Value {
+    if payload.is_nothing() {
+        return Value::Null;
+    }
+    if payload.is_json()
+        && payload.encoding.is_none()
+        && let Ok(json) = serde_json::from_slice(&payload.bytes)
+    {
+        return json::value(&json);
+    }
+    let text = payload.essence().starts_with("text/") && payload.encoding.is_none();
+    match std::str::from_utf8(&payload.bytes) {
+        Ok(content) if text => Value::from(content),
+        Ok(_) | Err(_) => Value::Binary(Binary::from(payload.bytes.to_vec())),
+    }
+}
+
+/// Content as a body, and its type where that is to be said.
+pub(super) fn body(payload: Option<&Payload>) -> (Body<Value>, Option<String>) {
+    let Some(payload) = payload else {
+        return (Body::Value(AmqpValue(super::answer::nothing())), None);
+    };
+    let value = value(payload);
+    if let Value::Binary(bytes) = value {
+        let media_type = Some(payload.media_type.to_string()).filter(|kind| !kind.is_empty());
+        return (Body::Data(Batch::new(vec![Data(bytes)])), media_type);
+    }
+    (Body::Value(AmqpValue(value)), None)
+}
+
+/// Data as it came: its type and its sections are kept.
+pub(super) fn data(batch: &Batch<Data>, kind: Option<&str>, encoding: Option<&str>) -> Payload {
+    let sections: Vec<&[u8]> = batch.iter().map(|data| data.0.as_slice()).collect();
+    let mut payload = Payload::new(kind.unwrap_or(BYTES), Bytes::from(sections.concat()));
+    if sections.len() > 1 {
+        let length = |section: &&[u8]| u32::try_from(section.len()).unwrap_or(u32::MAX);
+        payload.sections = sections.iter().map(length).collect();
+    }
+    payload.encoding = encoding.map(Into::into);
+    payload
+}
+
+/// An attribute as content: of the media type that is named, else JSON, or bytes if it is binary.
+pub(super) fn payload(field: &str, value: &Value, kind: Option<&str>) -> Result<Payload, Error> {
+    let bytes = if let Value::Binary(bytes) = value { Some(bytes.as_slice()) } else { None };
+    match (kind, bytes, text::of(value)) {
+        (Some(kind), Some(bytes), _) => Ok(Payload::new(kind, Bytes::copy_from_slice(bytes))),
+        (Some(kind), None, Some(text)) => Ok(Payload::new(kind, text.to_owned())),
+        (Some(_), None, None) => {
+            let problem = "must be a text or binary where its media type is given beside it";
+            Err(Error::invalid(field.to_owned(), problem))
+        }
+        (None, Some(bytes), _) => Ok(Payload::new(BYTES, Bytes::copy_from_slice(bytes))),
+        (None, None, _) if *value == Value::Null => Ok(Payload::new(BYTES, "")),
+        (None, None, _) => Ok(Payload::json(json::of(value).to_string())),
+    }
+}
+
+/// A time: milliseconds, or a whole number and a unit, such as `30s`.
+pub(super) fn duration(field: &'static str, value: &Value) -> Result<Duration, Error> {
+    let from_text = |text: &str| {
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, unit) = text.split_at_checked(digits)?;
+        let factor = match unit {
+            "" | "ms" => 1,
+            "s" => 1000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            _ => return None,
+        };
+        number.parse::<u64>().ok()?.checked_mul(factor)
+    };
+    let millis = text::count(value).or_else(|| from_text(text::of(value)?));
+    millis.map(Duration::from_millis).ok_or_else(|| {
+        let problem = "must be a time: milliseconds, or a text such as 250ms, 30s, 5m or 1h";
+        Error::invalid(field, problem)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_is_what_it_is() {
+        assert_eq!(value(&Payload::json("[1]")), Value::List(vec![Value::Long(1)]));
+        assert_eq!(value(&Payload::new("text/plain", "hi")), Value::from("hi"));
+        let bytes = Value::Binary(Binary::from("hi"));
+        assert_eq!(value(&Payload::new("image/png", "hi")), bytes);
+        assert_eq!(value(&Payload::json("no JSON")), Value::Binary(Binary::from("no JSON")));
+        assert_eq!(value(&Payload::new("", "")), Value::Null);
+        let back = |value: &Value, kind| payload("input", value, kind).unwrap();
+        assert_eq!(back(&Value::List(vec![Value::Int(1)]), None), Payload::json("[1]"));
+        assert_eq!(back(&bytes, None), Payload::new("application/octet-stream", "hi"));
+        assert_eq!(back(&Value::from("<a/>"), Some("text/xml")), Payload::new("text/xml", "<a/>"));
+        assert!(payload("input", &Value::Int(1), Some("text/xml")).is_err());
+    }
+
+    #[test]
+    fn a_time_is_milliseconds_or_says_its_unit() {
+        let read = |value: Value| duration("timeout", &value).map(|time| time.as_millis()).ok();
+        assert_eq!(read(Value::Uint(250)), Some(250));
+        assert_eq!(read(Value::from("250")), Some(250));
+        assert_eq!(read(Value::from("30s")), Some(30_000));
+        for odd in [Value::Int(-1), Value::from("s"), Value::from("1.5s"), Value::Bool(true)] {
+            assert_eq!(read(odd), None);
+        }
+    }
+}
