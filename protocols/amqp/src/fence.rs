@@ -8,14 +8,26 @@
 //!
 //! On the way it cures what the crate does not do, by small edits of frames: see [`Fence`].
 
+mod fields;
+mod inbound;
+mod ledger;
 mod limits;
+mod outbound;
+mod reading;
 mod refusal;
 mod stream;
+mod table;
 mod transport;
+mod walk;
 mod watch;
+mod writing;
+
+#[cfg(test)]
+mod tests;
 
 pub use limits::Limits;
 pub use refusal::Refusal;
 pub use stream::{Fence, Opening};
 pub use transport::Transport;
+pub use walk::Fault;
 pub use watch::{LinkWatch, Watch};

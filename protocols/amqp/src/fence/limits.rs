@@ -12,6 +12,8 @@ pub struct Limits {
     pub opening: u32,
     /// Bytes of a message on a link whose Attach frame names no limit.
     pub message: u64,
+    /// Bytes in messages of which not all frames have come, of all links.
+    pub unfinished: u64,
     /// Sessions at a time.
     pub sessions: u16,
     /// The highest channel number.
@@ -36,6 +38,7 @@ impl Default for Limits {
             frame: 64 * 1024,
             opening: 8 * 1024,
             message: 1024 * 1024,
+            unfinished: 16 * 1024 * 1024,
             sessions: 64,
             channel: 63,
             links: 1024,

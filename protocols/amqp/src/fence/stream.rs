@@ -1,12 +1,24 @@
-//! The stream itself: what is read, judged, handed on and written.
+//! The stream itself.
 
-use std::io;
+use std::future::poll_fn;
+use std::io::{self, ErrorKind};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep};
 
-use super::{Limits, Transport, Watch};
+use super::ledger::Ledger;
+use super::reading::Reading;
+use super::writing::Writing;
+use super::{Limits, Refusal, Transport, Watch};
+
+/// Reads from the stream after which something is written, though there may be more to read.
+const READS: u32 = 8;
+
+/// Bytes of a peer that is being told why it is cut which are read and thrown away.
+const DISCARDED: usize = 256 * 1024;
 
 /// How a peer begins, by the eight bytes of its protocol header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,30 +31,95 @@ pub enum Opening {
     Other([u8; 8]),
 }
 
+impl Opening {
+    pub(super) fn of(header: [u8; 8]) -> Self {
+        match &header {
+            b"AMQP\x03\x01\x00\x00" => Self::Sasl,
+            b"AMQP\x00\x01\x00\x00" => Self::Amqp,
+            _ => Self::Other(header),
+        }
+    }
+}
+
+/// How far the end of a connection is that the fence has decided on.
+#[derive(Debug)]
+enum Ending {
+    /// The peer is being told.
+    Telling,
+    /// It was told; what it still sends is thrown away, so that the kernel does not reset the connection and the
+    /// reason with it.
+    Lingering { discarded: usize },
+    /// Over.
+    Over,
+}
+
 /// A stream of bytes with a fence around it. Give it to the crate in place of the stream.
+///
+/// What comes passes unchanged, but for this:
+///
+/// - Extended headers are taken out; the crate reads none.
+/// - An idle-time-out in an Open frame is halved, and not below [`Limits::idle`]: the crate sends one heartbeat in
+///   each, where peers expect two.
+/// - Of an Open of more than 512 bytes only the first five fields pass; the crate reads no more. [`Watch::peer`] has all.
+/// - A link whose name the session has in the other direction gets another one, and its own again in our Attach: the
+///   crate would not answer it. [`super::LinkWatch::name`] is its own.
+/// - A Detach waits until the link is attached by us; the crate would forget it.
+/// - Transfers that resume a delivery are left out, as nothing is ever resumed.
+/// - Of a message that is larger than our Attach says the rest is left out, once the crate knows.
+///
+/// What is written is gathered: flushes do nothing once the connection is open, and all is written when there is
+/// nothing more to read, or 64 KiB are full. So the task that writes must also read, as the crate does.
 #[derive(Debug)]
 pub struct Fence<Io> {
     io: Io,
-    limits: Limits,
-    watch: Watch,
-    /// Bytes that were read and are to be read again.
-    head: Vec<u8>,
+    ledger: Ledger,
+    reading: Reading,
+    writing: Writing,
+    /// Reads since something was written.
+    reads: u32,
+    ended: bool,
+    /// What is wrong with the next frame; all before it is still being served.
+    doomed: Option<Refusal>,
+    ending: Option<Ending>,
+    /// When something came last.
+    heard: Instant,
+    timer: Option<(Timer, Pin<Box<Sleep>>)>,
+}
+
+/// What is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Timer {
+    /// That the peer takes something, of which it had taken so much.
+    Stall(usize),
+    /// That the peer answers our Close, or closes.
+    Close,
 }
 
 impl<Io: Transport> Fence<Io> {
     /// Puts a fence around `io`, of which `head` has been read already: it is read again.
     pub fn new(io: Io, head: &[u8], limits: Limits) -> Self {
-        Self { io, limits, watch: Watch::default(), head: head.to_vec() }
+        Self {
+            io,
+            ledger: Ledger::new(limits),
+            reading: Reading::new(head),
+            writing: Writing::default(),
+            reads: 0,
+            ended: false,
+            doomed: None,
+            ending: None,
+            heard: Instant::now(),
+            timer: None,
+        }
     }
 
     /// What the fence sees, for those who serve the connection.
     pub fn watch(&self) -> Watch {
-        self.watch.clone()
+        self.ledger.watch.clone()
     }
 
     /// The limits it was made with.
     pub fn limits(&self) -> &Limits {
-        &self.limits
+        &self.ledger.limits
     }
 
     /// The stream inside.
@@ -54,22 +131,203 @@ impl<Io: Transport> Fence<Io> {
     ///
     /// There is no time limit here.
     pub async fn opening(&mut self) -> io::Result<Opening> {
-        while self.head.len() < 8 {
-            let mut more = [0; 8];
-            let wanted = 8 - self.head.len();
-            let count = self.io.read(&mut more[..wanted]).await?;
-            if count == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
+        poll_fn(|cx| {
+            loop {
+                if let Some(opening) = self.reading.opening() {
+                    return Poll::Ready(Ok(opening));
+                }
+                if ready!(self.poll_fill(cx))? == 0 {
+                    return Poll::Ready(Err(ErrorKind::UnexpectedEof.into()));
+                }
             }
-            self.head.extend_from_slice(&more[..count]);
-        }
-        let mut header = [0; 8];
-        header.copy_from_slice(&self.head[..8]);
-        Ok(match &header {
-            b"AMQP\x03\x01\x00\x00" => Opening::Sasl,
-            b"AMQP\x00\x01\x00\x00" => Opening::Amqp,
-            _ => Opening::Other(header),
         })
+        .await
+    }
+
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut room = ReadBuf::new(self.reading.room());
+        ready!(Pin::new(&mut self.io).poll_read(cx, &mut room))?;
+        let count = room.filled().len();
+        self.reading.filled(count);
+        if count > 0 {
+            self.io.acknowledge();
+            self.heard = Instant::now();
+        }
+        Poll::Ready(Ok(count))
+    }
+
+    fn start_timer(&mut self, timer: Timer, after: Duration) {
+        if self.timer.as_ref().is_none_or(|(running, _)| *running != timer) {
+            self.timer = Some((timer, Box::pin(tokio::time::sleep(after))));
+        }
+    }
+
+    /// Whether the time is over in which something had to happen.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Option<Timer> {
+        let (timer, sleep) = self.timer.as_mut()?;
+        let timer = *timer;
+        sleep.as_mut().poll(cx).is_ready().then(|| {
+            self.timer = None;
+            timer
+        })
+    }
+
+    /// Writes all out. A peer that takes nothing for too long is given up.
+    fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let drained = self.writing.poll_drain(&mut self.io, cx);
+        let stalls = matches!(self.timer, Some((Timer::Stall(_), _)));
+        if drained.is_ready() {
+            if stalls {
+                self.timer = None;
+            }
+            return drained;
+        }
+        if self.timer.is_none() || stalls {
+            self.start_timer(Timer::Stall(self.writing.taken), self.ledger.limits.stall);
+        }
+        if let Some(Timer::Stall(_)) = self.poll_timer(cx) {
+            self.ledger.watch.end(Refusal::Stalled);
+            self.ending = Some(Ending::Over);
+            return Poll::Ready(Err(self.error()));
+        }
+        Poll::Pending
+    }
+
+    /// The peer is to be told that its connection ends.
+    fn end(&mut self, refusal: Refusal) {
+        if self.ledger.open_sent && !self.ledger.close_sent {
+            self.writing.put_last(&refusal.close());
+            self.ledger.close_sent = true;
+        }
+        self.ledger.watch.end(refusal);
+        self.ending = Some(Ending::Telling);
+        self.timer = None;
+        self.start_timer(Timer::Close, self.ledger.limits.closing);
+    }
+
+    fn error(&self) -> io::Error {
+        let refusal = self.ledger.watch.ended().cloned().unwrap_or(Refusal::Unread);
+        io::Error::new(ErrorKind::InvalidData, refusal)
+    }
+
+    /// Brings the end about. Ready when it is over.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            match &mut self.ending {
+                None | Some(Ending::Over) => return Poll::Ready(()),
+                Some(Ending::Telling) => {
+                    let mut told = self.writing.poll_drain(&mut self.io, cx);
+                    if let Poll::Ready(Ok(())) = told {
+                        told = Pin::new(&mut self.io).poll_shutdown(cx);
+                    }
+                    match told {
+                        Poll::Ready(Ok(())) => {
+                            self.ending = Some(Ending::Lingering { discarded: 0 });
+                        }
+                        Poll::Ready(Err(_)) => self.ending = Some(Ending::Over),
+                        Poll::Pending => break,
+                    }
+                }
+                Some(Ending::Lingering { discarded }) => {
+                    let mut thrown = [0; 1024];
+                    let mut thrown = ReadBuf::new(&mut thrown);
+                    match Pin::new(&mut self.io).poll_read(cx, &mut thrown) {
+                        Poll::Ready(Ok(())) if !thrown.filled().is_empty() => {
+                            *discarded += thrown.filled().len();
+                            if *discarded > DISCARDED {
+                                self.ending = Some(Ending::Over);
+                            }
+                        }
+                        Poll::Ready(_) => self.ending = Some(Ending::Over),
+                        Poll::Pending => break,
+                    }
+                }
+            }
+        }
+        if self.poll_timer(cx).is_some() {
+            self.ending = Some(Ending::Over);
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }
+
+    fn poll_frames(
+        &mut self,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = into.filled().len();
+        loop {
+            if self.ending.is_some() {
+                break;
+            }
+            if self.reading.has_judged() {
+                self.reading.hand(into);
+                if into.remaining() == 0 {
+                    break;
+                }
+                continue;
+            }
+            if self.doomed.is_none() {
+                match self.reading.judge(&mut self.ledger) {
+                    Ok(true) => continue,
+                    Ok(false) => {}
+                    Err(refusal) => self.doomed = Some(refusal),
+                }
+            }
+            if into.filled().len() > before || self.ended {
+                break;
+            }
+            if let Some(refusal) = self.doomed.take() {
+                self.end(refusal);
+                break;
+            }
+            self.reads += 1;
+            if self.reads > READS && self.writing.is_dirty() {
+                self.reads = 0;
+                if let Poll::Ready(Err(error)) = self.poll_drain(cx) {
+                    return Poll::Ready(Err(error));
+                }
+            }
+            match self.poll_fill(cx) {
+                Poll::Ready(Ok(0)) => self.ended = true,
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(error)) => {
+                    self.ended = true;
+                    return Poll::Ready(Err(error));
+                }
+                Poll::Pending => return self.poll_idle(cx),
+            }
+        }
+        if into.filled().len() > before || self.ending.is_none() {
+            return Poll::Ready(Ok(()));
+        }
+        let over = matches!(self.ending, Some(Ending::Over));
+        ready!(self.poll_end(cx));
+        // An error once, and then the end of the stream.
+        if over { Poll::Ready(Ok(())) } else { Poll::Ready(Err(self.error())) }
+    }
+
+    /// There is nothing to read.
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.reads = 0;
+        self.reading.rest();
+        if self.writing.is_dirty()
+            && let Poll::Ready(Err(error)) = self.poll_drain(cx)
+        {
+            return Poll::Ready(Err(error));
+        }
+        if self.ledger.close_sent && !self.writing.is_dirty() {
+            self.start_timer(Timer::Close, self.ledger.limits.closing);
+            if self.poll_timer(cx) == Some(Timer::Close) {
+                if !self.ledger.close_received {
+                    self.ledger.watch.end(Refusal::Unanswered);
+                }
+                self.ended = true;
+                return Poll::Ready(Ok(()));
+            }
+        }
+        Poll::Pending
     }
 }
 
@@ -79,15 +337,7 @@ impl<Io: Transport> AsyncRead for Fence<Io> {
         cx: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if !self.head.is_empty() {
-            let count = self.head.len().min(into.remaining());
-            into.put_slice(&self.head[..count]);
-            drop(self.head.drain(..count));
-            return Poll::Ready(Ok(()));
-        }
-        ready!(Pin::new(&mut self.io).poll_read(cx, into))?;
-        self.io.acknowledge();
-        Poll::Ready(Ok(()))
+        self.poll_frames(cx, into)
     }
 }
 
@@ -97,14 +347,48 @@ impl<Io: Transport> AsyncWrite for Fence<Io> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, bytes)
+        let this = &mut *self;
+        match this.ending {
+            Some(Ending::Over) => return Poll::Ready(Err(this.error())),
+            // Nobody is there any more to read it.
+            Some(_) => return Poll::Ready(Ok(bytes.len())),
+            None => {}
+        }
+        if this.writing.room() == 0 {
+            let drained = this.poll_drain(cx);
+            if let Poll::Ready(Err(error)) = drained {
+                return Poll::Ready(Err(error));
+            }
+            if this.writing.room() == 0 {
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(Ok(this.writing.put(bytes, &mut this.ledger)))
     }
 
+    /// Says yes once the connection is open: see [`Fence`].
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        if self.ending.is_some() {
+            return Poll::Ready(Ok(()));
+        }
+        let gathers = self.ledger.open_sent && self.ledger.open_received && !self.ledger.close_sent;
+        if gathers { Poll::Ready(Ok(())) } else { self.poll_drain(cx) }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+        let this = &mut *self;
+        let mute = this.ledger.open_sent && !this.ledger.close_sent && !this.ended;
+        if this.ending.is_none() && mute {
+            // The crate stops without a word when it cannot read a frame, and when nothing came for too long.
+            let idle = this.ledger.idle.map(|idle| Duration::from_millis(idle.into()));
+            let silent = idle.is_some_and(|idle| this.heard.elapsed() >= idle);
+            this.end(if silent { Refusal::Idle } else { Refusal::Unread });
+        }
+        if this.ending.is_some() {
+            ready!(this.poll_end(cx));
+            return Poll::Ready(Ok(()));
+        }
+        ready!(this.poll_drain(cx))?;
+        Pin::new(&mut this.io).poll_shutdown(cx)
     }
 }

@@ -56,6 +56,43 @@ impl Watch {
         self.0.edited.load(Relaxed)
     }
 
+    pub(super) fn opened(&self, open: Open) {
+        drop(self.0.peer.set(Arc::new(open)));
+    }
+
+    /// Only the first reason counts.
+    pub(super) fn end(&self, refusal: Refusal) {
+        drop(self.0.ended.set(refusal));
+    }
+
+    pub(super) fn count_received(&self) {
+        self.0.received.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn count_sent(&self) {
+        self.0.sent.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn count_edited(&self) {
+        self.0.edited.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn attach(&self, channel: u16, handle: u32, link: &LinkWatch) {
+        self.links().insert((channel, handle), link.clone());
+    }
+
+    /// Forgets `link`, unless another has taken its handle.
+    pub(super) fn detach(&self, channel: u16, handle: u32, link: &LinkWatch) {
+        let mut links = self.links();
+        if links.get(&(channel, handle)).is_some_and(|known| Arc::ptr_eq(&known.0, &link.0)) {
+            links.remove(&(channel, handle));
+        }
+    }
+
+    pub(super) fn end_session(&self, channel: u16) {
+        self.links().retain(|(known, _), _| *known != channel);
+    }
+
     fn links(&self) -> MutexGuard<'_, HashMap<(u16, u32), LinkWatch>> {
         self.0.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -87,6 +124,36 @@ struct LinkShared {
 }
 
 impl LinkWatch {
+    pub(super) fn new(name: &str) -> Self {
+        Self(Arc::new(LinkShared {
+            name: name.into(),
+            limit: AtomicU32::new(0),
+            sent: AtomicU32::new(0),
+            drain: AtomicBool::new(false),
+            flows: AtomicU64::new(0),
+            changed: Notify::new(),
+        }))
+    }
+
+    /// A flow frame of a peer that is the receiver.
+    pub(super) fn flow(&self, limit: Option<u32>, drain: bool) {
+        if let Some(limit) = limit {
+            self.0.limit.store(limit, Relaxed);
+        }
+        self.0.drain.store(drain, Relaxed);
+        self.0.flows.fetch_add(1, Relaxed);
+        self.0.changed.notify_waiters();
+    }
+
+    /// The delivery-count that our Attach begins with.
+    pub(super) fn begin(&self, count: u32) {
+        self.0.sent.store(count, Relaxed);
+    }
+
+    pub(super) fn count_delivery(&self) {
+        self.0.sent.fetch_add(1, Relaxed);
+    }
+
     /// The name that the peer gave the link. The one in the crate's Attach may have been made unique.
     pub fn name(&self) -> &str {
         &self.0.name

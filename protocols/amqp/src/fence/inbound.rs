@@ -1,0 +1,482 @@
+//! The peer's frames: which are let through, and how.
+
+use fe2o3_amqp_types::definitions::Role;
+use fe2o3_amqp_types::performatives::{Attach, Begin, Open, Performative as Typed};
+
+use super::fields::{Fields, Performative, Wrong};
+use super::ledger::{FLOWS, Ledger, NAME, SLACK, SPAN, channel};
+use super::refusal::{list_of, sized};
+use super::table::{Delivery, Incoming, Link, Session};
+use super::walk::Walk;
+use super::watch::LinkWatch;
+use super::{Fault, Refusal};
+
+/// The frame that the crate takes before the connection is open. Section 2.4.1 of the specification.
+const SMALLEST: usize = 512;
+
+/// Bytes of a delivery tag. Section 2.8.7.
+const TAG: usize = 32;
+
+/// What becomes of a frame.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// The crate gets it; a few of its bytes may have been changed.
+    Pass,
+    /// The crate gets this instead.
+    Replace(Vec<u8>),
+    /// The crate does not get it, or not now.
+    Hold,
+}
+
+impl From<Wrong> for Refusal {
+    fn from(_: Wrong) -> Self {
+        Self::Performative("a field is of another type than its own".to_owned())
+    }
+}
+
+fn missing(field: &str) -> Refusal {
+    Refusal::Performative(format!("there is no {field}"))
+}
+
+impl Ledger {
+    /// Judges a frame without extended header.
+    pub(super) fn inbound(&mut self, frame: &mut [u8]) -> Result<Verdict, Refusal> {
+        let Some(body) = frame.get(8..).filter(|body| !body.is_empty()) else {
+            return Ok(Verdict::Pass);
+        };
+        let length = Walk::value(body, self.limits.items).map_err(Refusal::Encoding)?;
+        let (performative, fields) = Fields::open(frame, 8)
+            .ok_or_else(|| Refusal::Performative("it is no performative".to_owned()))?;
+        if performative != Performative::Transfer && length != body.len() {
+            return Err(Refusal::Performative("it is followed by something".to_owned()));
+        }
+        if self.open_received == (performative == Performative::Open) {
+            return Err(Refusal::Open);
+        }
+        let channel = channel(frame);
+        match performative {
+            Performative::Open => self.open(frame),
+            Performative::Begin => self.begin(channel, frame),
+            Performative::Attach => self.attach(channel, frame),
+            Performative::Flow => self.flow(channel, fields),
+            Performative::Transfer => {
+                let payload = frame.get(8 + length..).unwrap_or_default();
+                self.transfer(channel, fields, payload)
+            }
+            Performative::Disposition => disposition(fields),
+            Performative::Detach => self.detach(channel, frame),
+            Performative::End => self.end(channel, frame),
+            Performative::Close => {
+                typed(frame)?;
+                self.close_received = true;
+                Ok(Verdict::Pass)
+            }
+        }
+    }
+
+    fn open(&mut self, frame: &mut [u8]) -> Result<Verdict, Refusal> {
+        let Typed::Open(open) = typed(frame)? else { return Err(Refusal::Open) };
+        let mut fields = opened(frame)?;
+        fields.skip(4);
+        let idle = fields.next();
+        let (at, kept) = (idle.at, fields.at());
+        let edited = self.shorten_idle(&open, idle.bytes.len());
+        self.open_received = true;
+        self.watch.opened(open);
+        if let Some(edited) = edited
+            && let Some(field) = frame.get_mut(at + 1..at + 1 + edited.len())
+        {
+            field.copy_from_slice(&edited);
+            self.watch.count_edited();
+        }
+        if frame.len() <= SMALLEST {
+            return Ok(Verdict::Pass);
+        }
+        // What the crate would not read is seen by `Watch::peer`.
+        let fields = opened(frame)?;
+        let count = u32::try_from(fields.left()).unwrap_or(u32::MAX).min(5);
+        let frame = rebuilt(frame, &fields, &[], fields.at()..kept, count);
+        if frame.len() > SMALLEST {
+            let size = u32::try_from(frame.len()).unwrap_or(u32::MAX);
+            return Err(Refusal::FrameTooLarge { size, limit: 512 });
+        }
+        self.watch.count_edited();
+        Ok(Verdict::Replace(frame))
+    }
+
+    /// The crate sends a heartbeat once in an idle time-out, at which peers lose patience: it is told the half of it.
+    /// The number is written in the bytes that it had.
+    fn shorten_idle(&self, open: &Open, width: usize) -> Option<Vec<u8>> {
+        let idle = open.idle_time_out.filter(|idle| *idle > 0)?;
+        let floor = u32::try_from(self.limits.idle.as_millis()).unwrap_or(u32::MAX);
+        let shorter = (idle / 2).max(floor);
+        match width {
+            5 => Some(shorter.to_be_bytes().to_vec()),
+            // Of one byte: the floor may not fit.
+            2 => Some(vec![u8::try_from(shorter).unwrap_or(u8::MAX)]),
+            _ => None,
+        }
+    }
+
+    fn begin(&mut self, channel: u16, frame: &[u8]) -> Result<Verdict, Refusal> {
+        let Typed::Begin(Begin { remote_channel, .. }) = typed(frame)? else {
+            return Err(Refusal::Begin { channel });
+        };
+        let limit = self.channel_max.unwrap_or(u16::MAX).min(self.limits.channel);
+        if channel > limit {
+            return Err(Refusal::Channel { channel, limit });
+        }
+        if self.table.theirs.get(channel.into()).is_some() {
+            return Err(Refusal::Begin { channel });
+        }
+        let at = if let Some(ours) = remote_channel {
+            let at = self.table.ours.get(ours.into()).copied();
+            let session = at.and_then(|at| self.table.sessions.get_mut(at));
+            let session = session.filter(|session| session.theirs.is_none() && !session.begun);
+            let session = session.ok_or(Refusal::Begin { channel })?;
+            session.theirs = Some(channel);
+            session.begun = true;
+            at
+        } else {
+            // Of those that the peer has ended the crate may not have answered all.
+            let limit = self.limits.sessions;
+            let live = self.table.theirs.iter().count();
+            let known = self.table.sessions.iter().count();
+            if live >= usize::from(limit) || known >= 2 * usize::from(limit) {
+                return Err(Refusal::Sessions { limit });
+            }
+            let session = Session { theirs: Some(channel), ..Session::default() };
+            Some(self.table.sessions.insert(session))
+        };
+        if let Some(at) = at {
+            self.table.theirs.set(channel.into(), at);
+        }
+        Ok(Verdict::Pass)
+    }
+
+    fn session(&mut self, channel: u16) -> Result<&mut Session, Refusal> {
+        self.table.by_theirs(channel).ok_or(Refusal::NoSession { channel })
+    }
+
+    fn attach(&mut self, channel: u16, frame: &[u8]) -> Result<Verdict, Refusal> {
+        let Typed::Attach(attach) = typed(frame)? else {
+            return Err(missing("attach"));
+        };
+        let Attach { name, handle, role, initial_delivery_count, .. } = attach;
+        let handle = handle.0;
+        let peer_sends = role == Role::Sender;
+        let (most, limit) = (self.limits.links, self.limits.handle);
+        let links = self.links;
+        let watch = self.watch.clone();
+        let session = self.session(channel)?;
+        let limit = session.handle_max.unwrap_or(u32::MAX).min(limit);
+        if handle > limit {
+            return Err(Refusal::Handle { handle, limit });
+        }
+        if session.inputs.get(handle).is_some() {
+            return Err(Refusal::HandleInUse { handle });
+        }
+        if name.len() > NAME {
+            return Err(Refusal::LinkName { length: name.len(), limit: NAME });
+        }
+        let answer = session.links.iter().find(|(_, link)| {
+            !link.attached && link.peer_sends == peer_sends && *link.name == *name
+        });
+        let answer = answer.map(|(at, _)| at);
+        if let Some(at) = answer {
+            session.inputs.set(handle, at);
+            if let Some(link) = session.links.get_mut(at) {
+                link.input = Some(handle);
+                link.attached = true;
+                link.incoming.initial = initial_delivery_count.unwrap_or(0);
+                link.incoming.count = link.incoming.initial;
+                watch.attach(channel, handle, &link.watch);
+            }
+            return Ok(Verdict::Pass);
+        }
+        if links >= most {
+            return Err(Refusal::Links { limit: most });
+        }
+        let unique = unique(session, &name, peer_sends);
+        let link_watch = LinkWatch::new(&name);
+        let initial = initial_delivery_count.unwrap_or(0);
+        let suffix = unique.len() - name.len();
+        let at = session.links.insert(Link {
+            name: unique.as_str().into(),
+            suffix,
+            peer_sends,
+            input: Some(handle),
+            output: None,
+            attached: true,
+            answered: false,
+            flows: 0,
+            detach: None,
+            watch: link_watch.clone(),
+            incoming: Incoming { initial, count: initial, ..Incoming::default() },
+        });
+        session.inputs.set(handle, at);
+        self.links += 1;
+        watch.attach(channel, handle, &link_watch);
+        if suffix == 0 {
+            return Ok(Verdict::Pass);
+        }
+        let mut fields = opened(frame)?;
+        let count = u32::try_from(fields.left()).unwrap_or(u32::MAX);
+        fields.next();
+        watch.count_edited();
+        let name = sized(0xa1, 0xb1, unique.as_bytes());
+        Ok(Verdict::Replace(rebuilt(frame, &fields, &name, fields.at()..frame.len(), count)))
+    }
+
+    fn flow(&mut self, channel: u16, mut fields: Fields<'_>) -> Result<Verdict, Refusal> {
+        fields.next().uint()?;
+        for field in ["incoming-window", "next-outgoing-id", "outgoing-window"] {
+            fields.next().uint()?.ok_or_else(|| missing(field))?;
+        }
+        let handle = fields.next().uint()?;
+        let count = fields.next().uint()?;
+        let credit = fields.next().uint()?;
+        fields.next().uint()?;
+        let drain = fields.next().boolean()?.unwrap_or(false);
+        fields.next().boolean()?;
+        let kept = self.flows;
+        let session = self.session(channel)?;
+        let Some(handle) = handle else { return Ok(Verdict::Pass) };
+        let link = session.by_input(handle).ok_or(Refusal::Unattached { handle })?;
+        if link.peer_sends {
+            // Ahead only: going back would be credit that nobody gave.
+            let ahead = count.unwrap_or(link.incoming.count).wrapping_sub(link.incoming.count);
+            if ahead < u32::MAX / 2 {
+                link.incoming.count = link.incoming.count.wrapping_add(ahead);
+            }
+        } else {
+            let limit = credit.map(|credit| count.unwrap_or(0).wrapping_add(credit));
+            link.watch.flow(limit, drain);
+        }
+        if !link.answered {
+            if kept >= FLOWS {
+                return Err(Refusal::Flows { limit: FLOWS });
+            }
+            link.flows += 1;
+            self.flows += 1;
+        }
+        Ok(Verdict::Pass)
+    }
+
+    fn transfer(
+        &mut self,
+        channel: u16,
+        mut fields: Fields<'_>,
+        payload: &[u8],
+    ) -> Result<Verdict, Refusal> {
+        let handle = fields.next().uint()?.ok_or_else(|| missing("handle"))?;
+        let id = fields.next().uint()?;
+        let tag = fields.next();
+        fields.next().uint()?;
+        fields.next().boolean()?;
+        let more = fields.next().boolean()?.unwrap_or(false);
+        fields.skip(2);
+        let resume = fields.next().boolean()?.unwrap_or(false);
+        let aborted = fields.next().boolean()?.unwrap_or(false);
+        let tag = if tag.is_null() { None } else { Some(tag.binary()?) };
+        if tag.is_some_and(|tag| tag.len() > TAG) {
+            return Err(Refusal::Performative("a delivery-tag has at most 32 bytes".to_owned()));
+        }
+        let (items, message) = (self.limits.items, self.limits.message);
+        let limit = self.limits.unfinished;
+        let session = self.session(channel)?;
+        let link = session.by_input(handle).ok_or(Refusal::Unattached { handle })?;
+        if !link.peer_sends {
+            return Err(Refusal::Direction);
+        }
+        let incoming = &mut link.incoming;
+        if incoming.overrun {
+            return Ok(Verdict::Hold);
+        }
+        let begins = incoming.delivery.is_none() && !incoming.skips;
+        if resume || incoming.skips {
+            // Nothing is ever resumed here. What says so is passed over, by section 2.6.13 of the specification.
+            if !begins && !incoming.skips {
+                return Err(Refusal::Interleaved);
+            }
+            incoming.skips = more && !aborted;
+            return Ok(Verdict::Hold);
+        }
+        if begins && !aborted {
+            let over = incoming.count.wrapping_sub(incoming.limit.unwrap_or(incoming.initial));
+            if (SLACK..u32::MAX / 2).contains(&over) {
+                return Err(Refusal::Credit);
+            }
+            incoming.count = incoming.count.wrapping_add(1);
+        }
+        let before = incoming.delivery.as_ref().map_or(0, |delivery| delivery.bytes);
+        let verdict = incoming.take(id, tag, payload, more, aborted, items, message)?;
+        let after = incoming.delivery.as_ref().map_or(0, |delivery| delivery.bytes);
+        self.unfinished = (self.unfinished + after).saturating_sub(before);
+        if self.unfinished > limit {
+            return Err(Refusal::Unfinished { limit });
+        }
+        Ok(verdict)
+    }
+
+    fn detach(&mut self, channel: u16, frame: &[u8]) -> Result<Verdict, Refusal> {
+        let Typed::Detach(detach) = typed(frame)? else { return Err(missing("detach")) };
+        let handle = detach.handle.0;
+        let watch = self.watch.clone();
+        let session = self.session(channel)?;
+        let Some(&at) = session.inputs.get(handle) else {
+            return Err(Refusal::Unattached { handle });
+        };
+        let Some(link) = session.links.get_mut(at) else {
+            return Err(Refusal::Unattached { handle });
+        };
+        if !link.answered {
+            // The crate does not know the link yet, and would forget that it was detached.
+            if link.detach.is_some() {
+                return Err(Refusal::Unattached { handle });
+            }
+            link.detach = Some(frame.to_vec());
+            return Ok(Verdict::Hold);
+        }
+        link.input = None;
+        watch.detach(channel, handle, &link.watch);
+        session.inputs.take(handle);
+        let session = self.table.theirs.get(channel.into()).copied();
+        if let Some(session) = session {
+            self.sweep_link(session, at);
+        }
+        Ok(Verdict::Pass)
+    }
+
+    fn end(&mut self, channel: u16, frame: &[u8]) -> Result<Verdict, Refusal> {
+        typed(frame)?;
+        self.session(channel)?.theirs = None;
+        self.watch.end_session(channel);
+        if let Some(at) = self.table.theirs.take(channel.into()) {
+            self.sweep_session(at);
+        }
+        Ok(Verdict::Pass)
+    }
+}
+
+impl Incoming {
+    /// One transfer of a delivery.
+    #[expect(clippy::too_many_arguments, reason = "the fields of one frame")]
+    fn take(
+        &mut self,
+        id: Option<u32>,
+        tag: Option<&[u8]>,
+        payload: &[u8],
+        more: bool,
+        aborted: bool,
+        items: u32,
+        message: u64,
+    ) -> Result<Verdict, Refusal> {
+        let size = u64::try_from(payload.len()).unwrap_or(u64::MAX);
+        let limit = self.message.unwrap_or(message);
+        let Some(delivery) = &mut self.delivery else {
+            if size > limit {
+                return self.exceeded(limit);
+            }
+            if aborted {
+                return Ok(Verdict::Pass);
+            }
+            if !more {
+                Walk::values(payload, items).map_err(Refusal::Message)?;
+                return Ok(Verdict::Pass);
+            }
+            // What reaches beyond the end of the message is seen when it ends.
+            let mut walk = Walk::new(u64::MAX, items);
+            walk.feed(payload, false).map_err(Refusal::Message)?;
+            let tag = tag.unwrap_or_default().to_vec();
+            self.delivery = Some(Box::new(Delivery { id, tag, bytes: size, frames: 1, walk }));
+            return Ok(Verdict::Pass);
+        };
+        if id.is_some_and(|id| delivery.id != Some(id))
+            || tag.is_some_and(|tag| delivery.tag != tag)
+        {
+            return Err(Refusal::Interleaved);
+        }
+        if aborted {
+            self.delivery = None;
+            return Ok(Verdict::Pass);
+        }
+        delivery.bytes = delivery.bytes.saturating_add(size);
+        delivery.frames += 1;
+        // The crate keeps each frame's payload by itself, an empty one too.
+        if delivery.frames > 16 + limit / 128 {
+            return Err(Refusal::MessageTooLarge { limit });
+        }
+        if delivery.bytes > limit {
+            return self.exceeded(limit);
+        }
+        delivery.walk.feed(payload, false).map_err(Refusal::Message)?;
+        if !more {
+            delivery.walk.finish().map_err(Refusal::Message)?;
+            self.delivery = None;
+        }
+        Ok(Verdict::Pass)
+    }
+
+    /// A message is larger than allowed. The crate sees that by itself if our Attach says so, before it reads any of
+    /// it, and detaches the link in the protocol's way: it gets this frame, and no more.
+    fn exceeded(&mut self, limit: u64) -> Result<Verdict, Refusal> {
+        if self.message.is_none() {
+            return Err(Refusal::MessageTooLarge { limit });
+        }
+        self.delivery = None;
+        self.overrun = true;
+        Ok(Verdict::Pass)
+    }
+}
+
+fn disposition(mut fields: Fields<'_>) -> Result<Verdict, Refusal> {
+    fields.next().boolean()?.ok_or_else(|| missing("role"))?;
+    let first = fields.next().uint()?.ok_or_else(|| missing("first"))?;
+    let last = fields.next().uint()?.unwrap_or(first);
+    let count = u64::from(last.wrapping_sub(first)) + 1;
+    if count > SPAN {
+        return Err(Refusal::Disposition { count, limit: SPAN });
+    }
+    Ok(Verdict::Pass)
+}
+
+/// What the crate will make of it, where that is worth its price.
+fn typed(frame: &[u8]) -> Result<Typed, Refusal> {
+    serde_amqp::from_slice(frame.get(8..).unwrap_or_default())
+        .map_err(|error| Refusal::Performative(error.to_string()))
+}
+
+fn opened(frame: &[u8]) -> Result<Fields<'_>, Refusal> {
+    let opened = Fields::open(frame, 8).map(|(_, fields)| fields);
+    opened.ok_or(Refusal::Encoding(Fault::Truncated))
+}
+
+/// A frame like `frame`, whose list has `count` fields: `before`, and what is at `rest`.
+fn rebuilt(
+    frame: &[u8],
+    fields: &Fields<'_>,
+    before: &[u8],
+    rest: std::ops::Range<usize>,
+    count: u32,
+) -> Vec<u8> {
+    let rest = frame.get(rest).unwrap_or_default();
+    let head = frame.get(4..fields.list()).unwrap_or_default();
+    let list = list_of(count, &[before, rest].concat());
+    let size = u32::try_from(4 + head.len() + list.len()).unwrap_or(u32::MAX);
+    [&size.to_be_bytes()[..], head, &list].concat()
+}
+
+/// A name that no link of the other direction has.
+///
+/// The crate finds links by their names alone, so that the second of a pair would never be answered.
+fn unique(session: &Session, name: &str, peer_sends: bool) -> String {
+    let mut unique = name.to_owned();
+    let taken = |name: &str| {
+        session.links.iter().any(|(_, link)| link.peer_sends != peer_sends && *link.name == *name)
+    };
+    while taken(&unique) {
+        unique.push_str(if peer_sends { "#in" } else { "#out" });
+    }
+    unique
+}

@@ -1,0 +1,98 @@
+//! What is known of a connection from the frames of both sides.
+
+use std::collections::VecDeque;
+
+use super::table::Table;
+use super::{Limits, Watch};
+
+/// Deliveries that may come beyond the credit we gave before the connection ends for it.
+///
+/// The crate counts credit exactly, but only when a message is received from its link's queue; here it is the queue
+/// that is bounded.
+pub(super) const SLACK: u32 = 64;
+
+/// Bytes of a link's name.
+pub(super) const NAME: usize = 1024;
+
+/// Flow frames of links that are not answered yet, which the crate keeps.
+pub(super) const FLOWS: u32 = 1024;
+
+/// Deliveries in one disposition: the crate looks at each number without a pause.
+pub(super) const SPAN: u64 = 65_536;
+
+/// What is known of one connection.
+#[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each says whether one frame has passed")]
+pub(super) struct Ledger {
+    pub(super) limits: Limits,
+    pub(super) watch: Watch,
+    pub(super) table: Table,
+    /// Links of all sessions.
+    pub(super) links: u32,
+    /// Flow frames that the crate keeps until links are answered.
+    pub(super) flows: u32,
+    /// Bytes of deliveries that are not complete.
+    pub(super) unfinished: u64,
+    /// What our Open says.
+    pub(super) channel_max: Option<u16>,
+    pub(super) idle: Option<u32>,
+    /// Whether the frame has been sent, or has come.
+    pub(super) open_sent: bool,
+    pub(super) open_received: bool,
+    pub(super) close_sent: bool,
+    pub(super) close_received: bool,
+    /// Frames of the peer that were held back and are due.
+    pub(super) due: VecDeque<Vec<u8>>,
+}
+
+impl Ledger {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            watch: Watch::default(),
+            table: Table::default(),
+            links: 0,
+            flows: 0,
+            unfinished: 0,
+            channel_max: None,
+            idle: None,
+            open_sent: false,
+            open_received: false,
+            close_sent: false,
+            close_received: false,
+            due: VecDeque::new(),
+        }
+    }
+
+    /// Forgets the session at `at`, if both have ended it.
+    pub(super) fn sweep_session(&mut self, at: u32) {
+        if !self.table.sessions.get(at).is_some_and(super::table::Session::is_over) {
+            return;
+        }
+        let Some(session) = self.table.sessions.take(at) else { return };
+        for (_, link) in session.links.iter() {
+            self.links = self.links.saturating_sub(1);
+            self.flows = self.flows.saturating_sub(link.flows);
+            let bytes = link.incoming.delivery.as_ref().map_or(0, |delivery| delivery.bytes);
+            self.unfinished = self.unfinished.saturating_sub(bytes);
+        }
+    }
+
+    /// Forgets the link at `link` of a session, if both have detached it.
+    pub(super) fn sweep_link(&mut self, session: u32, link: u32) {
+        let Some(session) = self.table.sessions.get_mut(session) else { return };
+        let over = session.links.get(link).is_some_and(|link| {
+            link.input.is_none() && link.output.is_none() && link.attached && link.answered
+        });
+        if over && let Some(link) = session.links.take(link) {
+            self.links = self.links.saturating_sub(1);
+            let bytes = link.incoming.delivery.as_ref().map_or(0, |delivery| delivery.bytes);
+            self.unfinished = self.unfinished.saturating_sub(bytes);
+        }
+    }
+}
+
+/// The channel of a frame.
+pub(super) fn channel(frame: &[u8]) -> u16 {
+    frame.get(6..8).map_or(0, |bytes| u16::from_be_bytes([bytes[0], bytes[1]]))
+}

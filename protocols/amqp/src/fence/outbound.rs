@@ -1,0 +1,210 @@
+//! Our frames, as the crate writes them: what they tell, and the names that are given back.
+
+use super::fields::{Fields, Performative, Wrong};
+use super::ledger::{Ledger, channel};
+use super::table::{Incoming, Link, Session};
+use super::watch::LinkWatch;
+
+impl Ledger {
+    /// Takes note of a frame, or of the beginning of one that is long: bytes at `range` of it are to be left out, and
+    /// its lengths changed accordingly.
+    ///
+    /// What the crate writes is not judged: where it cannot be read, nothing is noted.
+    pub(super) fn outbound(&mut self, frame: &[u8]) -> Option<Cut> {
+        if frame.len() <= 8 {
+            return None;
+        }
+        let (performative, fields) = Fields::open(frame, 8)?;
+        let channel = channel(frame);
+        match performative {
+            Performative::Attach => return self.attached(channel, fields),
+            Performative::Open => drop(self.opened(fields)),
+            Performative::Begin => drop(self.begun(channel, fields)),
+            Performative::Flow => drop(self.flowed(channel, fields)),
+            Performative::Transfer => drop(self.transferred(channel, fields)),
+            Performative::Detach => drop(self.detached(channel, fields)),
+            Performative::End => self.ended(channel),
+            Performative::Close => self.close_sent = true,
+            Performative::Disposition => {}
+        }
+        None
+    }
+
+    fn opened(&mut self, mut fields: Fields<'_>) -> Result<(), Wrong> {
+        self.open_sent = true;
+        fields.skip(3);
+        self.channel_max = fields.next().ushort()?;
+        self.idle = fields.next().uint()?.filter(|idle| *idle > 0);
+        Ok(())
+    }
+
+    fn begun(&mut self, channel: u16, mut fields: Fields<'_>) -> Result<(), Wrong> {
+        let theirs = fields.next().ushort()?;
+        fields.skip(3);
+        let handle_max = fields.next().uint()?;
+        let at = if let Some(theirs) = theirs {
+            // The peer may have ended it, and another be on its channel: the one that waits for an answer is meant.
+            let waits = |session: &Session| !session.begun && session.ours.is_none();
+            let known = self.table.theirs.get(theirs.into()).copied();
+            let known = known.filter(|at| self.table.sessions.get(*at).is_some_and(waits));
+            let known = known.or_else(|| {
+                let gone = |session: &Session| waits(session) && session.theirs.is_none();
+                self.table.sessions.iter().find(|(_, session)| gone(session)).map(|(at, _)| at)
+            });
+            let Some(at) = known else { return Ok(()) };
+            at
+        } else {
+            self.table.sessions.insert(Session::default())
+        };
+        if let Some(session) = self.table.sessions.get_mut(at) {
+            session.ours = Some(channel);
+            session.begun = theirs.is_some();
+            session.handle_max = handle_max;
+        }
+        self.table.ours.set(channel.into(), at);
+        Ok(())
+    }
+
+    fn attached(&mut self, channel: u16, mut fields: Fields<'_>) -> Option<Cut> {
+        let list = fields.list();
+        let field = fields.next();
+        let name = std::str::from_utf8(field.text()?).ok()?;
+        let handle = fields.next().uint().ok()??;
+        // True is a receiver.
+        let peer_sends = fields.next().boolean().ok()??;
+        fields.skip(6);
+        let count = fields.next().uint().ok()?;
+        let message = fields.next().ulong().ok()?.filter(|size| *size > 0);
+        let session = self.table.by_ours(channel)?;
+        let known = session.links.iter().find(|(_, link)| {
+            !link.answered && link.peer_sends == peer_sends && *link.name == *name
+        });
+        let at = if let Some((at, _)) = known {
+            at
+        } else {
+            self.links += 1;
+            session.links.insert(Link {
+                name: name.into(),
+                suffix: 0,
+                peer_sends,
+                input: None,
+                output: None,
+                attached: false,
+                answered: false,
+                flows: 0,
+                detach: None,
+                watch: LinkWatch::new(name),
+                incoming: Incoming::default(),
+            })
+        };
+        session.outputs.set(handle, at);
+        let link = session.links.get_mut(at)?;
+        link.output = Some(handle);
+        link.answered = true;
+        link.incoming.message = message;
+        link.watch.begin(count.unwrap_or(0));
+        self.flows = self.flows.saturating_sub(std::mem::take(&mut link.flows));
+        let suffix = link.suffix;
+        if let Some(detach) = link.detach.take() {
+            let handle = link.input.take();
+            let watch = link.watch.clone();
+            if let (Some(handle), Some(theirs)) = (handle, session.theirs) {
+                session.inputs.take(handle);
+                self.watch.detach(theirs, handle, &watch);
+            }
+            self.due.push_back(detach);
+        }
+        (suffix > 0).then(|| Cut {
+            list,
+            name: field.at,
+            end: field.at + field.bytes.len(),
+            suffix,
+        })
+    }
+
+    fn flowed(&mut self, channel: u16, mut fields: Fields<'_>) -> Result<(), Wrong> {
+        fields.skip(4);
+        let handle = fields.next().uint()?;
+        let count = fields.next().uint()?.unwrap_or(0);
+        let credit = fields.next().uint()?.unwrap_or(0);
+        let session = self.table.by_ours(channel);
+        if let (Some(session), Some(handle)) = (session, handle)
+            && let Some(link) = session.by_output(handle)
+            && link.peer_sends
+        {
+            // Credit that is taken back may be in use already.
+            let limit = count.wrapping_add(credit);
+            let known = link.incoming.limit.unwrap_or(limit);
+            let raised = limit.wrapping_sub(known) < u32::MAX / 2;
+            link.incoming.limit = Some(if raised { limit } else { known });
+        }
+        Ok(())
+    }
+
+    fn transferred(&mut self, channel: u16, mut fields: Fields<'_>) -> Result<(), Wrong> {
+        let handle = fields.next().uint()?;
+        let begins = fields.next().uint()?.is_some();
+        let session = self.table.by_ours(channel);
+        if let (Some(session), Some(handle), true) = (session, handle, begins)
+            && let Some(link) = session.by_output(handle)
+        {
+            link.watch.count_delivery();
+        }
+        Ok(())
+    }
+
+    fn detached(&mut self, channel: u16, mut fields: Fields<'_>) -> Result<(), Wrong> {
+        let handle = fields.next().uint()?;
+        let at = self.table.ours.get(channel.into()).copied();
+        let session = at.and_then(|at| self.table.sessions.get_mut(at));
+        if let (Some(session), Some(at), Some(handle)) = (session, at, handle)
+            && let Some(link) = session.outputs.take(handle)
+        {
+            if let Some(link) = session.links.get_mut(link) {
+                link.output = None;
+            }
+            self.sweep_link(at, link);
+        }
+        Ok(())
+    }
+
+    fn ended(&mut self, channel: u16) {
+        let Some(at) = self.table.ours.take(channel.into()) else { return };
+        if let Some(session) = self.table.sessions.get_mut(at) {
+            session.ours = None;
+        }
+        self.sweep_session(at);
+    }
+}
+
+/// What is to be cut out of an Attach frame: the end of the link's name.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cut {
+    list: usize,
+    name: usize,
+    end: usize,
+    suffix: usize,
+}
+
+impl Cut {
+    /// Cuts it out of the frame that begins at `at`.
+    pub(super) fn apply(self, buffer: &mut Vec<u8>, at: usize) {
+        drop(buffer.drain(at + self.end - self.suffix..at + self.end));
+        shrink(buffer, at, 4, self.suffix);
+        for place in [at + self.list, at + self.name] {
+            let width = match buffer.get(place) {
+                Some(0xa1 | 0xc0) => 1,
+                _ => 4,
+            };
+            shrink(buffer, place + 1, width, self.suffix);
+        }
+    }
+}
+
+/// Lowers the number in `width` bytes.
+fn shrink(buffer: &mut [u8], at: usize, width: usize, by: usize) {
+    let Some(bytes) = buffer.get_mut(at..at + width) else { return };
+    let lower = super::walk::number(bytes).saturating_sub(u64::try_from(by).unwrap_or(u64::MAX));
+    let lower = lower.to_be_bytes();
+    bytes.copy_from_slice(&lower[8 - width..]);
+}

@@ -1,0 +1,166 @@
+//! The sessions and links of a connection, found by channel and handle as either side numbers them.
+
+use super::walk::Walk;
+use super::watch::LinkWatch;
+
+/// Things by number, the numbers being small.
+#[derive(Debug)]
+pub(super) struct Slots<T>(Vec<Option<T>>);
+
+impl<T> Default for Slots<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> Slots<T> {
+    pub(super) fn get(&self, at: u32) -> Option<&T> {
+        self.0.get(usize::try_from(at).ok()?)?.as_ref()
+    }
+
+    pub(super) fn get_mut(&mut self, at: u32) -> Option<&mut T> {
+        self.0.get_mut(usize::try_from(at).ok()?)?.as_mut()
+    }
+
+    /// The caller sees to it that `at` is small.
+    pub(super) fn set(&mut self, at: u32, thing: T) {
+        let Ok(at) = usize::try_from(at) else { return };
+        if self.0.len() <= at {
+            self.0.resize_with(at + 1, || None);
+        }
+        if let Some(slot) = self.0.get_mut(at) {
+            *slot = Some(thing);
+        }
+    }
+
+    /// Puts it where there is room.
+    pub(super) fn insert(&mut self, thing: T) -> u32 {
+        let free = self.0.iter().position(Option::is_none).unwrap_or(self.0.len());
+        let at = u32::try_from(free).unwrap_or(u32::MAX);
+        self.set(at, thing);
+        at
+    }
+
+    pub(super) fn take(&mut self, at: u32) -> Option<T> {
+        let taken = self.0.get_mut(usize::try_from(at).ok()?)?.take();
+        while self.0.last().is_some_and(Option::is_none) {
+            self.0.pop();
+        }
+        taken
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
+        (0..).zip(&self.0).filter_map(|(at, slot)| Some((at, slot.as_ref()?)))
+    }
+}
+
+/// One session.
+#[derive(Debug, Default)]
+pub(super) struct Session {
+    /// The channel that the peer sends on, until its End.
+    pub(super) theirs: Option<u16>,
+    /// The channel that we send on, until our End.
+    pub(super) ours: Option<u16>,
+    /// Whether our Begin has been sent.
+    pub(super) begun: bool,
+    /// What our Begin says, once it is sent.
+    pub(super) handle_max: Option<u32>,
+    pub(super) links: Slots<Link>,
+    /// Links by the peer's handles.
+    pub(super) inputs: Slots<u32>,
+    /// Links by our handles.
+    pub(super) outputs: Slots<u32>,
+}
+
+/// One link.
+#[derive(Debug)]
+pub(super) struct Link {
+    /// As the crate knows it: the peer's name for it, made unique where that is needed.
+    pub(super) name: Box<str>,
+    /// Bytes at the end of `name` which the peer does not know of.
+    pub(super) suffix: usize,
+    /// Which end the peer is.
+    pub(super) peer_sends: bool,
+    /// The peer's handle, until it detaches.
+    pub(super) input: Option<u32>,
+    /// Our handle, until we detach.
+    pub(super) output: Option<u32>,
+    /// Whether the peer has attached.
+    pub(super) attached: bool,
+    /// Whether we have attached.
+    pub(super) answered: bool,
+    /// Flow frames that came before we had attached: the crate keeps them.
+    pub(super) flows: u32,
+    /// A Detach that came before we had attached.
+    pub(super) detach: Option<Vec<u8>>,
+    pub(super) watch: LinkWatch,
+    pub(super) incoming: Incoming,
+}
+
+/// What a peer that is a sender has sent.
+#[derive(Debug, Default)]
+pub(super) struct Incoming {
+    /// What our Attach says of messages; none as long as it says nothing.
+    pub(super) message: Option<u64>,
+    /// The peer's delivery-count, as its Attach began with it.
+    pub(super) initial: u32,
+    /// The peer's delivery-count.
+    pub(super) count: u32,
+    /// The delivery-count up to which we gave credit; none before we gave any.
+    pub(super) limit: Option<u32>,
+    /// The delivery that is not complete.
+    pub(super) delivery: Option<Box<Delivery>>,
+    /// What comes until the end of the delivery is not for the crate.
+    pub(super) skips: bool,
+    /// What comes until the end of the link is not for the crate, which is about to detach.
+    pub(super) overrun: bool,
+}
+
+/// A delivery of which not all frames have come.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    pub(super) id: Option<u32>,
+    pub(super) tag: Vec<u8>,
+    pub(super) bytes: u64,
+    pub(super) frames: u64,
+    pub(super) walk: Walk,
+}
+
+impl Session {
+    /// Whether both have ended it.
+    pub(super) fn is_over(&self) -> bool {
+        self.begun && self.theirs.is_none() && self.ours.is_none()
+    }
+
+    pub(super) fn by_input(&mut self, handle: u32) -> Option<&mut Link> {
+        let link = *self.inputs.get(handle)?;
+        self.links.get_mut(link)
+    }
+
+    pub(super) fn by_output(&mut self, handle: u32) -> Option<&mut Link> {
+        let link = *self.outputs.get(handle)?;
+        self.links.get_mut(link)
+    }
+}
+
+/// All of a connection's.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    pub(super) sessions: Slots<Session>,
+    /// Sessions by the peer's channels.
+    pub(super) theirs: Slots<u32>,
+    /// Sessions by our channels.
+    pub(super) ours: Slots<u32>,
+}
+
+impl Table {
+    pub(super) fn by_theirs(&mut self, channel: u16) -> Option<&mut Session> {
+        let session = *self.theirs.get(channel.into())?;
+        self.sessions.get_mut(session)
+    }
+
+    pub(super) fn by_ours(&mut self, channel: u16) -> Option<&mut Session> {
+        let session = *self.ours.get(channel.into())?;
+        self.sessions.get_mut(session)
+    }
+}

@@ -1,0 +1,8 @@
+//! The fence with the crate behind it, and a peer that says what it likes.
+
+mod bare;
+mod cured;
+mod fuzz;
+mod peer;
+mod refused;
+mod unchanged;
