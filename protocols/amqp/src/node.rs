@@ -12,6 +12,8 @@ use opgate_bus::Caller;
 use opgate_edge::Drain;
 use serde_amqp::Value;
 
+use crate::fence::LinkWatch;
+
 /// Which connection something came over: unique while the process lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionId(pub u64);
@@ -83,6 +85,8 @@ pub struct WorkerLink {
     pub queue: Arc<str>,
     /// Our end of the link. Dropping it closes the link.
     pub sender: Sender,
+    /// What the fence sees of it: the worker's credit, and whether it drains.
+    pub watch: Option<LinkWatch>,
     /// Begins when no more work is to be given away; open deliveries may still be settled until its
     /// deadline.
     pub drain: Drain,

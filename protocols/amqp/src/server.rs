@@ -3,7 +3,6 @@
 mod address;
 mod cbs;
 mod connection;
-mod header;
 mod io;
 mod refuse;
 mod replies;
@@ -22,6 +21,7 @@ use opgate_edge::{Accept, Acceptor, Drain};
 use opgate_telemetry::{Listener, Metrics};
 use tokio::net::TcpListener;
 
+use crate::fence::Transport;
 use crate::node::{ConnectionId, Places};
 use connection::Shared;
 use sasl::Origin;
@@ -56,7 +56,7 @@ impl Amqp {
     }
 }
 
-impl<A: Accept<Stream: std::fmt::Debug>> Amqp<A> {
+impl<A: Accept<Stream: Transport + std::fmt::Debug>> Amqp<A> {
     /// Its users, who can be replaced while it serves.
     pub fn users(&self) -> Arc<Users> {
         Arc::clone(&self.users)

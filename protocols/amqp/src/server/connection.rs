@@ -12,7 +12,7 @@ use fe2o3_amqp_types::messaging::{Body, Message};
 use opgate_edge::Drain;
 use serde_amqp::Value;
 use serde_amqp::primitives::Symbol;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -20,7 +20,6 @@ use tokio_util::task::TaskTracker;
 use tracing::debug;
 
 use super::cbs;
-use super::header::{self, Header};
 use super::io::Stream;
 use super::refuse::error;
 use super::replies::Replies;
@@ -28,6 +27,7 @@ use super::sasl::{self, Identity, Origin};
 use super::session::Session;
 use super::settings::Limits;
 use super::users::Users;
+use crate::fence::{Fence, Opening, Transport, Watch};
 use crate::node::{ConnectionId, Places, Replying};
 
 /// Time for a peer to answer our Close or Detach.
@@ -35,8 +35,6 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Transfers a session may have under way: as good as no bound. A smaller one would be renewed by flows
 /// without a link, which azure-eventhub does not survive; links have credit.
 const WINDOW: u32 = 0x3fff_ffff;
-/// Highest handle of a session; links are counted by connection.
-const HANDLE_MAX: u32 = 1023;
 /// Frames that may wait between the tasks of a connection.
 const BUFFER: usize = 256;
 
@@ -61,6 +59,8 @@ pub(super) struct Connection {
     pub(super) properties: Fields,
     /// The request links being served.
     pub(super) requests: TaskTracker,
+    /// What the fence sees of it.
+    pub(super) watch: Watch,
     links: Arc<AtomicUsize>,
     dynamic: AtomicUsize,
     identity: RwLock<Identity>,
@@ -80,12 +80,12 @@ impl Drop for LinkSlot {
 /// Serves a connection to its end.
 pub(super) async fn serve<Io>(shared: Arc<Shared>, id: ConnectionId, io: Io, origin: Origin)
 where
-    Io: AsyncRead + AsyncWrite + std::fmt::Debug + Send + Unpin + 'static,
+    Io: Transport + std::fmt::Debug + 'static,
 {
     let cut = CancellationToken::new();
     let _cut = cut.clone().drop_guard();
     let opening = timeout(shared.limits.handshake_timeout, open(&shared, io, &origin, cut));
-    let (handle, identity) = tokio::select! {
+    let Opened { handle, identity, watch } = tokio::select! {
         opened = opening => match opened {
             Ok(Ok(Some(opened))) => opened,
             Ok(Ok(None)) => return debug!(peer = %origin.address, "refused"),
@@ -102,6 +102,7 @@ where
         replies: Arc::default(),
         properties: properties(),
         requests: TaskTracker::new(),
+        watch,
         links: Arc::default(),
         dynamic: AtomicUsize::new(0),
         identity: RwLock::new(identity),
@@ -110,33 +111,46 @@ where
     connection.serve(handle).await;
 }
 
+/// A connection whose peer has sent its Open.
+struct Opened {
+    handle: ListenerConnectionHandle,
+    identity: Identity,
+    watch: Watch,
+}
+
 /// From the first header to the peer's Open. None: it was refused, and told so.
 async fn open<Io>(
     shared: &Shared,
-    mut io: Io,
+    io: Io,
     origin: &Origin,
     cut: CancellationToken,
-) -> io::Result<Option<(ListenerConnectionHandle, Identity)>>
+) -> io::Result<Option<Opened>>
 where
-    Io: AsyncRead + AsyncWrite + std::fmt::Debug + Send + Unpin + 'static,
+    Io: Transport + std::fmt::Debug + 'static,
 {
-    let (identity, before) = match header::read(&mut io).await? {
-        Some(Header::Sasl) => (sasl::serve(&mut io, &shared.users, origin).await?, None),
-        spoken => {
-            let anonymous = spoken.and_then(|_| shared.users.anonymous(origin));
-            let welcome = anonymous.filter(|who| *who != Identity::Unproven);
+    let limits = &shared.limits;
+    let mut io = Fence::new(io, &[], limits.fence());
+    let watch = io.watch();
+    let identity = match io.opening().await? {
+        Opening::Sasl => sasl::serve(&mut io, &shared.users, origin).await?,
+        opening @ (Opening::Amqp | Opening::Other(_)) => {
+            let welcome = match shared.users.anonymous(origin) {
+                Some(Identity::Known(caller)) if opening == Opening::Amqp => {
+                    Some(Identity::Known(caller))
+                }
+                _ => None,
+            };
             if welcome.is_none() {
                 // What would be spoken with it (AMQP 1.0, 2.2).
-                io.write_all(&header::SASL).await?;
+                io.write_all(&sasl::HEADER).await?;
             }
-            (welcome, Some(header::AMQP))
+            welcome
         }
     };
     let Some(identity) = identity else {
         io.shutdown().await?;
         return Ok(None);
     };
-    let limits = &shared.limits;
     let acceptor = ConnectionAcceptor::builder()
         .container_id("opgate")
         .max_frame_size(limits.frame_bytes)
@@ -146,8 +160,8 @@ where
         .properties(properties())
         .buffer_size(BUFFER)
         .build();
-    let opened = acceptor.accept(Stream::new(io, before, cut)).await;
-    opened.map(|handle| Some((handle, identity))).map_err(io::Error::other)
+    let handle = acceptor.accept(Stream::new(io, cut)).await.map_err(io::Error::other)?;
+    Ok(Some(Opened { handle, identity, watch }))
 }
 
 fn properties() -> Fields {
@@ -167,10 +181,13 @@ impl Connection {
                 Some(_) = sessions.join_next() => {}
                 () = self.drained() => break,
                 incoming = handle.next_incoming_session() => {
-                    let Some(incoming) = incoming else { return };
+                    let Some(incoming) = incoming else {
+                        return debug!(ended = ?self.watch.ended(), "a connection has ended");
+                    };
+                    let channel = incoming.channel;
                     let acceptor = SessionAcceptor::builder()
                         .incoming_window(WINDOW)
-                        .handle_max(HANDLE_MAX)
+                        .handle_max(self.limits.handle_max())
                         .properties(self.properties.clone())
                         .buffer_size(BUFFER)
                         .build();
@@ -178,7 +195,7 @@ impl Connection {
                         Ok(session) => {
                             begun += 1;
                             let connection = Arc::clone(&self);
-                            sessions.spawn(Session { connection, id: begun, handle: session }.serve());
+                            sessions.spawn(Session { connection, id: begun, channel, handle: session }.serve());
                         }
                         Err(error) => return debug!(%error, "a session cannot begin"),
                     }
@@ -213,6 +230,11 @@ impl Connection {
             }
         }
         Box::pin(std::future::ready(reply))
+    }
+
+    /// How the peer's container calls itself.
+    pub(super) fn container(&self) -> Option<Arc<str>> {
+        self.watch.peer().map(|open| Arc::from(open.container_id.as_str()))
     }
 
     /// A place for one more link.

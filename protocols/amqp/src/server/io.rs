@@ -10,18 +10,16 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-/// A stream that begins with bytes read before, and ends when it is cut.
+/// A stream that ends when it is cut.
 #[derive(Debug)]
 pub(super) struct Stream<Io> {
     io: Io,
-    /// What was read already, and how much of it was read again.
-    before: Option<([u8; 8], usize)>,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
 impl<Io> Stream<Io> {
-    pub(super) fn new(io: Io, before: Option<[u8; 8]>, cut: CancellationToken) -> Self {
-        Self { io, before: before.map(|bytes| (bytes, 0)), cut: Box::pin(cut.cancelled_owned()) }
+    pub(super) fn new(io: Io, cut: CancellationToken) -> Self {
+        Self { io, cut: Box::pin(cut.cancelled_owned()) }
     }
 
     /// Looks whether it is cut. One task reads and writes, so one waker does for both.
@@ -40,16 +38,6 @@ impl<Io: AsyncRead + Unpin> AsyncRead for Stream<Io> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.check(cx)?;
-        if let Some((bytes, at)) = &mut self.before {
-            let left = bytes.get(*at..).unwrap_or_default();
-            let take = left.len().min(buf.remaining());
-            buf.put_slice(left.get(..take).unwrap_or_default());
-            *at += take;
-            if *at == bytes.len() {
-                self.before = None;
-            }
-            return Poll::Ready(Ok(()));
-        }
         Pin::new(&mut self.io).poll_read(cx, buf)
     }
 }

@@ -10,12 +10,14 @@ use opgate_bus::Caller;
 use serde_amqp::primitives::{Array, Binary, Symbol};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-use super::header;
 use super::users::Users;
 
 /// Largest frame taken: nothing a client says here is long (the AMQP minimum is 512).
 const FRAME_MAX: u32 = 4096;
 const FRAME_TYPE: u8 = 1;
+
+/// The protocol header that SASL begins with.
+pub(super) const HEADER: [u8; 8] = *b"AMQP\x03\x01\x00\x00";
 
 /// What a peer has proven, or may prove later.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +36,7 @@ pub(super) struct Origin {
     pub(super) certificate_names: Vec<String>,
 }
 
-/// Speaks SASL after the peer's header was read, to the outcome. None: the peer was refused, has been told
+/// Speaks SASL, from the peer's header to the outcome. None: the peer was refused, has been told
 /// so, and is to be closed.
 pub(super) async fn serve<Io>(
     io: &mut Io,
@@ -45,7 +47,9 @@ where
     Io: AsyncRead + AsyncWrite + Unpin,
 {
     let mechanisms = users.mechanisms(origin);
-    let mut hello = header::SASL.to_vec();
+    let mut header = [0; 8];
+    io.read_exact(&mut header).await?;
+    let mut hello = HEADER.to_vec();
     let offered = if mechanisms.is_empty() { vec!["PLAIN"] } else { mechanisms.clone() };
     let offered: Vec<Symbol> = offered.into_iter().map(Symbol::from).collect();
     frame(&mut hello, &SaslMechanisms { sasl_server_mechanisms: Array::from(offered) })?;

@@ -19,6 +19,7 @@ use super::refuse::error;
 use super::replies::{self, ReplyLink};
 use super::requests::Requests;
 use super::sasl::Identity;
+use crate::fence::LinkWatch;
 use crate::node::{Queues, WorkerLink};
 use crate::wire::address;
 
@@ -27,6 +28,8 @@ pub(super) struct Session {
     pub(super) connection: Arc<Connection>,
     /// Which of the connection's, in the order they began.
     pub(super) id: u64,
+    /// The peer's number of it.
+    pub(super) channel: u16,
     pub(super) handle: ListenerSessionHandle,
 }
 
@@ -72,7 +75,10 @@ impl Session {
             let purpose = if is_request { self.request(&attach) } else { self.source(&attach) };
             purpose.map(|purpose| (purpose, slot))
         });
-        let name: Arc<str> = Arc::from(attach.name.as_str());
+        // The fence may have made the name unique in the session.
+        let watch = self.connection.watch.link(self.channel, attach.handle.0);
+        let name = watch.as_ref().map_or(attach.name.as_str(), LinkWatch::name);
+        let name: Arc<str> = Arc::from(name);
         let mode = attach.snd_settle_mode.clone();
         // What the crate takes for granted, and clients leave out.
         attach.source.get_or_insert_with(|| Box::new(Source::default()));
@@ -165,9 +171,10 @@ impl Session {
                 let working = queues.work(WorkerLink {
                     caller,
                     connection: self.connection.id,
-                    container: None,
+                    container: self.connection.container(),
                     queue,
                     sender,
+                    watch,
                     drain: self.connection.drain.clone(),
                 });
                 links.spawn(async move {

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use opgate_core::Tenant;
 
+use crate::fence;
+
 /// The listener.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -72,6 +74,30 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// Time for everything up to the peer's Open, and to prove who it is.
     pub handshake_timeout: Duration,
+}
+
+/// Links above the limit that a peer may have at a time while they are being refused.
+const REFUSED_LINKS: u32 = 64;
+
+impl Limits {
+    /// The highest handle of a session: one could have all links of the connection.
+    pub(crate) fn handle_max(&self) -> u32 {
+        u32::try_from(self.links).unwrap_or(u32::MAX).saturating_add(REFUSED_LINKS - 1)
+    }
+
+    /// What the fence holds peers to.
+    pub(crate) fn fence(&self) -> fence::Limits {
+        fence::Limits {
+            frame: self.frame_bytes,
+            message: self.message_bytes,
+            sessions: self.sessions,
+            channel: self.sessions.saturating_sub(1),
+            // One too many is refused as a link; only who goes on like that is cut.
+            links: u32::try_from(self.links).unwrap_or(u32::MAX).saturating_add(REFUSED_LINKS),
+            handle: self.handle_max(),
+            ..fence::Limits::default()
+        }
+    }
 }
 
 impl Default for Limits {

@@ -6,7 +6,7 @@ use fe2o3_amqp_types::messaging::{
 use fe2o3_amqp_types::primitives::Uuid;
 use serde_amqp::Value;
 
-use crate::raw::{Raw, receiving};
+use crate::raw::{Raw, receiving, sending};
 use crate::server::Server;
 
 pub(crate) fn request(id: MessageId, reply_to: Option<&str>) -> Message<Body<Value>> {
@@ -99,6 +99,26 @@ async fn each_of_several_pairs_has_its_own_replies() {
         client.disposition().await;
         assert_eq!(client.message().await.0.handle.0, pair);
     }
+}
+
+#[tokio::test]
+async fn over_the_other_link_of_a_pair_by_name() {
+    let server = Server::start().await;
+    let mut client = Raw::begin(&server).await;
+    let mut pair = receiving(0, Some("/management"), Some("/management"));
+    pair.name = "management-link-pair".into();
+    client.attach(pair).await;
+    let mut other = receiving(1, Some("/management"), Some("/management"));
+    other.name = "something else".into();
+    client.attach(other).await;
+    client.credit(0, 0, 10).await;
+    client.credit(1, 0, 10).await;
+    let mut sender = sending(2, Some("/management"));
+    sender.name = "management-link-pair".into();
+    client.attach(sender).await;
+    client.request(2, request(1.into(), Some("$me"))).await;
+    client.disposition().await;
+    assert_eq!(client.message().await.0.handle.0, 0);
 }
 
 #[tokio::test]
