@@ -2,11 +2,13 @@
 
 use fe2o3_amqp_types::definitions::Role;
 use fe2o3_amqp_types::performatives::{Attach, Begin, Open, Performative as Typed};
+use serde::Serialize;
+use tokio::time::Instant;
 
 use super::fields::{Fields, Performative, Wrong};
-use super::ledger::{FLOWS, Ledger, NAME, SLACK, SPAN, channel};
+use super::ledger::{DRAINS, FLOWS, Ledger, NAME, SLACK, SPAN, channel};
 use super::refusal::{list_of, sized};
-use super::table::{Delivery, Incoming, Link, Session};
+use super::table::{Delivery, Incoming, Link, Place, Session};
 use super::walk::Walk;
 use super::watch::LinkWatch;
 use super::{Fault, Refusal};
@@ -58,7 +60,7 @@ impl Ledger {
             Performative::Open => self.open(frame),
             Performative::Begin => self.begin(channel, frame),
             Performative::Attach => self.attach(channel, frame),
-            Performative::Flow => self.flow(channel, fields),
+            Performative::Flow => self.flow(channel, frame),
             Performative::Transfer => {
                 let payload = frame.get(8 + length..).unwrap_or_default();
                 self.transfer(channel, fields, payload)
@@ -210,6 +212,7 @@ impl Ledger {
             attached: true,
             answered: false,
             flows: 0,
+            drain: None,
             detach: None,
             watch: link_watch.clone(),
             incoming: Incoming { initial, count: initial, ..Incoming::default() },
@@ -228,20 +231,31 @@ impl Ledger {
         Ok(Verdict::Replace(rebuilt(frame, &fields, &name, fields.at()..frame.len(), count)))
     }
 
-    fn flow(&mut self, channel: u16, mut fields: Fields<'_>) -> Result<Verdict, Refusal> {
-        fields.next().uint()?;
-        for field in ["incoming-window", "next-outgoing-id", "outgoing-window"] {
-            fields.next().uint()?.ok_or_else(|| missing(field))?;
-        }
+    fn flow(&mut self, channel: u16, frame: &mut [u8]) -> Result<Verdict, Refusal> {
+        let mut fields = opened(frame)?;
+        let next_incoming_id = fields.next().uint()?;
+        let mut uint = |field| fields.next().uint()?.ok_or_else(|| missing(field));
+        let place = Place {
+            next_incoming_id,
+            incoming_window: uint("incoming-window")?,
+            next_outgoing_id: uint("next-outgoing-id")?,
+            outgoing_window: uint("outgoing-window")?,
+        };
         let handle = fields.next().uint()?;
         let count = fields.next().uint()?;
         let credit = fields.next().uint()?;
         fields.next().uint()?;
-        let drain = fields.next().boolean()?.unwrap_or(false);
+        let field = fields.next();
+        let drain = field.boolean()?.unwrap_or(false);
+        let last = field.at..field.at + field.bytes.len();
         fields.next().boolean()?;
-        let kept = self.flows;
+        let (kept, full) = (self.flows, self.drains.len() >= DRAINS);
+        let when = Instant::now() + self.limits.drain;
+        let at = self.table.theirs.get(channel.into()).copied();
         let session = self.session(channel)?;
+        session.place = Some(place);
         let Some(handle) = handle else { return Ok(Verdict::Pass) };
+        let known = session.inputs.get(handle).copied();
         let link = session.by_input(handle).ok_or(Refusal::Unattached { handle })?;
         if link.peer_sends {
             // Ahead only: going back would be credit that nobody gave.
@@ -252,8 +266,24 @@ impl Ledger {
         } else {
             let limit = credit.map(|credit| count.unwrap_or(0).wrapping_add(credit));
             link.watch.flow(limit, drain);
+            let waits = link.drain.take().is_some();
+            if drain && (waits || !full) {
+                let Typed::Flow(flow) = typed(frame)? else { return Err(missing("flow")) };
+                link.drain = Some(flow);
+                // Credit now; the crate hears of the rest when what is ready has been sent.
+                let kept_back: &[u8] = if last.len() == 1 { &[0x42] } else { &[0x56, 0] };
+                if let Some(field) = frame.get_mut(last) {
+                    field.copy_from_slice(kept_back);
+                }
+                if let (false, Some(session), Some(link)) = (waits, at, known) {
+                    self.drains.push_back((when, session, link));
+                }
+                self.watch.count_edited();
+            }
         }
-        if !link.answered {
+        if let Some(link) = self.session(channel)?.by_input(handle)
+            && !link.answered
+        {
             if kept >= FLOWS {
                 return Err(Refusal::Flows { limit: FLOWS });
             }
@@ -283,7 +313,7 @@ impl Ledger {
             return Err(Refusal::Performative("a delivery-tag has at most 32 bytes".to_owned()));
         }
         let (items, message) = (self.limits.items, self.limits.message);
-        let limit = self.limits.unfinished;
+        let limit = self.limits.unfinished.max(message);
         let session = self.session(channel)?;
         let link = session.by_input(handle).ok_or(Refusal::Unattached { handle })?;
         if !link.peer_sends {
@@ -465,6 +495,13 @@ fn rebuilt(
     let list = list_of(count, &[before, rest].concat());
     let size = u32::try_from(4 + head.len() + list.len()).unwrap_or(u32::MAX);
     [&size.to_be_bytes()[..], head, &list].concat()
+}
+
+/// A frame of `performative`; none if it cannot be written, which would be strange.
+pub(super) fn framed(channel: u16, performative: &impl Serialize) -> Option<Vec<u8>> {
+    let body = serde_amqp::to_vec(performative).ok()?;
+    let size = u32::try_from(body.len() + 8).ok()?;
+    Some([&size.to_be_bytes()[..], &[2, 0], &channel.to_be_bytes(), &body].concat())
 }
 
 /// A name that no link of the other direction has.

@@ -2,6 +2,9 @@
 
 use std::collections::VecDeque;
 
+use tokio::time::Instant;
+
+use super::inbound::framed;
 use super::table::Table;
 use super::{Limits, Watch};
 
@@ -16,6 +19,9 @@ pub(super) const NAME: usize = 1024;
 
 /// Flow frames of links that are not answered yet, which the crate keeps.
 pub(super) const FLOWS: u32 = 1024;
+
+/// Requests to drain that are kept back; further ones are not.
+pub(super) const DRAINS: usize = 1024;
 
 /// Deliveries in one disposition: the crate looks at each number without a pause.
 pub(super) const SPAN: u64 = 65_536;
@@ -41,6 +47,8 @@ pub(super) struct Ledger {
     pub(super) open_received: bool,
     pub(super) close_sent: bool,
     pub(super) close_received: bool,
+    /// Links that are to be drained, by session and link, and when; the first is due first.
+    pub(super) drains: VecDeque<(Instant, u32, u32)>,
     /// Frames of the peer that were held back and are due.
     pub(super) due: VecDeque<Vec<u8>>,
 }
@@ -60,7 +68,33 @@ impl Ledger {
             open_received: false,
             close_sent: false,
             close_received: false,
+            drains: VecDeque::new(),
             due: VecDeque::new(),
+        }
+    }
+
+    /// When the next link is to be drained.
+    pub(super) fn next_drain(&self) -> Option<Instant> {
+        self.drains.front().map(|(when, _, _)| *when)
+    }
+
+    /// Has the crate drain the links whose time has come.
+    pub(super) fn drain(&mut self, now: Instant) {
+        while let Some(&(when, session, link)) = self.drains.front()
+            && when <= now
+        {
+            self.drains.pop_front();
+            let Some(session) = self.table.sessions.get_mut(session) else { continue };
+            let (channel, place) = (session.theirs, session.place);
+            let Some(link) = session.links.get_mut(link) else { continue };
+            let flow = link.drain.take().filter(|_| link.input.is_some());
+            if let (Some(channel), Some(place), Some(mut flow)) = (channel, place, flow) {
+                flow.next_incoming_id = place.next_incoming_id;
+                flow.incoming_window = place.incoming_window;
+                flow.next_outgoing_id = place.next_outgoing_id;
+                flow.outgoing_window = place.outgoing_window;
+                self.due.extend(framed(channel, &flow));
+            }
         }
     }
 

@@ -12,7 +12,7 @@ pub struct Limits {
     pub opening: u32,
     /// Bytes of a message on a link whose Attach frame names no limit.
     pub message: u64,
-    /// Bytes in messages of which not all frames have come, of all links.
+    /// Bytes in messages of which not all frames have come, of all links; one message is always taken.
     pub unfinished: u64,
     /// Sessions at a time.
     pub sessions: u16,
@@ -26,6 +26,8 @@ pub struct Limits {
     pub items: u32,
     /// The shortest idle time-out that a peer gets, in the pace of heartbeats: a shorter one is lengthened to it.
     pub idle: Duration,
+    /// Time for which a request to drain a link is kept back, so that what is ready is sent first.
+    pub drain: Duration,
     /// Time in which a peer has to take something of what is written to it.
     pub stall: Duration,
     /// Time in which a peer has to answer our Close.
@@ -45,6 +47,7 @@ impl Default for Limits {
             handle: 1023,
             items: 65_536,
             idle: Duration::from_millis(200),
+            drain: Duration::from_millis(100),
             stall: Duration::from_secs(30),
             closing: Duration::from_secs(5),
         }

@@ -92,6 +92,7 @@ impl Ledger {
                 attached: false,
                 answered: false,
                 flows: 0,
+                drain: None,
                 detach: None,
                 watch: LinkWatch::new(name),
                 incoming: Incoming::default(),
@@ -125,15 +126,21 @@ impl Ledger {
     fn flowed(&mut self, channel: u16, mut fields: Fields<'_>) -> Result<(), Wrong> {
         fields.skip(4);
         let handle = fields.next().uint()?;
-        let count = fields.next().uint()?.unwrap_or(0);
+        let count = fields.next().uint()?;
         let credit = fields.next().uint()?.unwrap_or(0);
         let session = self.table.by_ours(channel);
         if let (Some(session), Some(handle)) = (session, handle)
             && let Some(link) = session.by_output(handle)
-            && link.peer_sends
         {
+            if !link.peer_sends {
+                // Ahead of what was sent: credit that was given back.
+                if let Some(count) = count {
+                    link.watch.advance(count);
+                }
+                return Ok(());
+            }
             // Credit that is taken back may be in use already.
-            let limit = count.wrapping_add(credit);
+            let limit = count.unwrap_or(0).wrapping_add(credit);
             let known = link.incoming.limit.unwrap_or(limit);
             let raised = limit.wrapping_sub(known) < u32::MAX / 2;
             link.incoming.limit = Some(if raised { limit } else { known });

@@ -64,6 +64,8 @@ enum Ending {
 /// - A link whose name the session has in the other direction gets another one, and its own again in our Attach: the
 ///   crate would not answer it. [`super::LinkWatch::name`] is its own.
 /// - A Detach waits until the link is attached by us; the crate would forget it.
+/// - A request to drain a link of ours passes as one for credit, and as what it is after [`Limits::drain`]: the crate
+///   would give the credit back before what is ready is sent.
 /// - Transfers that resume a delivery are left out, as nothing is ever resumed.
 /// - Of a message that is larger than our Attach says the rest is left out, once the crate knows.
 ///
@@ -84,6 +86,8 @@ pub struct Fence<Io> {
     /// When something came last.
     heard: Instant,
     timer: Option<(Timer, Pin<Box<Sleep>>)>,
+    /// Until the next link is to be drained.
+    drain: Option<Pin<Box<Sleep>>>,
 }
 
 /// What is waited for.
@@ -109,6 +113,7 @@ impl<Io: Transport> Fence<Io> {
             ending: None,
             heard: Instant::now(),
             timer: None,
+            drain: None,
         }
     }
 
@@ -296,7 +301,11 @@ impl<Io: Transport> Fence<Io> {
                     self.ended = true;
                     return Poll::Ready(Err(error));
                 }
-                Poll::Pending => return self.poll_idle(cx),
+                Poll::Pending => {
+                    if self.poll_drains(cx).is_pending() {
+                        return self.poll_idle(cx);
+                    }
+                }
             }
         }
         if into.filled().len() > before || self.ending.is_none() {
@@ -306,6 +315,21 @@ impl<Io: Transport> Fence<Io> {
         ready!(self.poll_end(cx));
         // An error once, and then the end of the stream.
         if over { Poll::Ready(Ok(())) } else { Poll::Ready(Err(self.error())) }
+    }
+
+    /// Whether the time has come to drain a link.
+    fn poll_drains(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(when) = self.ledger.next_drain() else { return Poll::Pending };
+        let drain = self.drain.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(when)));
+        if drain.deadline() != when {
+            drain.as_mut().reset(when);
+        }
+        ready!(drain.as_mut().poll(cx));
+        self.ledger.drain(Instant::now());
+        if self.ledger.drains.is_empty() {
+            self.drain = None;
+        }
+        Poll::Ready(())
     }
 
     /// There is nothing to read.

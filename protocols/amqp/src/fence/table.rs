@@ -1,5 +1,7 @@
 //! The sessions and links of a connection, found by channel and handle as either side numbers them.
 
+use fe2o3_amqp_types::performatives::Flow;
+
 use super::walk::Walk;
 use super::watch::LinkWatch;
 
@@ -65,11 +67,22 @@ pub(super) struct Session {
     pub(super) begun: bool,
     /// What our Begin says, once it is sent.
     pub(super) handle_max: Option<u32>,
+    /// What the peer's last Flow said of the session.
+    pub(super) place: Option<Place>,
     pub(super) links: Slots<Link>,
     /// Links by the peer's handles.
     pub(super) inputs: Slots<u32>,
     /// Links by our handles.
     pub(super) outputs: Slots<u32>,
+}
+
+/// The peer's side of a session, in the words of its Flow frames.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) next_incoming_id: Option<u32>,
+    pub(super) incoming_window: u32,
+    pub(super) next_outgoing_id: u32,
+    pub(super) outgoing_window: u32,
 }
 
 /// One link.
@@ -91,6 +104,8 @@ pub(super) struct Link {
     pub(super) answered: bool,
     /// Flow frames that came before we had attached: the crate keeps them.
     pub(super) flows: u32,
+    /// A Flow that asks to drain, and is due.
+    pub(super) drain: Option<Flow>,
     /// A Detach that came before we had attached.
     pub(super) detach: Option<Vec<u8>>,
     pub(super) watch: LinkWatch,

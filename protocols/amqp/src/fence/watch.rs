@@ -150,6 +150,13 @@ impl LinkWatch {
         self.0.sent.store(count, Relaxed);
     }
 
+    /// Our delivery-count, as a flow frame of ours says.
+    pub(super) fn advance(&self, count: u32) {
+        if count.wrapping_sub(self.sent()) < u32::MAX / 2 {
+            self.0.sent.store(count, Relaxed);
+        }
+    }
+
     pub(super) fn count_delivery(&self) {
         self.0.sent.fetch_add(1, Relaxed);
     }
@@ -164,7 +171,7 @@ impl LinkWatch {
         self.0.limit.load(Relaxed)
     }
 
-    /// Deliveries of ours that were begun on the link, wrapping.
+    /// Our delivery-count, wrapping: deliveries that were begun on the link, and credit that was given back.
     pub fn sent(&self) -> u32 {
         self.0.sent.load(Relaxed)
     }
@@ -177,6 +184,9 @@ impl LinkWatch {
     }
 
     /// Whether the peer's last flow frame asked that its credit be used up or given back.
+    ///
+    /// The crate gives it back at once: whoever counts deliveries by itself has none left up to [`Self::limit`], and
+    /// counts on from there.
     pub fn drain(&self) -> bool {
         self.0.drain.load(Relaxed)
     }

@@ -120,6 +120,25 @@ async fn credit_and_drain_are_seen() {
     opened.peer.write(&frame(0, &drain, &[])).await;
     opened.peer.until(|frame| matches!(frame, Performative::Flow(_))).await;
     assert_eq!((link.limit(), link.drain(), link.flows()), (7, true, 2));
+    assert_eq!((link.sent(), link.credit()), (7, 0));
+}
+
+#[tokio::test]
+async fn what_is_ready_is_sent_before_a_link_is_drained() {
+    let mut opened = opened().await;
+    opened.peer.write(&frame(0, &begin(), &[])).await;
+    opened.peer.write(&frame(0, &attach("replies", 3, Role::Receiver), &[])).await;
+    opened.peer.until(|frame| matches!(frame, Performative::Attach(_))).await;
+    let mut drain = flow(Some(3), 7);
+    drain.drain = true;
+    opened.peer.write(&frame(0, &drain, &[])).await;
+    let ours =
+        |frame: &Performative| matches!(frame, Performative::Transfer(_) | Performative::Flow(_));
+    assert!(matches!(opened.peer.until(ours).await, Performative::Transfer(_)));
+    let Performative::Flow(flow) = opened.peer.until(ours).await else {
+        panic!("another transfer")
+    };
+    assert_eq!((flow.delivery_count, flow.link_credit), (Some(7), Some(0)));
 }
 
 #[tokio::test]
