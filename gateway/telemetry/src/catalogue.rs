@@ -185,6 +185,11 @@ catalogue! {
     SIGNATURES_REFUSED: Counter None "opgate_signatures_refused_total" {"reason"}
         "Requests of OCI clients refused for their signature, by what was wrong with it.";
 
+    AMQP_REFUSED: Counter None "opgate_amqp_refused_total" {"what"}
+        "What AMQP peers were refused: names and passwords, tokens, links, messages, bytes that are no frames.";
+    AMQP_REPLIES_LOST: Counter None "opgate_amqp_replies_lost_total" {"reason"}
+        "Replies that did not reach the AMQP client whose request was served.";
+
     PROCESS_CPU: Counter Seconds "process_cpu_seconds_total" {}
         "User and system CPU time spent.";
     PROCESS_RESIDENT: Gauge Bytes "process_resident_memory_bytes" {}

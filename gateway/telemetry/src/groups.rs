@@ -3,8 +3,8 @@
 use crate::catalogue as spec;
 use crate::handle::{Counter, Family, Gauge, Histogram, counter, gauge, histogram};
 use crate::label::{
-    CallbackResult, Code, Cut, JournalFault, Label, Listener, Outcome, Place, Protocol, Reload,
-    Removal, SignatureFault, State,
+    AmqpLoss, AmqpRefusal, CallbackResult, Code, Cut, JournalFault, Label, Listener, Outcome,
+    Place, Protocol, Reload, Removal, SignatureFault, State,
 };
 
 /// The daemon as a whole.
@@ -232,6 +232,23 @@ impl SignatureMetrics {
     pub(crate) fn register() -> Self {
         let refused = |fault: SignatureFault| counter(&spec::SIGNATURES_REFUSED, &[fault.text()]);
         Self { refused: Family::new(refused) }
+    }
+}
+
+/// AMQP, beside what is counted of every listener and request.
+#[derive(Debug)]
+pub struct AmqpMetrics {
+    /// `opgate_amqp_refused_total`.
+    pub refused: Family<AmqpRefusal, Counter>,
+    /// `opgate_amqp_replies_lost_total`.
+    pub replies_lost: Family<AmqpLoss, Counter>,
+}
+
+impl AmqpMetrics {
+    pub(crate) fn register() -> Self {
+        let refused = |what: AmqpRefusal| counter(&spec::AMQP_REFUSED, &[what.text()]);
+        let lost = |reason: AmqpLoss| counter(&spec::AMQP_REPLIES_LOST, &[reason.text()]);
+        Self { refused: Family::new(refused), replies_lost: Family::new(lost) }
     }
 }
 

@@ -273,6 +273,32 @@ label! {
 }
 
 label! {
+    /// What of an AMQP peer's was refused.
+    AmqpRefusal {
+        /// Who it said it was, or what it spoke.
+        SignIn => "sign_in",
+        /// A token.
+        Token => "token",
+        /// A link.
+        Link => "link",
+        /// A message, which was rejected.
+        Message => "message",
+        /// Bytes: the fence ended the connection.
+        Frame => "frame",
+    }
+}
+
+label! {
+    /// Why an AMQP reply did not reach whom it was for.
+    AmqpLoss {
+        /// There is no link for it.
+        NoLink => "no_link",
+        /// It is larger than its reader takes, who was told so instead.
+        TooLarge => "too_large",
+    }
+}
+
+label! {
     /// What became of settings that were read again.
     Reload {
         /// They hold now, as far as they can without a restart.

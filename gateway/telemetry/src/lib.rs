@@ -23,13 +23,13 @@ use std::sync::Arc;
 
 pub use catalogue::{CATALOGUE, Kind, MetricSpec, Unit};
 pub use groups::{
-    BackendMetrics, BusMetrics, CallbackMetrics, DispatchMetrics, EdgeMetrics, GatewayMetrics,
-    JournalMetrics, SignatureMetrics, StoreMetrics,
+    AmqpMetrics, BackendMetrics, BusMetrics, CallbackMetrics, DispatchMetrics, EdgeMetrics,
+    GatewayMetrics, JournalMetrics, SignatureMetrics, StoreMetrics,
 };
 pub use handle::{Counter, Family, Gauge, Held, Histogram};
 pub use label::{
-    CallbackResult, Code, Cut, JournalFault, Label, Listener, Method, Outcome, Place, Protocol,
-    Reload, Removal, SignatureFault, State,
+    AmqpLoss, AmqpRefusal, CallbackResult, Code, Cut, JournalFault, Label, Listener, Method,
+    Outcome, Place, Protocol, Reload, Removal, SignatureFault, State,
 };
 pub use requests::{InFlight, Requests};
 
@@ -54,6 +54,8 @@ pub struct Metrics {
     pub callbacks: CallbackMetrics,
     /// Signatures of requests.
     pub signatures: SignatureMetrics,
+    /// AMQP.
+    pub amqp: AmqpMetrics,
 }
 
 impl Metrics {
@@ -73,6 +75,7 @@ impl Metrics {
             dispatch: DispatchMetrics::register(backends),
             callbacks: CallbackMetrics::register(),
             signatures: SignatureMetrics::register(),
+            amqp: AmqpMetrics::register(),
         })
     }
 

@@ -194,8 +194,7 @@ fn pairs() -> impl Iterator<Item = (Protocol, Method)> {
 const fn has(protocol: Protocol, method: Method) -> bool {
     match protocol {
         Protocol::Native => true,
-        // It has no frontend yet.
-        Protocol::Amqp => false,
+        Protocol::Amqp => !matches!(method, Method::Watch | Method::Complete | Method::Redrive),
         // Completions of what it asked of others are shown once there are any.
         Protocol::Nexus => {
             matches!(method, Method::Start | Method::Get | Method::Wait | Method::Cancel)

@@ -34,6 +34,7 @@ pub struct Amqp<A = TcpListener> {
     acceptor: Acceptor<A>,
     limits: Limits,
     users: Arc<Users>,
+    metrics: Arc<Metrics>,
 }
 
 impl Amqp {
@@ -43,8 +44,10 @@ impl Amqp {
     /// Whatever keeps the address from being bound.
     pub async fn bind(settings: Settings, metrics: Arc<Metrics>) -> Result<Self> {
         let Settings { listen, anonymous, users, limits } = settings;
-        let acceptor = Acceptor::bind(listen, Listener::Amqp, limits.connections, metrics).await?;
-        Ok(Self { acceptor, limits, users: Arc::new(Users::new(anonymous, users)) })
+        let acceptor =
+            Acceptor::bind(listen, Listener::Amqp, limits.connections, Arc::clone(&metrics))
+                .await?;
+        Ok(Self { acceptor, limits, users: Arc::new(Users::new(anonymous, users)), metrics })
     }
 
     /// The address bound, with the port the kernel chose.
@@ -65,8 +68,8 @@ impl<A: Accept<Stream: Transport + std::fmt::Debug>> Amqp<A> {
     /// Serves until the drain is over: then no more requests are taken, what was taken is answered, and
     /// connections are closed with `amqp:connection:forced`.
     pub async fn serve(self, places: Places, drain: Drain) {
-        let Self { acceptor, limits, users } = self;
-        let shared = Arc::new(Shared { places, limits, users, drain: drain.clone() });
+        let Self { acceptor, limits, users, metrics } = self;
+        let shared = Arc::new(Shared { places, limits, users, drain: drain.clone(), metrics });
         let last = AtomicU64::new(0);
         acceptor
             .serve(drain, move |stream, peer| {

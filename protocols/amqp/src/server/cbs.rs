@@ -5,28 +5,30 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use fe2o3_amqp_types::messaging::{ApplicationProperties, Body, Message};
+use fe2o3_amqp_types::messaging::{Body, Message};
 use fe2o3_amqp_types::primitives::SimpleValue;
 use opgate_bus::Caller;
+use opgate_core::{Error, ErrorKind};
 use percent_encoding::percent_decode_str;
 use ring::hmac;
 use serde_amqp::Value;
 
 use super::users::Users;
 use crate::node::Reply;
+use crate::wire::status::Status;
 
 /// Longest token looked at.
 const TOKEN_MAX: usize = 8 << 10;
 
-/// Why a token is not taken: a status as of HTTP, and a text.
+/// Why a token is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NotTaken {
-    status: i32,
+    kind: ErrorKind,
     text: &'static str,
 }
 
 const fn bad(text: &'static str) -> NotTaken {
-    NotTaken { status: 400, text }
+    NotTaken { kind: ErrorKind::InvalidArgument, text }
 }
 
 /// Looks at a request to `$cbs`: whom its token proves its sender to be. A token of a kind that opgate cannot
@@ -39,7 +41,10 @@ pub(super) fn put(
     let properties = message.application_properties.as_ref();
     let operation = properties.and_then(|properties| properties.get("operation"));
     if operation.and_then(text).as_deref() != Some("put-token") {
-        return Err(NotTaken { status: 501, text: "operation: must be put-token" });
+        return Err(NotTaken {
+            kind: ErrorKind::Unsupported,
+            text: "operation: must be put-token",
+        });
     }
     let Body::Value(value) = &message.body else {
         return Err(bad("the body must be the token, a string"));
@@ -61,7 +66,8 @@ pub(super) fn put(
 /// A shared access signature: `sr=RESOURCE&sig=SIGNATURE&se=EXPIRY&skn=KEY`. It is an HMAC of the resource, as it
 /// is written there, and the expiry (Azure Service Bus, "Service Bus access control with SAS").
 fn signature(token: &str, users: &Users, now: SystemTime) -> Result<Caller, NotTaken> {
-    const REFUSED: NotTaken = NotTaken { status: 401, text: "the token is not valid" };
+    const REFUSED: NotTaken =
+        NotTaken { kind: ErrorKind::Unauthenticated, text: "the token is not valid" };
     let part = |name: &str| {
         token.split('&').find_map(|part| part.split_once('=').filter(|(key, _)| *key == name))
     };
@@ -81,7 +87,7 @@ fn signature(token: &str, users: &Users, now: SystemTime) -> Result<Caller, NotT
     let seconds: u64 = expiry.parse().map_err(|_| REFUSED)?;
     let until = UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).ok_or(REFUSED)?;
     if until < now {
-        return Err(NotTaken { status: 401, text: "the token has expired" });
+        return Err(NotTaken { kind: ErrorKind::Unauthenticated, text: "the token has expired" });
     }
     Ok(caller)
 }
@@ -100,20 +106,14 @@ fn text(value: &SimpleValue) -> Option<Cow<'_, str>> {
 
 /// What is answered.
 pub(super) fn reply(taken: &Result<Option<Caller>, NotTaken>) -> Reply {
-    let (status, text) = match taken {
-        Ok(_) => (202, "Accepted"),
-        Err(error) => (error.status, error.text),
+    let status = match taken {
+        Ok(_) => Status::ACCEPTED,
+        Err(refused) => Status::of_error(&Error::new(refused.kind, refused.text)),
     };
-    let properties = ApplicationProperties::builder()
-        .insert("status-code", status)
-        .insert("status-description", text)
-        .insert("statusCode", status)
-        .insert("statusDescription", text)
-        .build();
     Reply {
         subject: None,
         content_type: None,
-        application_properties: properties,
+        application_properties: status.properties(),
         body: Body::Empty,
     }
 }

@@ -1,6 +1,7 @@
 //! A connection, from its first byte to its last.
 
 use std::io;
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
@@ -10,14 +11,15 @@ use fe2o3_amqp::{Receiver, Sender};
 use fe2o3_amqp_types::definitions::{AmqpError, ConnectionError, Error, Fields};
 use fe2o3_amqp_types::messaging::{Body, Message};
 use opgate_edge::Drain;
+use opgate_telemetry::{AmqpRefusal, Cut, Listener, Metrics, Place};
 use serde_amqp::Value;
 use serde_amqp::primitives::Symbol;
 use tokio::io::AsyncWriteExt as _;
-use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::debug;
+use tracing::{debug, error as log_error};
 
 use super::cbs;
 use super::io::Stream;
@@ -45,6 +47,7 @@ pub(super) struct Shared {
     pub(super) limits: Limits,
     pub(super) users: Arc<Users>,
     pub(super) drain: Drain,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 /// What all links of a connection share.
@@ -55,6 +58,7 @@ pub(super) struct Connection {
     pub(super) limits: Limits,
     pub(super) drain: Drain,
     pub(super) replies: Arc<Replies>,
+    pub(super) metrics: Arc<Metrics>,
     /// What Open, Begin and Attach carry: azure-eventhub reads their fields by number, to the last.
     pub(super) properties: Fields,
     /// The request links being served.
@@ -88,9 +92,15 @@ where
     let Opened { handle, identity, watch } = tokio::select! {
         opened = opening => match opened {
             Ok(Ok(Some(opened))) => opened,
-            Ok(Ok(None)) => return debug!(peer = %origin.address, "refused"),
+            Ok(Ok(None)) => {
+                shared.metrics.amqp.refused.of(AmqpRefusal::SignIn).increment(1);
+                return debug!(peer = %origin.address, "refused");
+            }
             Ok(Err(error)) => return debug!(peer = %origin.address, %error, "cannot be opened"),
-            Err(_) => return debug!(peer = %origin.address, "did not open in time"),
+            Err(_) => {
+                shared.metrics.edge.cut.of(Listener::Amqp).of(Cut::Silent).increment(1);
+                return debug!(peer = %origin.address, "did not open in time");
+            }
         },
         () = shared.drain.started() => return,
     };
@@ -100,6 +110,7 @@ where
         limits: shared.limits,
         drain: shared.drain.clone(),
         replies: Arc::default(),
+        metrics: Arc::clone(&shared.metrics),
         properties: properties(),
         requests: TaskTracker::new(),
         watch,
@@ -175,14 +186,29 @@ impl Connection {
     async fn serve(self: Arc<Self>, mut handle: ListenerConnectionHandle) {
         let mut sessions = JoinSet::new();
         let mut begun = 0;
-        loop {
+        let mut unproven = self.identity() == Identity::Unproven;
+        let mut time_is_up = pin!(sleep(self.limits.handshake_timeout));
+        let why = loop {
             tokio::select! {
                 biased;
-                Some(_) = sessions.join_next() => {}
-                () = self.drained() => break,
+                Some(ended) = sessions.join_next() => self.contain(ended),
+                () = self.drained() => {
+                    break error(ConnectionError::ConnectionForced, "opgate is shutting down");
+                }
+                () = &mut time_is_up, if unproven => {
+                    unproven = false;
+                    if self.identity() == Identity::Unproven {
+                        self.metrics.amqp.refused.of(AmqpRefusal::SignIn).increment(1);
+                        break error(AmqpError::UnauthorizedAccess, "no token was put in time");
+                    }
+                }
                 incoming = handle.next_incoming_session() => {
                     let Some(incoming) = incoming else {
-                        return debug!(ended = ?self.watch.ended(), "a connection has ended");
+                        if let Some(reason) = self.watch.ended() {
+                            self.metrics.amqp.refused.of(AmqpRefusal::Frame).increment(1);
+                            debug!(?reason, "a connection was cut");
+                        }
+                        return;
                     };
                     let channel = incoming.channel;
                     let acceptor = SessionAcceptor::builder()
@@ -201,10 +227,17 @@ impl Connection {
                     }
                 }
             }
-        }
-        let why = error(ConnectionError::ConnectionForced, "opgate is shutting down");
+        };
         if let Err(silence) = timeout(CLOSE_TIMEOUT, handle.close_with_error(why)).await {
             debug!(%silence, "no answer to a close");
+        }
+    }
+
+    /// Looks how a task of the connection ended. A panic ends what it was in, and nothing else.
+    pub(super) fn contain(&self, ended: Result<(), JoinError>) {
+        if ended.is_err_and(|error| error.is_panic()) {
+            self.metrics.edge.panics.of(Place::Request).increment(1);
+            log_error!("a request or link of a connection panicked");
         }
     }
 
@@ -222,6 +255,9 @@ impl Connection {
     /// Takes a token that was put to `$cbs`.
     pub(super) fn put_token(&self, message: &Message<Body<Value>>) -> Replying {
         let taken = cbs::put(message, &self.users, SystemTime::now());
+        if taken.is_err() {
+            self.metrics.amqp.refused.of(AmqpRefusal::Token).increment(1);
+        }
         let reply = cbs::reply(&taken);
         if let Ok(Some(caller)) = taken {
             let mut identity = self.identity.write().unwrap_or_else(PoisonError::into_inner);

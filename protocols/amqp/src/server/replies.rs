@@ -9,15 +9,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fe2o3_amqp::Sender;
+use fe2o3_amqp::link::SendError;
 use fe2o3_amqp::link::delivery::Sendable;
 use fe2o3_amqp_types::definitions::SenderSettleMode;
-use fe2o3_amqp_types::messaging::{Body, Message};
+use fe2o3_amqp_types::messaging::{AmqpValue, Body, Message};
+use opgate_core::{Error, ErrorKind};
+use opgate_telemetry::{AmqpLoss, Metrics};
 use serde_amqp::Value;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinSet;
 use tracing::debug;
 
 use crate::wire::address;
+use crate::wire::status::Status;
 
 /// Replies that were sent unsettled, as the peer wished, and that it may leave unsettled before the next one
 /// waits.
@@ -174,6 +178,7 @@ pub(super) async fn send(
     mut sender: Sender,
     mode: SenderSettleMode,
     mut queue: mpsc::UnboundedReceiver<Held>,
+    metrics: &Metrics,
 ) {
     // What may be sent settled costs the peer no disposition.
     let settled = match mode {
@@ -190,13 +195,20 @@ pub(super) async fn send(
             else => return,
         };
         let sendable = Sendable { message: held.message, message_format: 0, settled };
-        match sender.send_batchable(sendable).await {
+        let mut sent = sender.send_batchable_ref(&sendable).await;
+        if let Err(SendError::MessageSizeExceeded(_)) = sent {
+            metrics.amqp.replies_lost.of(AmqpLoss::TooLarge).increment(1);
+            let message = in_its_place(&sendable.message);
+            let sendable = Sendable { message, message_format: 0, settled };
+            sent = sender.send_batchable(sendable).await;
+        }
+        match sent {
             Ok(outcome) => {
                 if settled.is_none() {
                     unsettled.spawn(outcome);
                 }
             }
-            Err(error @ fe2o3_amqp::link::SendError::MessageSizeExceeded(_)) => {
+            Err(error @ SendError::MessageSizeExceeded(_)) => {
                 debug!(%error, "a reply is larger than its reader takes");
             }
             Err(error) => {
@@ -205,5 +217,28 @@ pub(super) async fn send(
             }
         }
         drop(held.permit);
+    }
+}
+
+/// What is said where a reply is larger than its reader takes: the same to both dialects, each in its place.
+fn in_its_place(reply: &Message<Body<Value>>) -> Message<Body<Value>> {
+    const TEXT: &str = "the reply is larger than the max-message-size of the link it is for";
+    let mut properties = reply.properties.clone();
+    let mut status = Status::of_error(&Error::new(ErrorKind::PayloadTooLarge, TEXT)).properties();
+    // HTTP over AMQP has the status there.
+    if let Some(subject) = properties.as_mut().and_then(|properties| properties.subject.as_mut()) {
+        "500".clone_into(subject);
+        for (name, value) in reply.application_properties.iter().flat_map(|own| own.0.iter()) {
+            status.insert(name.clone(), value.clone());
+        }
+    }
+    Message {
+        header: None,
+        delivery_annotations: None,
+        message_annotations: None,
+        properties,
+        application_properties: Some(status),
+        body: Body::Value(AmqpValue(Value::from(TEXT))),
+        footer: None,
     }
 }

@@ -15,6 +15,7 @@ use fe2o3_amqp_types::messaging::{
     Accepted, Body, Message, MessageId, Properties, Rejected, Released,
 };
 use fe2o3_amqp_types::primitives::{SimpleValue, Symbol};
+use opgate_telemetry::{AmqpLoss, AmqpRefusal};
 use serde_amqp::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -87,7 +88,7 @@ impl Requests {
                         }
                     }
                 }
-                Some(_) = answering.join_next() => {}
+                Some(ended) = answering.join_next() => self.connection.contain(ended),
                 Some(taken) = taking.join_next() => {
                     if let Ok((delivery, result)) = taken
                         && self.settle(delivery, result).await.is_err()
@@ -142,7 +143,10 @@ impl Requests {
     async fn settle(&self, delivery: DeliveryInfo, result: Result<(), Error>) -> Result<(), ()> {
         let settled = match result {
             Ok(()) => self.receiver.dispose(delivery, Accepted {}).await,
-            Err(error) => self.receiver.dispose(delivery, Rejected { error: Some(error) }).await,
+            Err(error) => {
+                self.connection.metrics.amqp.refused.of(AmqpRefusal::Message).increment(1);
+                self.receiver.dispose(delivery, Rejected { error: Some(error) }).await
+            }
         };
         settled.map_err(drop)
     }
@@ -292,6 +296,7 @@ impl Way {
         };
         let sent = outlet.is_some_and(|outlet| outlet.send(Held { message, permit }).is_ok());
         if !sent {
+            self.connection.metrics.amqp.replies_lost.of(AmqpLoss::NoLink).increment(1);
             debug!(node = &*self.node, "a reply has no link to go over");
         }
     }

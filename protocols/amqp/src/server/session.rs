@@ -6,9 +6,12 @@ use fe2o3_amqp::acceptor::{
     LinkAcceptor, LinkEndpoint, ListenerSessionHandle, SupportedReceiverSettleModes,
 };
 use fe2o3_amqp::link::receiver::CreditMode;
-use fe2o3_amqp_types::definitions::{AmqpError, Error, ReceiverSettleMode, Role, SessionError};
+use fe2o3_amqp_types::definitions::{
+    AmqpError, Error, ReceiverSettleMode, Role, SenderSettleMode, SessionError,
+};
 use fe2o3_amqp_types::messaging::{Source, Target, TargetArchetype};
 use fe2o3_amqp_types::performatives::Attach;
+use opgate_telemetry::AmqpRefusal;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::debug;
@@ -50,7 +53,7 @@ impl Session {
         loop {
             tokio::select! {
                 biased;
-                Some(_) = links.join_next() => {}
+                Some(ended) = links.join_next() => self.connection.contain(ended),
                 attach = self.handle.next_incoming_attach() => match attach {
                     Some(attach) => {
                         if let Err(error) = self.attach(attach, &mut links).await {
@@ -79,6 +82,13 @@ impl Session {
         let watch = self.connection.watch.link(self.channel, attach.handle.0);
         let name = watch.as_ref().map_or(attach.name.as_str(), LinkWatch::name);
         let name: Arc<str> = Arc::from(name);
+        if matches!(purpose, Ok((Purpose::Replies(_), _)))
+            && attach.rcv_settle_mode == ReceiverSettleMode::Second
+            && attach.snd_settle_mode == SenderSettleMode::Unsettled
+        {
+            // The crate never settles what such a receiver has told the outcome of: settled at once, then.
+            attach.snd_settle_mode = SenderSettleMode::Mixed;
+        }
         let mode = attach.snd_settle_mode.clone();
         // What the crate takes for granted, and clients leave out.
         attach.source.get_or_insert_with(|| Box::new(Source::default()));
@@ -88,6 +98,7 @@ impl Session {
             attach.initial_delivery_count.get_or_insert(0);
         }
         if purpose.is_err() {
+            self.connection.metrics.amqp.refused.of(AmqpRefusal::Link).increment(1);
             // The terminus that is ours stays empty.
             if is_request {
                 attach.target = None;
@@ -161,9 +172,10 @@ impl Session {
                     node,
                     outlet,
                 });
+                let metrics = Arc::clone(&self.connection.metrics);
                 links.spawn(async move {
                     let _held = (slot, registered);
-                    replies::send(sender, mode, queue).await;
+                    replies::send(sender, mode, queue, &metrics).await;
                 });
             }
             (LinkEndpoint::Sender(sender), Ok((Purpose::Work(queue, queues), slot))) => {

@@ -1,5 +1,7 @@
 //! Sessions and links, as they come and go.
 
+use std::time::Duration;
+
 use fe2o3_amqp_types::definitions::ReceiverSettleMode;
 use fe2o3_amqp_types::messaging::{Body, DeliveryState, Message};
 use fe2o3_amqp_types::performatives::{Close, Detach, End};
@@ -116,4 +118,32 @@ async fn requests_are_settled_by_whoever_receives_them_first() {
     attach.rcv_settle_mode = ReceiverSettleMode::Second;
     let answer = client.attach(attach).await;
     assert_eq!(answer.rcv_settle_mode, ReceiverSettleMode::First);
+}
+
+#[tokio::test]
+async fn who_asks_for_signs_of_life_gets_them_and_whoever_gives_none_is_let_go() {
+    let mut idle = settings();
+    idle.limits.idle_timeout = Duration::from_secs(1);
+    let server = Server::with(idle).await;
+    let mut client = Raw::connect(&server).await;
+    let open = client.open(|open| open.idle_time_out = Some(400)).await;
+    assert_eq!(open.idle_time_out, Some(1000));
+    let Frame::Empty = client.next().await else { panic!("no sign of life") };
+    let Frame::Empty = client.next().await else { panic!("no sign of life") };
+    // This one gives none.
+    loop {
+        match client.next().await {
+            Frame::Empty => {}
+            Frame::Close(_) => break,
+            other @ (Frame::Open(_)
+            | Frame::Begin(_)
+            | Frame::Attach(_)
+            | Frame::Flow(_)
+            | Frame::Transfer(..)
+            | Frame::Disposition(_)
+            | Frame::Detach(_)
+            | Frame::End(_)) => panic!("{other:?}"),
+        }
+    }
+    assert!(client.is_closed().await);
 }

@@ -1,8 +1,10 @@
 //! A reply finds its way, whichever way its client asks for it.
 
+use fe2o3_amqp_types::definitions::{ReceiverSettleMode, Role, SenderSettleMode};
 use fe2o3_amqp_types::messaging::{
-    ApplicationProperties, Body, DeliveryState, Message, MessageId, Properties,
+    Accepted, AmqpValue, ApplicationProperties, Body, DeliveryState, Message, MessageId, Properties,
 };
+use fe2o3_amqp_types::performatives::Disposition;
 use fe2o3_amqp_types::primitives::Uuid;
 use serde_amqp::Value;
 
@@ -246,4 +248,64 @@ async fn settled_requests_are_answered_without_a_disposition() {
     assert_eq!(correlation(&reply), MessageId::Ulong(3));
     // The client left it open, so it need not settle what it is sent.
     assert_eq!(transfer.settled, Some(true));
+}
+
+#[tokio::test]
+async fn a_reply_larger_than_its_link_takes_is_told_instead() {
+    let server = Server::start().await;
+    let mut client = Raw::begin(&server).await;
+    let mut small = receiving(0, Some("$management"), None);
+    small.max_message_size = Some(1000);
+    client.attach(small).await;
+    client.credit(0, 0, 10).await;
+    client.sender(1, Some("$management")).await;
+    let mut message = request(1.into(), None);
+    message.body = Body::Value(AmqpValue(Value::from("x".repeat(2000))));
+    client.request(1, message).await;
+    client.disposition().await;
+    let (_, reply) = client.message().await;
+    assert_eq!(correlation(&reply), MessageId::Ulong(1));
+    let properties = reply.application_properties.unwrap();
+    assert_eq!(properties.get("statusCode"), Some(&413.into()));
+}
+
+#[tokio::test]
+async fn replies_are_left_unsettled_for_whoever_wants_to_settle_them() {
+    use ReceiverSettleMode::{First, Second};
+    use SenderSettleMode::{Mixed, Settled, Unsettled};
+    let server = Server::start().await;
+    for (sender, receiver, answered, settled) in [
+        (Unsettled, First, Unsettled, false),
+        // What a receiver settles second would never be settled.
+        (Unsettled, Second, Mixed, true),
+        (Settled, First, Settled, true),
+        (Settled, Second, Settled, true),
+        (Mixed, First, Mixed, true),
+        (Mixed, Second, Mixed, true),
+    ] {
+        let mut client = Raw::begin(&server).await;
+        let mut attach = receiving(0, Some("$management"), None);
+        attach.snd_settle_mode = sender;
+        attach.rcv_settle_mode = receiver;
+        assert_eq!(client.attach(attach).await.snd_settle_mode, answered);
+        client.credit(0, 0, 10).await;
+        client.sender(1, Some("$management")).await;
+        for id in 0..3 {
+            client.request(1, request(MessageId::Ulong(id), None)).await;
+            client.disposition().await;
+            let (transfer, _) = client.message().await;
+            assert_eq!(transfer.settled.unwrap_or(false), settled);
+            if !settled {
+                let outcome = Disposition {
+                    role: Role::Receiver,
+                    first: transfer.delivery_id.unwrap(),
+                    last: None,
+                    settled: true,
+                    state: Some(DeliveryState::Accepted(Accepted {})),
+                    batchable: false,
+                };
+                client.send(0, &outcome, &[]).await;
+            }
+        }
+    }
 }

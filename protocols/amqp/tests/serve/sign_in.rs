@@ -223,3 +223,15 @@ async fn a_token_makes_somebody_of_whoever_came_without_a_name() {
     assert_eq!(properties.get("status-code"), Some(&202.into()));
     assert_eq!(whoami(&mut raw).await, ("ada".into(), "acme".into()));
 }
+
+#[tokio::test]
+async fn whoever_puts_no_token_in_time_is_closed_with_the_reason() {
+    let mut hasty = with_a_user();
+    hasty.limits.handshake_timeout = Duration::from_secs(1);
+    let server = Server::with(hasty).await;
+    let mut raw = Raw::connect(&server).await;
+    assert_eq!(sign_in(&mut raw, "MSSBCBS", None).await.1, SaslCode::Ok);
+    session(&mut raw).await;
+    let Frame::Close(close) = raw.next().await else { panic!("no Close") };
+    assert!(format!("{:?}", close.error.unwrap().condition).contains("UnauthorizedAccess"));
+}
