@@ -5,6 +5,7 @@
 mod faces;
 mod running;
 pub mod settings;
+mod tls;
 
 use std::io;
 use std::net::SocketAddr;
@@ -32,6 +33,7 @@ pub use running::{Addresses, Running};
 use faces::Faces;
 use running::Serving;
 use settings::{OciKeys, Settings};
+use tls::Secured;
 
 /// Longest time the journal thread may go without a sign of life before `/livez` says so. A sync of
 /// a struggling disk takes seconds, and ending the daemon would not make it faster.
@@ -98,14 +100,30 @@ impl Gateway {
                 return Err(problem);
             }
         };
-        let addresses = Addresses { http: http.1, amqp: amqp.1, admin: admin.1 };
-        for address in [addresses.http, addresses.amqp, addresses.admin] {
-            if !settings::is_loopback(address) {
+        let addresses = Addresses {
+            http: http.1,
+            http_tls: settings.http.tls.is_some(),
+            amqp: amqp.1,
+            admin: admin.1,
+        };
+        let secured = Secured::new(&settings, &metrics);
+        let (http, admin, amqp) = (
+            http.0.secured(secured.http.clone()),
+            admin.0.secured(secured.admin.clone()),
+            amqp.0.secured(secured.amqp.clone()),
+        );
+        for (address, tls) in [
+            (addresses.http, &settings.http.tls),
+            (addresses.amqp, &settings.amqp_tls),
+            (addresses.admin, &settings.admin.tls),
+        ] {
+            if !settings::is_loopback(address) && tls.as_ref().is_none_or(|tls| tls.plaintext) {
                 warn!(%address, "listening without TLS beyond this machine, as configured");
             }
         }
         if settings::is_loopback(addresses.http) {
-            here.set(&format!("http://{}", addresses.http));
+            let scheme = if secured.http.is_some() { "https" } else { "http" };
+            here.set(&format!("{scheme}://{}", addresses.http));
         } else {
             for backend in settings.without_callback() {
                 warn!(backend, "no callback: its operations end only as far as it has get-result");
@@ -172,12 +190,12 @@ impl Gateway {
             vec![(Completions::PATH, Arc::new(completions)), (Nexus::PATH, Arc::new(nexus))];
         paths.extend(Native::PATHS.map(|path| (path, Arc::clone(&native))));
         let faces = Faces { grpc: Arc::new(grpc), paths, oci: oci.clone(), rest };
-        let http = Serving::new(trigger, http.0.serve(Arc::new(faces), drain));
+        let http = Serving::new(trigger, http.serve(Arc::new(faces), drain));
         let (trigger, drain) = Drain::new();
-        let users = amqp.0.users();
-        let amqp = Serving::new(trigger, amqp.0.serve(Places::default(), drain));
+        let users = amqp.users();
+        let amqp = Serving::new(trigger, amqp.serve(Places::default(), drain));
         let (trigger, drain) = Drain::new();
-        let admin = Serving::new(trigger, admin.0.serve(drain));
+        let admin = Serving::new(trigger, admin.serve(drain));
         let limits = settings.drain;
         let upkeep = running::upkeep(store, journal);
         traffic.holds();
@@ -189,6 +207,7 @@ impl Gateway {
             oci,
             signed: required,
             verifier,
+            secured,
             traffic,
             http,
             amqp,

@@ -59,7 +59,7 @@ impl Failed {
 /// Carries a command out.
 pub(crate) fn run(ops: &Ops, sources: &Sources, ready_file: Option<&Path>) -> ExitCode {
     let done = address(ops, sources, ready_file)
-        .and_then(|address| Client::new(&address))
+        .and_then(|address| Client::new(&address, ops.ca_file.as_ref()))
         .map_err(Failed::Usage)
         .and_then(|client| {
             // One request at a time: one thread does.
@@ -90,7 +90,7 @@ fn address(ops: &Ops, sources: &Sources, ready_file: Option<&Path>) -> Result<St
         let ready: Value = serde_json::from_slice(&ready)
             .map_err(|error| unread(format!("not a ready file: {error}")))?;
         let http = ready["http"].as_str().ok_or_else(|| unread("not a ready file".to_owned()))?;
-        return Ok(format!("http://{http}"));
+        return Ok(url(ready["http_tls"] == true, http));
     }
     let (settings, _) = Settings::load(sources).map_err(|problems| problems.to_string())?;
     let mut listen = settings.http.listen;
@@ -104,7 +104,12 @@ fn address(ops: &Ops, sources: &Sources, ready_file: Option<&Path>) -> Result<St
             std::net::SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
         });
     }
-    Ok(format!("http://{listen}"))
+    Ok(url(settings.http.tls.is_some(), listen))
+}
+
+fn url(tls: bool, authority: impl std::fmt::Display) -> String {
+    let scheme = if tls { "https" } else { "http" };
+    format!("{scheme}://{authority}")
 }
 
 struct Session {

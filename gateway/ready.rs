@@ -23,6 +23,7 @@ impl<'a> ReadyFile<'a> {
         let ready = serde_json::json!({
             "http": addresses.http.to_string(),
             "amqp": addresses.amqp.to_string(),
+            "http_tls": addresses.http_tls,
             "admin": addresses.admin.to_string(),
             "pid": std::process::id(),
         });

@@ -17,6 +17,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::{error, warn};
 
 use crate::settings::{self, Problems, Settings};
+use crate::tls::Secured;
 
 /// How often the store may forget what is due.
 const TIDY: Duration = Duration::from_secs(1);
@@ -30,6 +31,8 @@ pub struct Addresses {
     pub http: SocketAddr,
     /// AMQP.
     pub amqp: SocketAddr,
+    /// Whether that speaks TLS.
+    pub http_tls: bool,
     /// Metrics and health.
     pub admin: SocketAddr,
 }
@@ -47,6 +50,8 @@ pub struct Running {
     pub(crate) signed: bool,
     /// Who may sign OCI requests.
     pub(crate) verifier: Arc<Verifier>,
+    /// What listeners prove themselves with.
+    pub(crate) secured: Secured,
     /// Whether new traffic is welcome.
     pub(crate) traffic: Condition,
     pub(crate) http: Serving,
@@ -65,8 +70,9 @@ impl Running {
     }
 
     /// Takes from settings that were read again what can change without a restart: who may sign OCI
-    /// requests, by which keys, how far their clocks may be off, and for which hosts; and who may come
-    /// over AMQP. No request is dropped for it, and connections stay who they are. Settings that could not be used are counted, and change nothing.
+    /// requests, by which keys, how far their clocks may be off, and for which hosts; who may come over
+    /// AMQP; the certificates and authorities of TLS. No request is dropped for it, and connections stay
+    /// who they are. Settings that could not be used are counted, and change nothing.
     pub fn reload(&self, loaded: Result<&Settings, &Problems>) {
         let result = match loaded {
             Ok(settings) => {
@@ -80,6 +86,7 @@ impl Running {
                 self.oci.replace_tenancies(keys.tenancies.clone());
                 self.verifier.replace(keys.keyring.clone());
                 self.users.replace(settings.amqp.anonymous, settings.amqp.users.clone());
+                self.secured.replace(settings);
                 Reload::Applied
             }
             Err(_) => Reload::Refused,

@@ -19,6 +19,7 @@ mod routes;
 mod section;
 mod sources;
 mod text;
+mod tls;
 mod units;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,6 +40,7 @@ pub use problem::{Problem, Problems};
 pub use routes::{Backend, BackendKind, GrpcDoor, Route, Worker};
 pub use sources::Sources;
 pub use text::Effective;
+pub use tls::Tls;
 pub use units::duration as parse_duration;
 
 use section::{Findings, Section};
@@ -76,6 +78,8 @@ pub struct Settings {
     pub oci: Oci,
     /// The listener of AMQP.
     pub amqp: opgate_amqp::Settings,
+    /// Its TLS; none: it has none.
+    pub amqp_tls: Option<Tls>,
     /// Backends by name.
     pub backends: BTreeMap<String, Backend>,
     /// Routes by name, without those switched off.
@@ -102,10 +106,12 @@ pub struct Storage {
 }
 
 /// Where a listener listens.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Listener {
     /// The address; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// None: without TLS.
+    pub tls: Option<Tls>,
 }
 
 /// `[http]`. Sizes in bytes.
@@ -113,6 +119,8 @@ pub struct Listener {
 #[expect(missing_docs, reason = "described in config/opgate.toml, key by key")]
 pub struct Http {
     pub listen: SocketAddr,
+    /// None: without TLS.
+    pub tls: Option<Tls>,
     pub connections: usize,
     pub streams: u32,
     pub head_bytes: u32,
@@ -209,9 +217,12 @@ impl Settings {
     /// receivers.
     pub fn keys() -> BTreeSet<String> {
         let findings = Findings::default();
-        // Neither is there unless an operator names one.
+        // None of these is there unless an operator has it.
         let named = [
             "callbacks.receivers.name.hosts=[\"h\"]",
+            "http.tls.cert_file=x",
+            "admin.tls.cert_file=x",
+            "amqp.tls.cert_file=x",
             "oci.compartments.name.id=\"ocid1.x\"",
             "oci.tenancies.name.id=\"ocid1.x\"",
             "oci.users.name.id=\"ocid1.x\"",
@@ -232,6 +243,7 @@ impl Settings {
         let backends = routes::backends(root, listen);
         let sections = root.named("routes");
         let routes = routes::routes(&sections, &backends, retention);
+        let (amqp, amqp_tls) = amqp::amqp(&root.section("amqp"));
         let settings = Self {
             data: storage(&data),
             http,
@@ -246,7 +258,8 @@ impl Settings {
             buildgrid: instances(&root.section("buildgrid")),
             descriptors: descriptors(&root.section("descriptors")),
             oci: oci::oci(&root.section("oci"), listen),
-            amqp: amqp::amqp(&root.section("amqp")),
+            amqp,
+            amqp_tls,
             backends,
             routes,
         };
@@ -292,8 +305,10 @@ fn storage(section: &Section<'_>) -> Storage {
 }
 
 fn http(section: &Section<'_>) -> Http {
+    let Listener { listen, tls } = listener(section);
     let http = Http {
-        listen: listen(section),
+        listen,
+        tls,
         connections: section.count("connections", 1..=1_000_000),
         streams: narrow(section.count("streams", 1..=1_000_000) as u64),
         head_bytes: narrow(section.size("head_size", 8 * KIB..=MIB)),
@@ -319,22 +334,23 @@ fn http(section: &Section<'_>) -> Http {
 }
 
 fn admin(section: &Section<'_>) -> Listener {
-    let listen = listen(section);
+    let listener = listener(section);
     section.finish();
-    Listener { listen }
+    listener
 }
 
-/// `listen` and `allow_plaintext`: there is no TLS yet, so the one needs the other.
-fn listen(section: &Section<'_>) -> SocketAddr {
-    let (listen, allowed) = (section.address("listen"), section.flag("allow_plaintext"));
-    if !listen.ip().to_canonical().is_loopback() && !allowed {
+/// `listen`, `allow_plaintext` and the table `tls`: beyond loopback it takes one of the latter two.
+fn listener(section: &Section<'_>) -> Listener {
+    let (listen, plaintext) = (section.address("listen"), section.flag("allow_plaintext"));
+    if !is_loopback(listen) && !plaintext && !section.has("tls") {
         section.refuse(
             "listen",
-            "is not a loopback address, and without TLS whoever reaches it may do everything; if \
-             that is wanted, set allow_plaintext = true beside it",
+            "is not a loopback address, and without TLS whoever is on the way reads and alters \
+             everything: it needs a table tls with cert_file and key_file beside it or, if that is \
+             wanted, allow_plaintext = true",
         );
     }
-    listen
+    Listener { listen, tls: tls::tls(section, plaintext) }
 }
 
 fn wait(section: &Section<'_>) -> Wait {

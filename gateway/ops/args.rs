@@ -18,15 +18,19 @@ reached; 75 the time was over before the operation ended (wait).";
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Ops {
-    /// Where the gateway listens. Left out: as the ready file or the settings say
+    /// Where the gateway listens, as http[s]://HOST:PORT. Left out: as the ready file or the
+    /// settings say
+    #[arg(long, value_name = "URL", global = true, env = "OPGATE_ADDRESS", hide_env_values = true)]
+    pub(super) address: Option<String>,
+    /// Authorities to believe over https besides the system's, in PEM
     #[arg(
         long,
-        value_name = "http://HOST:PORT",
+        value_name = "FILE",
         global = true,
-        env = "OPGATE_ADDRESS",
+        env = "OPGATE_CA_FILE",
         hide_env_values = true
     )]
-    pub(super) address: Option<String>,
+    pub(super) ca_file: Option<PathBuf>,
     /// How results are shown
     #[arg(short, long, value_enum, global = true, default_value_t = Output::Table)]
     pub(super) output: Output,

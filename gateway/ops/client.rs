@@ -1,6 +1,7 @@
 //! The JSON form of opgate's own API, from the caller's side.
 
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,8 +12,10 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 
 /// Time for a connection to come about.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -51,28 +54,43 @@ pub(super) enum Refusal {
 }
 
 /// A gateway, as its address says. Each request opens a connection of its own: a command makes few.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Client {
+    host: String,
     /// `host:port`.
     authority: String,
+    /// Over https.
+    tls: Option<TlsConnector>,
 }
 
 impl Client {
-    /// From `http://host:port`.
-    pub(super) fn new(address: &str) -> Result<Self, String> {
+    /// From `http://host:port` or `https://host:port`. Over https the gateway's certificate must be vouched for
+    /// by one of the system's authorities, or of those in the file.
+    pub(super) fn new(address: &str, authorities: Option<&PathBuf>) -> Result<Self, String> {
         let refused = |why: &str| {
-            format!("{address} is not an address of a gateway: {why}; http://HOST:PORT is expected")
+            format!(
+                "{address} is not an address of a gateway: {why}; http://HOST:PORT or \
+                 https://HOST:PORT is expected"
+            )
         };
         let uri: Uri = address.parse().map_err(|_| refused("it is not a URL"))?;
-        if uri.scheme_str() != Some("http") {
-            return Err(refused("only http:// is spoken"));
-        }
+        let tls = match uri.scheme_str() {
+            Some("http") if authorities.is_some() => {
+                return Err(refused("--ca-file is for https://"));
+            }
+            Some("http") => None,
+            Some("https") => {
+                Some(opgate_egress::connector(authorities).map_err(|error| error.to_string())?)
+            }
+            Some(_) | None => return Err(refused("only http:// and https:// are spoken")),
+        };
         if !matches!(uri.path_and_query().map_or("/", |rest| rest.as_str()), "/" | "") {
             return Err(refused("it goes on after the port"));
         }
         let authority = uri.authority().ok_or_else(|| refused("it names no host"))?;
-        let port = authority.port_u16().unwrap_or(80);
-        Ok(Self { authority: format!("{}:{port}", authority.host()) })
+        let port = authority.port_u16().unwrap_or(if tls.is_some() { 443 } else { 80 });
+        let host = authority.host();
+        Ok(Self { authority: format!("{host}:{port}"), host: host.to_owned(), tls })
     }
 
     /// Sends a request, and gives the answer's JSON. `waits` is how long the gateway may take on
@@ -85,7 +103,7 @@ impl Client {
         waits: Duration,
     ) -> Result<Value, Refusal> {
         let unreachable = |problem: String| Refusal::Unreachable {
-            address: format!("http://{}", self.authority),
+            address: format!("{}://{}", self.scheme(), self.authority),
             problem,
         };
         let asked = timeout(waits + ANSWER, self.exchange(method, path, body)).await;
@@ -111,6 +129,28 @@ impl Client {
     ) -> io::Result<(http::StatusCode, Bytes)> {
         let connected = timeout(CONNECT, TcpStream::connect(&self.authority)).await;
         let stream = connected.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        let Some(tls) = &self.tls else { return self.ask(stream, method, path, body).await };
+        let name = self.host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let name = name.try_into().map_err(io::Error::other)?;
+        let secured = timeout(CONNECT, tls.connect(name, stream)).await;
+        let stream = secured.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        self.ask(stream, method, path, body).await
+    }
+
+    const fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+
+    async fn ask<S>(
+        &self,
+        stream: S,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> io::Result<(http::StatusCode, Bytes)>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
         let connection = tokio::spawn(connection);
@@ -159,12 +199,14 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_http_with_a_host() {
-        assert_eq!(Client::new("http://127.0.0.1:8080").unwrap().authority, "127.0.0.1:8080");
-        assert_eq!(Client::new("http://[::1]:8080/").unwrap().authority, "[::1]:8080");
-        assert_eq!(Client::new("http://gateway").unwrap().authority, "gateway:80");
-        for wrong in ["", "127.0.0.1:8080", "https://a:1", "http://a:1/v1", "http:///x"] {
-            assert!(Client::new(wrong).is_err(), "{wrong}");
+    fn an_address_is_http_or_https_with_a_host() {
+        let new = |address| Client::new(address, None);
+        assert_eq!(new("http://127.0.0.1:8080").unwrap().authority, "127.0.0.1:8080");
+        assert_eq!(new("http://[::1]:8080/").unwrap().authority, "[::1]:8080");
+        assert_eq!(new("http://gateway").unwrap().authority, "gateway:80");
+        assert_eq!(new("https://gateway").unwrap().authority, "gateway:443");
+        for wrong in ["", "127.0.0.1:8080", "ftp://a:1", "http://a:1/v1", "http:///x"] {
+            assert!(new(wrong).is_err(), "{wrong}");
         }
     }
 }

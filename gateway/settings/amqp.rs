@@ -8,14 +8,15 @@ use opgate_core::Tenant;
 
 use super::nexus::secret;
 use super::section::Section;
-use super::{HOUR, KIB, MIB, MS, SECOND, listen, narrow};
+use super::{HOUR, KIB, Listener, MIB, MS, SECOND, Tls, listener, narrow};
 
 /// Names of client certificates that one user may have.
 const CERTIFICATE_NAMES: usize = 100;
 
-pub(super) fn amqp(section: &Section<'_>) -> Settings {
+pub(super) fn amqp(section: &Section<'_>) -> (Settings, Option<Tls>) {
+    let Listener { listen, tls } = listener(section);
     let settings = Settings {
-        listen: listen(section),
+        listen,
         anonymous: section.choice(
             "anonymous",
             &[
@@ -37,7 +38,7 @@ pub(super) fn amqp(section: &Section<'_>) -> Settings {
         users: users(section),
     };
     section.finish();
-    settings
+    (settings, tls)
 }
 
 fn users(section: &Section<'_>) -> BTreeMap<String, User> {

@@ -20,4 +20,5 @@ mod process;
 mod reload;
 mod settings;
 mod starts;
+mod tls;
 mod worker;

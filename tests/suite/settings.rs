@@ -5,6 +5,7 @@ mod oci;
 mod oci_backend;
 mod oci_keys;
 mod starts;
+mod tls;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -102,30 +103,43 @@ fn the_shipped_file_has_every_key_and_only_those() {
         // What an instruction holds is the showcase's own affair.
         .filter(|key| !key.starts_with("routes.NAME.showcase"))
         .collect();
-    let sections = ["data", "http", "admin", "wait", "watch", "retry", "callbacks", "drain", "log"]
-        .into_iter()
-        .chain(["callbacks.receivers", "egress", "buildgrid", "descriptors"])
-        .chain([
-            "oci",
-            "oci.services",
-            "oci.compartments",
-            "oci.tenancies",
-            "oci.users",
-            "oci.issuers",
-            "amqp",
-            "amqp.users",
-        ])
-        .chain([
-            "backends",
-            "routes",
-            "routes.NAME.grpc",
-            "routes.NAME.http",
-            "routes.NAME.nexus",
-            "routes.NAME.oci",
-            "routes.NAME.resources",
-            "routes.NAME.showcase",
-            "routes.NAME.worker",
-        ]);
+    let sections = [
+        "data",
+        "http",
+        "http.tls",
+        "admin",
+        "admin.tls",
+        "amqp.tls",
+        "wait",
+        "watch",
+        "retry",
+        "callbacks",
+        "drain",
+        "log",
+    ]
+    .into_iter()
+    .chain(["callbacks.receivers", "egress", "buildgrid", "descriptors"])
+    .chain([
+        "oci",
+        "oci.services",
+        "oci.compartments",
+        "oci.tenancies",
+        "oci.users",
+        "oci.issuers",
+        "amqp",
+        "amqp.users",
+    ])
+    .chain([
+        "backends",
+        "routes",
+        "routes.NAME.grpc",
+        "routes.NAME.http",
+        "routes.NAME.nexus",
+        "routes.NAME.oci",
+        "routes.NAME.resources",
+        "routes.NAME.showcase",
+        "routes.NAME.worker",
+    ]);
     let mut known = Settings::keys();
     for section in sections {
         assert!(known.remove(section), "{section} is read");

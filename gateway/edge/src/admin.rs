@@ -20,6 +20,7 @@ use crate::http::HttpListener;
 use crate::limits::HttpLimits;
 use crate::readiness::Readiness;
 use crate::request_body::RequestBody;
+use crate::tls::Tls;
 
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
 const EXPOSITION: HeaderValue =
@@ -48,6 +49,13 @@ impl Admin {
         let listener =
             HttpListener::bind(address, Listener::Admin, limits, exporter.metrics()).await?;
         Ok(Self { listener, pages: Pages { exporter, readiness, beat } })
+    }
+
+    /// Has connections secured.
+    #[must_use]
+    pub fn secured(self, tls: Option<Tls>) -> Self {
+        let Self { listener, pages } = self;
+        Self { listener: listener.secured(tls), pages }
     }
 
     /// The address bound, with the port the kernel chose.

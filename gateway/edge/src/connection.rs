@@ -16,6 +16,7 @@ use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use opgate_telemetry::{Cut, Place};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tracing::error;
 
 use crate::body::Body;
@@ -24,6 +25,7 @@ use crate::frontend::{Peer, ResponseFuture};
 use crate::http::Server;
 use crate::opening::{self, Version};
 use crate::request_body::RequestBody;
+use crate::tls;
 
 /// Time for the peer to end its side of a connection after we have ended ours.
 const LINGER: Duration = Duration::from_secs(2);
@@ -35,10 +37,10 @@ struct Session {
 }
 
 /// Serves one connection until it ends by itself, the drain has finished it, or the peer stalls.
-pub(crate) async fn serve<S>(server: Arc<Server>, mut stream: S, peer: Peer)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+pub(crate) async fn serve(server: Arc<Server>, stream: TcpStream, peer: Peer) {
+    let Server { limits, drain, tls, .. } = &*server;
+    let secured = tls::secure(tls.as_ref(), stream, peer, limits.head_timeout, drain).await;
+    let Some((mut stream, peer)) = secured else { return };
     let opening = tokio::select! {
         biased;
         opening = tokio::time::timeout(server.limits.head_timeout, opening::read(&mut stream)) => opening,

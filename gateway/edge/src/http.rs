@@ -13,6 +13,7 @@ use crate::drain::Drain;
 use crate::frontend::Frontend;
 use crate::limits::HttpLimits;
 use crate::listen::Acceptor;
+use crate::tls::Tls;
 
 /// hyper's HTTP/1 buffers may grow this far; a reply larger than this is streamed through.
 const HTTP1_BUFFER_BYTES: usize = 64 * 1024;
@@ -26,6 +27,7 @@ pub struct HttpListener {
     listener: Listener,
     limits: HttpLimits,
     metrics: Arc<Metrics>,
+    tls: Option<Tls>,
 }
 
 impl HttpListener {
@@ -38,7 +40,13 @@ impl HttpListener {
     ) -> io::Result<Self> {
         let acceptor =
             Acceptor::bind(address, listener, limits.connections, Arc::clone(&metrics)).await?;
-        Ok(Self { acceptor, listener, limits, metrics })
+        Ok(Self { acceptor, listener, limits, metrics, tls: None })
+    }
+
+    /// Has connections secured.
+    #[must_use]
+    pub fn secured(self, tls: Option<Tls>) -> Self {
+        Self { tls, ..self }
     }
 
     /// The address bound, with the port the kernel chose.
@@ -49,7 +57,7 @@ impl HttpListener {
     /// Serves until the drain begins, then lets every connection finish what it has begun: HTTP/2 clients get a
     /// GOAWAY, HTTP/1 clients `connection: close`. Returns when all connections are gone or cut.
     pub async fn serve(self, frontend: Arc<dyn Frontend>, drain: Drain) {
-        let Self { acceptor, listener, limits, metrics } = self;
+        let Self { acceptor, listener, limits, metrics, tls } = self;
         let server = Arc::new(Server {
             http1: http1(&limits),
             http2: http2(&limits),
@@ -58,6 +66,7 @@ impl HttpListener {
             frontend,
             metrics,
             drain: drain.clone(),
+            tls,
         });
         acceptor
             .serve(drain, move |stream, peer| connection::serve(Arc::clone(&server), stream, peer))
@@ -74,6 +83,7 @@ pub(crate) struct Server {
     pub(crate) frontend: Arc<dyn Frontend>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) drain: Drain,
+    pub(crate) tls: Option<Tls>,
 }
 
 fn http1(limits: &HttpLimits) -> http1::Builder {

@@ -4,7 +4,7 @@
 //! stopping happens here, the same for every protocol. This crate must never know what an operation is.
 //!
 //! Entry points: [`HttpListener`] for HTTP/1.1 and HTTP/2 on one port, [`Acceptor`] for any other protocol over TCP,
-//! [`Admin`] for metrics and health.
+//! [`Admin`] for metrics and health, [`Tls`] for any of them.
 
 mod admin;
 mod body;
@@ -21,16 +21,18 @@ mod opening;
 mod readiness;
 mod request_body;
 mod steps;
+pub mod tls;
 
 pub use admin::{Admin, Beat};
 pub use body::{Body, BoxError};
 pub use collect::{BodyError, collect_limited};
 pub use drain::{Drain, DrainTrigger};
 pub use exporter::{Exporter, ExporterError};
-pub use frontend::{Frontend, Peer, ResponseFuture};
+pub use frontend::{ClientCertificate, Frontend, Peer, PeerTls, ResponseFuture};
 pub use http::HttpListener;
 pub use limits::HttpLimits;
 pub use listen::{Accept, Acceptor};
 pub use readiness::{Condition, ConditionState, Readiness, ReadinessReport};
 pub use request_body::RequestBody;
 pub use steps::Step;
+pub use tls::{Stream, Tls};

@@ -39,7 +39,7 @@ impl Accept for TcpListener {
         // Replies are gathered before they are written; Nagle would only add the peer's delayed acknowledgement.
         stream.set_nodelay(true)?;
         let local = stream.local_addr()?;
-        Ok((stream, Peer { remote, local }))
+        Ok((stream, Peer::plain(remote, local)))
     }
 }
 
@@ -230,7 +230,7 @@ mod tests {
             let Some(step) = self.steps.pop_front() else { return std::future::pending().await };
             self.accepted_at.send(Instant::now()).unwrap();
             let nowhere = SocketAddr::from(([127, 0, 0, 1], 1));
-            step.map(|stream| (stream, Peer { remote: nowhere, local: nowhere }))
+            step.map(|stream| (stream, Peer::plain(nowhere, nowhere)))
         }
     }
 

@@ -26,8 +26,11 @@ pub enum TlsError {
     Setup(#[from] rustls::Error),
 }
 
-/// Trusts the system's authorities, and those in the file.
-pub(crate) fn connector(extra: Option<&PathBuf>) -> Result<TlsConnector, TlsError> {
+/// For clients that speak HTTP/1.1: trusts the system's authorities, and those in the file.
+///
+/// # Errors
+/// The file cannot be read, or is of no use.
+pub fn connector(extra: Option<&PathBuf>) -> Result<TlsConnector, TlsError> {
     let mut roots = RootCertStore::empty();
     let native = rustls_native_certs::load_native_certs();
     // A certificate of the system that cannot be read is the system's business.

@@ -112,6 +112,10 @@ catalogue! {
         "Connections the gateway ended although the peer kept them open.";
     ACCEPT_ERRORS: Counter None "opgate_accept_errors_total" {"listener"}
         "Failed attempts to accept a connection, mostly for want of file descriptors.";
+    HANDSHAKE_FAILURES: Counter None "opgate_tls_handshake_failures_total" {"listener", "reason"}
+        "Connections on which TLS did not come about, by what kept it from that.";
+    CERTIFICATE_EXPIRES: Gauge Seconds "opgate_tls_certificate_expires_timestamp_seconds" {"listener"}
+        "When the certificate of the listener ends, or one it is vouched for with, since the Unix epoch; 0 without TLS.";
     PANICS: Counter None "opgate_panics_contained_total" {"place"}
         "Panics caught before they could end the daemon; every one is a defect.";
 

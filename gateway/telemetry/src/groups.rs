@@ -3,8 +3,8 @@
 use crate::catalogue as spec;
 use crate::handle::{Counter, Family, Gauge, Histogram, counter, gauge, histogram};
 use crate::label::{
-    AmqpLoss, AmqpRefusal, CallbackResult, Code, Cut, JournalFault, Label, Listener, Outcome,
-    Place, Protocol, Reload, Removal, SignatureFault, State,
+    AmqpLoss, AmqpRefusal, CallbackResult, Code, Cut, HandshakeFault, JournalFault, Label,
+    Listener, Outcome, Place, Protocol, Reload, Removal, SignatureFault, State,
 };
 
 /// The daemon as a whole.
@@ -41,6 +41,10 @@ pub struct EdgeMetrics {
     pub cut: Family<Listener, Family<Cut, Counter>>,
     /// `opgate_accept_errors_total`.
     pub accept_errors: Family<Listener, Counter>,
+    /// `opgate_tls_handshake_failures_total`.
+    pub handshake_failures: Family<Listener, Family<HandshakeFault, Counter>>,
+    /// `opgate_tls_certificate_expires_timestamp_seconds`.
+    pub certificate_expires: Family<Listener, Gauge>,
     /// `opgate_panics_contained_total`.
     pub panics: Family<Place, Counter>,
 }
@@ -61,6 +65,14 @@ impl EdgeMetrics {
             }),
             accept_errors: Family::new(|listener: Listener| {
                 counter(&spec::ACCEPT_ERRORS, &[listener.text()])
+            }),
+            handshake_failures: Family::new(|listener: Listener| {
+                Family::new(|fault: HandshakeFault| {
+                    counter(&spec::HANDSHAKE_FAILURES, &[listener.text(), fault.text()])
+                })
+            }),
+            certificate_expires: Family::new(|listener: Listener| {
+                gauge(&spec::CERTIFICATE_EXPIRES, &[listener.text()])
             }),
             panics: Family::new(|place: Place| counter(&spec::PANICS, &[place.text()])),
         }

@@ -163,6 +163,24 @@ label! {
 }
 
 label! {
+    /// Why TLS did not come about.
+    HandshakeFault {
+        /// The peer spoke without it, which the listener does not allow.
+        Plaintext => "plaintext",
+        /// The handshake was not finished in time.
+        Timeout => "timeout",
+        /// The peer went away.
+        Gone => "gone",
+        /// The client's certificate is missing, or not good.
+        Certificate => "certificate",
+        /// The client would not go on: our certificate is not good to it, mostly.
+        Refused => "refused",
+        /// No common version or cipher, or bytes that are no TLS.
+        Protocol => "protocol",
+    }
+}
+
+label! {
     /// How far a contained panic reached.
     Place {
         /// One request; its connection went on.

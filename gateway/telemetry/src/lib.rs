@@ -28,8 +28,8 @@ pub use groups::{
 };
 pub use handle::{Counter, Family, Gauge, Held, Histogram};
 pub use label::{
-    AmqpLoss, AmqpRefusal, CallbackResult, Code, Cut, JournalFault, Label, Listener, Method,
-    Outcome, Place, Protocol, Reload, Removal, SignatureFault, State,
+    AmqpLoss, AmqpRefusal, CallbackResult, Code, Cut, HandshakeFault, JournalFault, Label,
+    Listener, Method, Outcome, Place, Protocol, Reload, Removal, SignatureFault, State,
 };
 pub use requests::{InFlight, Requests};
 

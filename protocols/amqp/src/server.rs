@@ -17,11 +17,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use opgate_edge::{Accept, Acceptor, Drain};
+use opgate_edge::{Acceptor, Drain, Tls, tls};
 use opgate_telemetry::{Listener, Metrics};
-use tokio::net::TcpListener;
 
-use crate::fence::Transport;
 use crate::node::{ConnectionId, Places};
 use connection::Shared;
 use sasl::Origin;
@@ -30,8 +28,9 @@ pub use users::Users;
 
 /// The AMQP listener.
 #[derive(Debug)]
-pub struct Amqp<A = TcpListener> {
-    acceptor: Acceptor<A>,
+pub struct Amqp {
+    acceptor: Acceptor,
+    tls: Option<Tls>,
     limits: Limits,
     users: Arc<Users>,
     metrics: Arc<Metrics>,
@@ -47,7 +46,13 @@ impl Amqp {
         let acceptor =
             Acceptor::bind(listen, Listener::Amqp, limits.connections, Arc::clone(&metrics))
                 .await?;
-        Ok(Self { acceptor, limits, users: Arc::new(Users::new(anonymous, users)), metrics })
+        Ok(Self {
+            acceptor,
+            tls: None,
+            limits,
+            users: Arc::new(Users::new(anonymous, users)),
+            metrics,
+        })
     }
 
     /// The address bound, with the port the kernel chose.
@@ -57,9 +62,13 @@ impl Amqp {
     pub fn local_addr(&self) -> Result<SocketAddr> {
         self.acceptor.local_addr()
     }
-}
 
-impl<A: Accept<Stream: Transport + std::fmt::Debug>> Amqp<A> {
+    /// Has connections secured.
+    #[must_use]
+    pub fn secured(self, tls: Option<Tls>) -> Self {
+        Self { tls, ..self }
+    }
+
     /// Its users, who can be replaced while it serves.
     pub fn users(&self) -> Arc<Users> {
         Arc::clone(&self.users)
@@ -68,14 +77,22 @@ impl<A: Accept<Stream: Transport + std::fmt::Debug>> Amqp<A> {
     /// Serves until the drain is over: then no more requests are taken, what was taken is answered, and
     /// connections are closed with `amqp:connection:forced`.
     pub async fn serve(self, places: Places, drain: Drain) {
-        let Self { acceptor, limits, users, metrics } = self;
-        let shared = Arc::new(Shared { places, limits, users, drain: drain.clone(), metrics });
+        let Self { acceptor, tls, limits, users, metrics } = self;
+        let shared = Arc::new(Shared { places, limits, users, drain: drain.clone(), metrics, tls });
         let last = AtomicU64::new(0);
         acceptor
             .serve(drain, move |stream, peer| {
                 let id = ConnectionId(last.fetch_add(1, Ordering::Relaxed) + 1);
-                let origin = Origin { address: peer.remote.ip(), certificate_names: Vec::new() };
-                connection::serve(Arc::clone(&shared), id, stream, origin)
+                let shared = Arc::clone(&shared);
+                async move {
+                    let Shared { tls, limits, drain, .. } = &*shared;
+                    let within = limits.handshake_timeout;
+                    let secured = tls::secure(tls.as_ref(), stream, peer, within, drain).await;
+                    let Some((stream, peer)) = secured else { return };
+                    let certificate = peer.tls.and_then(|tls| tls.certificate);
+                    let origin = Origin { address: peer.remote.ip(), certificate };
+                    connection::serve(shared, id, stream, origin).await;
+                }
             })
             .await;
     }

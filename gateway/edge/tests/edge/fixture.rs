@@ -15,9 +15,10 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use opgate_edge::{
     Body, BoxError, Drain, DrainTrigger, Exporter, Frontend, HttpLimits, HttpListener, Peer,
-    RequestBody, ResponseFuture,
+    PeerTls, RequestBody, ResponseFuture, Tls,
 };
-use opgate_telemetry::Listener;
+use opgate_telemetry::{Listener, Metrics};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -47,6 +48,13 @@ impl Frontend for Routes {
             "whole" => answer(Body::full(pattern(number))),
             "frames" => answer(Body::boxed(Pieces { bytes: pattern(number), size: 9_999 })),
             "peer" => answer(Body::full(format!("{} {}", peer.remote, peer.local))),
+            "tls" => answer(Body::full(match &peer.tls {
+                None => "none".to_owned(),
+                Some(PeerTls { certificate: None }) => "nobody".to_owned(),
+                Some(PeerTls { certificate: Some(shown) }) => {
+                    [&shown.dns[..], &shown.uris].concat().join(" ")
+                }
+            })),
             "trailers" => {
                 let mut trailers = HeaderMap::new();
                 trailers.insert("grpc-status", HeaderValue::from_static("0"));
@@ -117,10 +125,19 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     pub(crate) async fn start(limits: HttpLimits) -> Self {
+        Self::secured(limits, |_| None).await
+    }
+
+    /// With TLS, where `tls` makes any.
+    pub(crate) async fn secured(
+        limits: HttpLimits,
+        tls: impl FnOnce(Arc<Metrics>) -> Option<Tls>,
+    ) -> Self {
         let exporter = Exporter::new(&[]).unwrap();
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let listener =
             HttpListener::bind(any, Listener::Http, limits, exporter.metrics()).await.unwrap();
+        let listener = listener.secured(tls(exporter.metrics()));
         let address = listener.local_addr().unwrap();
         let (trigger, drain) = Drain::new();
         let entered = Arc::new(Semaphore::new(0));
@@ -158,17 +175,28 @@ pub(crate) enum Client {
     Http2(http2::SendRequest<Empty<Bytes>>),
 }
 
+/// What a client's connection runs over.
+pub(crate) trait Io: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Io for S {}
+
 /// How the client's connection ended.
 pub(crate) type Ended = JoinHandle<hyper::Result<()>>;
 
 pub(crate) async fn http1(address: SocketAddr) -> (Client, Ended) {
-    let stream = TcpStream::connect(address).await.unwrap();
+    http1_on(TcpStream::connect(address).await.unwrap()).await
+}
+
+pub(crate) async fn http1_on(stream: impl Io) -> (Client, Ended) {
     let (client, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
     (Client::Http1(client), tokio::spawn(connection))
 }
 
 pub(crate) async fn http2(address: SocketAddr) -> (Client, Ended) {
-    let stream = TcpStream::connect(address).await.unwrap();
+    http2_on(TcpStream::connect(address).await.unwrap()).await
+}
+
+pub(crate) async fn http2_on(stream: impl Io) -> (Client, Ended) {
     let (client, connection) =
         http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     (Client::Http2(client), tokio::spawn(connection))

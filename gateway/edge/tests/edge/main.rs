@@ -8,3 +8,4 @@ mod fixture;
 mod limits;
 mod panics;
 mod replies;
+mod tls;

@@ -39,6 +39,15 @@ impl<S: Transport> Transport for tokio_rustls::TlsStream<S> {
     }
 }
 
+impl Transport for opgate_edge::Stream {
+    fn acknowledge(&self) {
+        match self {
+            Self::Plain(stream) => stream.acknowledge(),
+            Self::Tls(stream) => stream.acknowledge(),
+        }
+    }
+}
+
 impl Transport for DuplexStream {}
 
 impl<T: Transport + ?Sized> Transport for Box<T> {

@@ -10,7 +10,7 @@ use fe2o3_amqp::acceptor::{ConnectionAcceptor, ListenerConnectionHandle, Session
 use fe2o3_amqp::{Receiver, Sender};
 use fe2o3_amqp_types::definitions::{AmqpError, ConnectionError, Error, Fields};
 use fe2o3_amqp_types::messaging::{Body, Message};
-use opgate_edge::Drain;
+use opgate_edge::{Drain, Tls};
 use opgate_telemetry::{AmqpRefusal, Cut, Listener, Metrics, Place};
 use serde_amqp::Value;
 use serde_amqp::primitives::Symbol;
@@ -48,6 +48,7 @@ pub(super) struct Shared {
     pub(super) users: Arc<Users>,
     pub(super) drain: Drain,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) tls: Option<Tls>,
 }
 
 /// What all links of a connection share.

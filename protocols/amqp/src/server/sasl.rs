@@ -7,6 +7,7 @@ use fe2o3_amqp_types::sasl::{
     SaslChallenge, SaslCode, SaslInit, SaslMechanisms, SaslOutcome, SaslResponse,
 };
 use opgate_bus::Caller;
+use opgate_edge::ClientCertificate;
 use serde_amqp::primitives::{Array, Binary, Symbol};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
@@ -32,8 +33,8 @@ pub(super) enum Identity {
 #[derive(Clone, Debug)]
 pub(super) struct Origin {
     pub(super) address: IpAddr,
-    /// The names in the client certificate that TLS has verified; none without one.
-    pub(super) certificate_names: Vec<String>,
+    /// Its certificate, which TLS has verified; none: it showed none.
+    pub(super) certificate: Option<ClientCertificate>,
 }
 
 /// Speaks SASL, from the peer's header to the outcome. None: the peer was refused, has been told

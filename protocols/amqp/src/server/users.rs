@@ -106,9 +106,9 @@ impl Known {
     }
 
     fn by_certificate(&self, origin: &Origin) -> Option<(&str, &User)> {
-        let proven = |user: &User| {
-            user.certificate_names.iter().any(|name| origin.certificate_names.contains(name))
-        };
+        let certificate = origin.certificate.as_ref()?;
+        let proven =
+            |user: &User| user.certificate_names.iter().any(|name| certificate.is_for(name));
         self.users.iter().find(|(_, user)| proven(user)).map(|(name, user)| (name.as_str(), user))
     }
 }
