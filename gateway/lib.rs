@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use opgate_amqp::Amqp;
+use opgate_amqp::management::Management;
 use opgate_amqp::node::Places;
 use opgate_bus::Bus;
 use opgate_edge::{Admin, Drain, Exporter, Frontend, HttpListener, Readiness};
@@ -166,14 +167,24 @@ impl Gateway {
                 return Err(StartError::Configuration(problems.collect::<Vec<_>>().join("; ")));
             }
         };
-        let (named, work_requests) = (grpc.clone(), oci.clone());
+        let (named, full, work_requests) = (grpc.clone(), grpc.clone(), oci.clone());
         let (sealing, opening) = (bus.clone(), bus.clone());
         let names = Names::default()
             .with("grpc", move |operation| Some(named.name(operation)))
             .with("nexus", move |operation| opgate_nexus::token::of(&sealing, operation).ok())
             .with("oci", move |operation| Some(work_requests.name(operation)))
+            .with("amqp", |operation| Some(operation.id.to_string()))
             .reading(move |caller, name| opgate_nexus::token::open(&opening, caller, name).ok())
             .reading(|_, name| Oci::read(name));
+        let management = settings.management(move |operation| full.name(operation), names.clone());
+        let management = match Management::new(management, bus.clone(), Arc::clone(&metrics)) {
+            Ok(management) => management,
+            Err(problems) => {
+                bus.drain().await;
+                let problems = problems.into_iter().map(|problem| problem.text);
+                return Err(StartError::Configuration(problems.collect::<Vec<_>>().join("; ")));
+            }
+        };
         let native = match Native::new(settings.native(names), bus.clone(), Arc::clone(&metrics)) {
             Ok(native) => native,
             Err(defect) => {
@@ -193,7 +204,8 @@ impl Gateway {
         let http = Serving::new(trigger, http.serve(Arc::new(faces), drain));
         let (trigger, drain) = Drain::new();
         let users = amqp.users();
-        let amqp = Serving::new(trigger, amqp.serve(Places::default(), drain));
+        let places = Places { management: Some(Arc::new(management)), ..Places::default() };
+        let amqp = Serving::new(trigger, amqp.serve(places, drain));
         let (trigger, drain) = Drain::new();
         let admin = Serving::new(trigger, admin.serve(drain));
         let limits = settings.drain;

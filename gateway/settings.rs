@@ -5,6 +5,7 @@
 //! one run tells all. Serde would stop at the first problem, and coerce what it should refuse.
 
 mod amqp;
+mod amqp_doors;
 mod callbacks;
 mod doors;
 mod forms;
@@ -278,6 +279,7 @@ impl Settings {
         }
         doors::check(&settings, root, &sections);
         doors::check_calls(&settings, &sections);
+        amqp_doors::check(&settings, &sections);
         settings
     }
 }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use opgate_bus::core::{Expects, Payload};
+use opgate_amqp::management::{Names as AmqpNames, Settings as ManagementSettings};
+use opgate_bus::core::{Expects, Operation, Payload};
 use opgate_bus::{Backoff, Options as BusOptions, Pull, Route, Router};
 use opgate_edge::HttpLimits;
 use opgate_egress::{Client, Guard};
@@ -258,6 +259,35 @@ impl Settings {
             let open = self.oci.services.iter().any(|service| is_beneath(&service.path));
             open || !self.oci.closed.iter().any(is_beneath)
         })
+    }
+}
+
+impl Settings {
+    /// The requests that start routes over AMQP.
+    pub(crate) fn amqp_doors(&self) -> Vec<opgate_amqp::management::DoorSettings> {
+        self.routes.values().filter_map(|route| route.amqp.clone()).collect()
+    }
+
+    /// AMQP's management nodes, with the full names of operations, and their names elsewhere.
+    pub(crate) fn management(
+        &self,
+        full: impl Fn(&Operation) -> String + Send + Sync + 'static,
+        names: Names,
+    ) -> ManagementSettings {
+        let (given, reading) = (names.clone(), names);
+        let guard = self.guard();
+        ManagementSettings {
+            doors: self.amqp_doors(),
+            wait_limit: self.wait.max,
+            names: AmqpNames {
+                name: Arc::new(full),
+                all: Arc::new(move |operation| given.of(operation).into_iter().collect()),
+                read: Arc::new(move |caller, name| reading.read(caller, name)),
+            },
+            admit: Arc::new(move |url| {
+                guard.admit(url).map(drop).map_err(|refusal| refusal.to_string())
+            }),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use opgate_bus::{LEASE, Pull, QUEUE, ResourceRule};
 use opgate_core::Kind;
 use opgate_longrunning::{HttpForm, InputForm};
 
+use super::amqp_doors;
 use super::forms::{self, Form};
 use super::nexus::{self, Nexus};
 use super::oci_backend::{self, OciBackend};
@@ -87,6 +88,8 @@ pub struct Route {
     pub http: Option<HttpForm>,
     /// The HTTP request that starts it in the manner of OCI, where it is configured.
     pub oci: Option<opgate_oci::DoorSettings>,
+    /// The AMQP management request that starts it, if there is one.
+    pub amqp: Option<opgate_amqp::management::DoorSettings>,
     /// What its operations work on.
     pub resources: Vec<ResourceRule>,
     /// What the backend is told of the route, by the backend's own keys.
@@ -241,6 +244,7 @@ fn route(
         grpc: section.optional("grpc", |section, key| grpc(&section.section(key))),
         http,
         oci,
+        amqp: amqp_doors::door(name, section),
         resources: resources::rules(section),
         options: options(section, &service, backends.get(&backend).map(|known| &known.kind)),
         backend,

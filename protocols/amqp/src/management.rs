@@ -157,8 +157,8 @@ impl Management {
     ///
     /// # Errors
     /// Every problem with them.
-    pub fn check(settings: &Settings) -> Result<(), Vec<DoorProblem>> {
-        Doors::of(&settings.doors).map(drop)
+    pub fn check(doors: &[DoorSettings]) -> Result<(), Vec<DoorProblem>> {
+        Doors::of(doors).map(drop)
     }
 
     /// Serves what goes through `bus`.

@@ -42,12 +42,12 @@ impl Names {
     }
 
     /// The operation of such a name.
-    pub(super) fn read(&self, caller: &Caller, name: &str) -> Option<OperationId> {
+    pub fn read(&self, caller: &Caller, name: &str) -> Option<OperationId> {
         self.read.iter().find_map(|read| read(caller, name))
     }
 
     /// The names of an operation, by face.
-    pub(super) fn of(&self, operation: &Operation) -> HashMap<String, String> {
+    pub fn of(&self, operation: &Operation) -> HashMap<String, String> {
         let named = |(face, name): &(&'static str, Name)| Some(((*face).into(), name(operation)?));
         self.given.iter().filter_map(named).collect()
     }
