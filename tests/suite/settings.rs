@@ -132,6 +132,7 @@ fn the_shipped_file_has_every_key_and_only_those() {
     .chain([
         "backends",
         "routes",
+        "routes.NAME.amqp",
         "routes.NAME.grpc",
         "routes.NAME.http",
         "routes.NAME.nexus",

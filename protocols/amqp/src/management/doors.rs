@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use fe2o3_amqp_types::messaging::{AmqpValue, Body};
 use opgate_bus::Snapshot;
-use opgate_core::{Error, Outcome, Payload};
+use opgate_core::{Error, ErrorKind, Outcome, Payload};
 use opgate_template::{self as template, Placeholder, Source};
 use serde_amqp::Value;
 use serde_json::{Map, Value as Json};
@@ -22,6 +22,8 @@ const SOURCES: [&str; 6] =
     [names::IDENTITY, names::NAME, names::TYPE, names::OPERATION, PROPERTIES, BODY];
 const PROPERTIES: &str = "properties";
 const BODY: &str = "body";
+/// Longest data that is made a tree of, which takes many times as much memory.
+const TREE_BYTES: usize = 1024 * 1024;
 
 /// When a request is answered that starts an operation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -201,6 +203,21 @@ impl Door {
                 let kind = asked.content_type();
                 let data = content::data(data, kind, asked.content_encoding());
                 let is_json = data.is_json() && data.encoding.is_none();
+                let alone = asked.arguments().next().is_none()
+                    && asked.name.is_none()
+                    && asked.identity.is_none();
+                // What is no JSON is the input, whole, and what nothing is added to.
+                if self.input.is_none() && (alone || !is_json) {
+                    return Ok(data);
+                }
+                if data.bytes.len() > TREE_BYTES {
+                    let text = format!(
+                        "body: is {} bytes long, at most {TREE_BYTES} are allowed where an input is \
+                         made of it",
+                        data.bytes.len()
+                    );
+                    return Err(Error::new(ErrorKind::PayloadTooLarge, text));
+                }
                 match serde_json::from_slice(&data.bytes) {
                     Ok(body) if is_json => Some(body),
                     Err(error) if is_json => {
@@ -209,8 +226,6 @@ impl Door {
                             format!("is not the JSON it is said to be: {error}"),
                         ));
                     }
-                    // What is no JSON is the input, whole.
-                    Ok(_) | Err(_) if self.input.is_none() => return Ok(data),
                     Ok(_) | Err(_) => Some(json::of(&content::value(&data))),
                 }
             }

@@ -59,6 +59,7 @@ impl Inner {
             "GET-ATTRIBUTES" => of(|_, of| texts(attributes_of(of))),
             "GET-OPERATIONS" => of(Self::operations_of),
             "GET-MGMT-NODES" => Ok(Answer::ok(texts(self.nodes(asked)))),
+            "READ" if Self::is_entity(asked) => Err(opgate_core::Error::not_found()),
             "READ" => Ok(Answer::ok(map([
                 (names::IDENTITY, Value::from(names::SELF)),
                 (names::NAME, Value::from(names::SELF)),

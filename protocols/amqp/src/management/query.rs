@@ -136,7 +136,7 @@ impl Inner {
         Err(Error::new(ErrorKind::Unavailable, text))
     }
 
-    /// The rows of these operations, and whether they are all of them: there is one in any case.
+    /// The rows of these operations, and whether they are all of them: there is one in any case, or an error.
     async fn rows(
         &self,
         asked: &Asked,
@@ -155,16 +155,39 @@ impl Inner {
                     Err(error) => return Err(error),
                 },
             };
-            let row = Value::List(
-                columns.iter().map(|name| self.cell(name, *id, found.as_deref())).collect(),
-            );
-            bytes += attributes::size(&row);
-            if bytes > BYTES && !rows.is_empty() {
+            let Some(row) = self.row(columns, *id, found.as_deref(), &mut bytes) else {
+                if rows.is_empty() {
+                    let text = format!(
+                        "attributeNames: one row is larger than the {BYTES} bytes of a reply: ask for \
+                         fewer attributes"
+                    );
+                    return Err(Error::new(ErrorKind::PayloadTooLarge, text));
+                }
                 return Ok((rows, false));
-            }
+            };
             rows.push(row);
         }
         Ok((rows, true))
+    }
+
+    /// One row; none where there is no room for it. No more is made than what is one cell too much.
+    fn row(
+        &self,
+        columns: &[String],
+        id: OperationId,
+        found: Option<&Snapshot>,
+        bytes: &mut usize,
+    ) -> Option<Value> {
+        let mut row = Vec::with_capacity(columns.len());
+        for name in columns {
+            let cell = self.cell(name, id, found);
+            *bytes = bytes.saturating_add(attributes::size(&cell));
+            if *bytes > BYTES {
+                return None;
+            }
+            row.push(cell);
+        }
+        Some(Value::List(row))
     }
 
     /// What was there when the list was begun and is gone keeps its row, with nothing else than what names

@@ -145,6 +145,9 @@ impl Asked {
     /// The parent that the node is for: the root for `$management` itself.
     pub(super) fn scope(&self) -> Result<Parent, Error> {
         let entity = address::decoded(address::entity(&self.node).unwrap_or_default());
+        if !entity.is_empty() && entity.split('/').any(str::is_empty) {
+            return Err(Error::invalid("to", "names an entity with an empty segment"));
+        }
         // No operation lies beneath what can be no parent, and none can be started there.
         Parent::new(&entity).map_err(|error| Error::invalid("to", error.problem))
     }

@@ -88,7 +88,10 @@ async fn data_is_the_input_as_it_came() {
     let done = node.send(data("application/json", &[br#"{"a":[1.5]}"#])).await;
     let expected = map([("a", Value::List(vec![Value::from(1.5)]))]);
     assert_eq!((done.status(), done.value()), (200, &expected));
-    let odd = node.send(data("application/json", &[b"{"])).await;
+    // JSON is looked into where something is added to it.
+    let added = node.send(data("application/json", &[br#"{"a":1}"#]).with("name", "n")).await;
+    assert_eq!(*added.value(), map([("a", Value::Long(1)), ("name", "n".into())]));
+    let odd = node.send(data("application/json", &[b"{"]).with("name", "n")).await;
     assert_eq!(odd.refusal("body").0, 400);
 }
 

@@ -155,6 +155,12 @@ async fn an_operation_that_is_large_is_read_without_its_largest_parts() {
     assert_eq!(made.status(), 201);
     assert_eq!(made.field("omitted"), Value::List(vec!["input".into()]));
     assert!(matches!(made.field("result"), Value::String(_)));
+    let many = Value::List(vec!["input".into(); 256]);
+    let columns = ask("QUERY", MANAGEMENT).body(map([("attributeNames", many)]));
+    let refused = node.send(columns).await;
+    assert_eq!(refused.refusal("attributeNames").0, 413);
+    let deeper = ask("READ", MANAGEMENT).identity(&made.text("identity"));
+    assert_eq!(node.send(deeper).await.status(), 404);
 }
 
 #[tokio::test]
