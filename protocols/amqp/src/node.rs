@@ -65,12 +65,6 @@ pub trait Node: Send + Sync + 'static {
 /// Whether a message was taken; the error says why it is rejected.
 pub type Taking = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
-/// Takes messages that nobody answers: they are accepted or rejected once it is known which.
-pub trait Sink: Send + Sync + 'static {
-    /// One message. The future is dropped when the connection ends.
-    fn take(&self, message: Request) -> Taking;
-}
-
 /// A link over which a worker receives operations: attached, with whatever credit its worker gave.
 #[derive(Debug)]
 pub struct WorkerLink {
