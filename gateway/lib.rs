@@ -82,11 +82,11 @@ impl Gateway {
             .map_err(|error| StartError::Configuration(error.to_string()))?;
         // Where upstreams reach this daemon is known when it has its port.
         let here = CallbackBase::default();
-        let router = settings.router(&client, &here)?;
         let backends: Vec<&str> = settings.backends.keys().map(String::as_str).collect();
         let exporter =
             Exporter::new(&backends).map_err(|error| StartError::Internal(error.to_string()))?;
         let metrics = exporter.metrics();
+        let router = settings.router(&client, &here, &metrics)?;
 
         let readiness = Readiness::new();
         let journal = readiness.condition("journal", "opening");

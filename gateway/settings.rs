@@ -5,6 +5,7 @@
 //! one run tells all. Serde would stop at the first problem, and coerce what it should refuse.
 
 mod amqp;
+mod amqp_backend;
 mod amqp_doors;
 mod callbacks;
 mod doors;
@@ -28,6 +29,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use amqp_backend::AmqpBackend;
 pub use callbacks::Callbacks;
 pub use nexus::Nexus;
 pub(crate) use nexus::is_loopback;
@@ -241,7 +243,8 @@ impl Settings {
         let retention = data.duration("retention", SECOND..=RETENTION_MAX);
         let http = http(&root.section("http"));
         let listen = http.listen;
-        let backends = routes::backends(root, listen);
+        let egress = callbacks::egress(&root.section("egress"));
+        let backends = routes::backends(root, listen, egress.authorities.as_deref());
         let sections = root.named("routes");
         let routes = routes::routes(&sections, &backends, retention);
         let (amqp, amqp_tls) = amqp::amqp(&root.section("amqp"));
@@ -253,7 +256,7 @@ impl Settings {
             watches: watches(&root.section("watch")),
             retry: retry(&root.section("retry")),
             callbacks: callbacks::callbacks(&root.section("callbacks")),
-            egress: callbacks::egress(&root.section("egress")),
+            egress,
             drain: drain(&root.section("drain")),
             log: log(&root.section("log")),
             buildgrid: instances(&root.section("buildgrid")),

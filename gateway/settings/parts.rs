@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use opgate_amqp::backend::{self as amqp, Upstream as AmqpUpstream};
 use opgate_amqp::management::{Names as AmqpNames, Settings as ManagementSettings};
 use opgate_bus::core::{Expects, Operation, Payload};
 use opgate_bus::{Backoff, Options as BusOptions, Pull, Route, Router};
@@ -15,8 +16,11 @@ use opgate_nexus::callback::{Callbacks, Settings as CallbackSettings};
 use opgate_oci::backend::{self as oci, Upstream as OciUpstream};
 use opgate_oci::{Placing, Settings as OciSettings};
 use opgate_store::Options as StoreOptions;
+use opgate_telemetry::Metrics;
 
-use super::{BackendKind, DescriptorSet, Http, Nexus, OciBackend, Retry, Settings, Worker};
+use super::{
+    AmqpBackend, BackendKind, DescriptorSet, Http, Nexus, OciBackend, Retry, Settings, Worker,
+};
 use crate::StartError;
 
 impl Settings {
@@ -55,6 +59,7 @@ impl Settings {
         &self,
         client: &Client,
         here: &CallbackBase,
+        metrics: &Metrics,
     ) -> Result<Router, StartError> {
         let callbacks = Callbacks::new(client.clone(), self.completions_sent());
         let compartments = Placing::new(&self.oci());
@@ -74,6 +79,12 @@ impl Settings {
                 BackendKind::Oci(oci) => {
                     let upstream =
                         OciUpstream::new(oci.upstream(name, self.backoff()), client.clone());
+                    builder.backend(name.as_str(), Arc::new(upstream), backend.concurrency)
+                }
+                BackendKind::Amqp(amqp) => {
+                    let strays = metrics.dispatch.backend(name).map(|of| of.strays.clone());
+                    let settings = self.amqp_upstream(name, amqp)?;
+                    let upstream = AmqpUpstream::new(settings, strays);
                     builder.backend(name.as_str(), Arc::new(upstream), backend.concurrency)
                 }
                 BackendKind::Nexus(nexus) => {
@@ -141,7 +152,10 @@ impl Settings {
             BackendKind::Nexus(nexus) => (nexus.completion != Completion::Poll
                 && nexus.callback.is_none())
             .then_some(&**name),
-            BackendKind::Showcase | BackendKind::Worker(_) | BackendKind::Oci(_) => None,
+            BackendKind::Showcase
+            | BackendKind::Worker(_)
+            | BackendKind::Oci(_)
+            | BackendKind::Amqp(_) => None,
         })
     }
 
@@ -192,6 +206,29 @@ impl OciBackend {
             grace: self.grace,
             retry,
         }
+    }
+}
+
+impl Settings {
+    fn amqp_upstream(&self, name: &str, of: &AmqpBackend) -> Result<amqp::Settings, StartError> {
+        let authorities = self.egress.authorities.as_deref();
+        let tls = of.endpoint.is_tls().then(|| opgate_egress::tls(authorities, of.shown.as_ref()));
+        let tls = tls.transpose().map_err(|error| StartError::Configuration(error.to_string()))?;
+        Ok(amqp::Settings {
+            name: name.into(),
+            endpoint: of.endpoint.clone(),
+            tls: tls.map(Arc::new),
+            sasl: of.sasl.clone(),
+            node: of.node.as_str().into(),
+            reply: of.reply,
+            timeout: of.timeout,
+            idle: of.idle,
+            in_flight: of.in_flight,
+            poll_first: of.poll_first,
+            poll_longest: of.poll_longest,
+            grace: of.grace,
+            retry: self.backoff(),
+        })
     }
 }
 

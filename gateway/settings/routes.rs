@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use opgate_bus::{LEASE, Pull, QUEUE, ResourceRule};
 use opgate_core::Kind;
 use opgate_longrunning::{HttpForm, InputForm};
 
+use super::amqp_backend::{self, AmqpBackend};
 use super::amqp_doors;
 use super::forms::{self, Form};
 use super::nexus::{self, Nexus};
@@ -36,6 +38,8 @@ pub enum BackendKind {
     Nexus(Box<Nexus>),
     /// An upstream API of OCI's kind.
     Oci(Box<OciBackend>),
+    /// An upstream AMQP node.
+    Amqp(Box<AmqpBackend>),
 }
 
 impl BackendKind {
@@ -46,6 +50,16 @@ impl BackendKind {
             Self::Worker(_) => "worker",
             Self::Nexus(_) => "nexus",
             Self::Oci(_) => "oci",
+            Self::Amqp(_) => "amqp",
+        }
+    }
+
+    /// The table of a route that is for it.
+    const fn table(&self) -> &'static str {
+        match self {
+            // The door has the protocol's name.
+            Self::Amqp(_) => "amqp_call",
+            Self::Showcase | Self::Worker(_) | Self::Nexus(_) | Self::Oci(_) => self.word(),
         }
     }
 }
@@ -62,13 +76,14 @@ pub struct Worker {
 }
 
 /// Kinds that are known, and not there yet.
-const COMING: [&str; 2] = ["longrunning", "amqp"];
+const COMING: [&str; 1] = ["longrunning"];
 /// The kinds there are, each with the keys that not all have.
-const KINDS: [(&str, &[&str]); 4] = [
+const KINDS: [(&str, &[&str]); 5] = [
     ("showcase", &[]),
     ("worker", &["backlog", "lease", "attempts"]),
     ("nexus", &nexus::KEYS),
     ("oci", &oci_backend::KEYS),
+    ("amqp", &amqp_backend::KEYS),
 ];
 
 /// `[routes.NAME]`.
@@ -118,10 +133,15 @@ pub struct GrpcDoor {
     pub stream: Option<bool>,
 }
 
-/// The backends; `http` is the address opgate is called back at where nothing else is configured.
-pub(super) fn backends(root: &Section<'_>, http: SocketAddr) -> BTreeMap<String, Backend> {
+/// The backends; `http` is the address opgate is called back at where nothing else is configured,
+/// `authorities` a file of those that are believed beside the system's.
+pub(super) fn backends(
+    root: &Section<'_>,
+    http: SocketAddr,
+    authorities: Option<&Path>,
+) -> BTreeMap<String, Backend> {
     let read = |section: &Section<'_>| {
-        let kind = kind(section, &section.text("kind"), http);
+        let kind = kind(section, &section.text("kind"), http, authorities);
         let backend = Backend { kind, concurrency: section.count("concurrency", 1..=1_000_000) };
         section.finish();
         backend
@@ -129,7 +149,12 @@ pub(super) fn backends(root: &Section<'_>, http: SocketAddr) -> BTreeMap<String,
     root.named("backends").into_iter().map(|(name, section)| (name, read(&section))).collect()
 }
 
-fn kind(section: &Section<'_>, word: &str, http: SocketAddr) -> BackendKind {
+fn kind(
+    section: &Section<'_>,
+    word: &str,
+    http: SocketAddr,
+    authorities: Option<&Path>,
+) -> BackendKind {
     let known = KINDS.iter().any(|(kind, _)| *kind == word);
     if !known && !word.is_empty() {
         let problem = if COMING.contains(&word) { "is not there yet" } else { "is not known" };
@@ -152,6 +177,8 @@ fn kind(section: &Section<'_>, word: &str, http: SocketAddr) -> BackendKind {
             .map_or(BackendKind::Showcase, |nexus| BackendKind::Nexus(Box::new(nexus))),
         "oci" => oci_backend::backend(section)
             .map_or(BackendKind::Showcase, |oci| BackendKind::Oci(Box::new(oci))),
+        "amqp" => amqp_backend::backend(section, authorities)
+            .map_or(BackendKind::Showcase, |amqp| BackendKind::Amqp(Box::new(amqp))),
         _ => BackendKind::Showcase,
     }
 }
@@ -309,23 +336,30 @@ fn options(
     let queue = worker.optional("queue", queue).map(|queue| (QUEUE.to_owned(), queue));
     worker.finish();
     let is_oci = matches!(backend, Some(BackendKind::Oci(_)));
+    let is_amqp = matches!(backend, Some(BackendKind::Amqp(_)));
+    let amqp = section.section("amqp_call");
     let of_kinds = [
         ("showcase", showcase(section, service)),
         ("worker", BTreeMap::from_iter(queue)),
         ("nexus", nexus::options(&section.section("nexus"))),
         ("oci", oci_backend::options(&section.section("oci"), is_oci && section.has("oci"))),
+        ("amqp_call", amqp_backend::options(&amqp, is_amqp && section.has("amqp_call"))),
     ];
     if is_oci && !section.has("oci") {
         section.refuse("oci", "is missing: the route's backend is to know what to call");
     }
+    if is_amqp && !section.has("amqp_call") {
+        section.refuse("amqp_call", "is missing: the route's backend is to know what to ask for");
+    }
     let mut found = None;
     for (kind, options) in of_kinds {
         match backend {
-            Some(backend) if backend.word() == kind => found = Some(options),
+            Some(backend) if backend.table() == kind => found = Some(options),
             // A shipped route that is given another backend keeps what was said for the first one.
             Some(_) if section.has(kind) && !section.is_shipped(kind) => {
+                let word = if kind == "amqp_call" { "amqp" } else { kind };
                 let reason =
-                    format!("has no effect: the route's backend is not of kind = {kind:?}");
+                    format!("has no effect: the route's backend is not of kind = {word:?}");
                 section.refuse(kind, reason);
             }
             Some(_) | None => {}

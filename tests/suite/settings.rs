@@ -1,5 +1,6 @@
 //! Settings: layers, problems, and the shipped file as the one source of defaults.
 
+mod amqp_backend;
 mod nexus;
 mod oci;
 mod oci_backend;
@@ -134,6 +135,8 @@ fn the_shipped_file_has_every_key_and_only_those() {
         "routes",
         "routes.NAME.amqp",
         "routes.NAME.grpc",
+        "routes.NAME.amqp_call",
+        "routes.NAME.amqp_call.poll",
         "routes.NAME.http",
         "routes.NAME.nexus",
         "routes.NAME.oci",
@@ -159,7 +162,7 @@ fn all_problems_are_told_at_once() {
          max_size = \"1.9GiB\"\n\
          durability = \"sometimes\"\n\
          [backends.up]\n\
-         kind = \"amqp\"\n\
+         kind = \"longrunning\"\n\
          [routes.My_Route]\n\
          service = \"s\"\n",
     );

@@ -21,4 +21,4 @@ pub use ipnet::IpNet;
 pub use network::{Network, Pending, System};
 pub use passing::{Passing, may_pass};
 pub use problem::{Problem, Refusal};
-pub use tls::{TlsError, connector};
+pub use tls::{Shown, TlsError, connector, tls};

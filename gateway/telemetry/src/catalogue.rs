@@ -166,6 +166,8 @@ catalogue! {
         "Leases that ended under their holder: by hand, by a deadline or by another lease.";
     LEASES_EXPIRED: Counter None "opgate_leases_expired_total" {"backend"}
         "Leases of workers that ran out before their holder was heard of again.";
+    BACKEND_STRAYS: Counter None "opgate_backend_strays_total" {"backend"}
+        "Replies of an upstream that nobody waited for: late ones, and those to no request.";
     OPERATIONS_QUEUED: Gauge None "opgate_operations_queued" {"backend"}
         "Operations that wait for a worker, or for their backend to have room.";
     LEASE_ASKS: Gauge None "opgate_lease_asks" {"backend"}

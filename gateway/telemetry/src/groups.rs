@@ -273,6 +273,8 @@ pub struct BackendMetrics {
     pub leases_lost: Counter,
     /// `opgate_leases_expired_total`.
     pub leases_expired: Counter,
+    /// `opgate_backend_strays_total`.
+    pub strays: Counter,
     /// `opgate_operations_queued`.
     pub queued: Gauge,
     /// `opgate_lease_asks`.
@@ -289,6 +291,7 @@ impl BackendMetrics {
             leases: gauge(&spec::LEASES, &[name]),
             leases_lost: counter(&spec::LEASES_LOST, &[name]),
             leases_expired: counter(&spec::LEASES_EXPIRED, &[name]),
+            strays: counter(&spec::BACKEND_STRAYS, &[name]),
             queued: gauge(&spec::OPERATIONS_QUEUED, &[name]),
             asks: gauge(&spec::LEASE_ASKS, &[name]),
             requests: Family::new(|code: Code| {

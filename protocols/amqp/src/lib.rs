@@ -5,6 +5,7 @@
 //!
 //! Entry point: [`Amqp`], the listener.
 
+pub mod backend;
 pub mod fence;
 pub mod management;
 pub mod node;

@@ -15,7 +15,10 @@ fn up(keys: &str) -> String {
 fn nexus(settings: &Settings) -> &Nexus {
     match &settings.backends["up"].kind {
         BackendKind::Nexus(nexus) => nexus,
-        other @ (BackendKind::Showcase | BackendKind::Worker(_) | BackendKind::Oci(_)) => {
+        other @ (BackendKind::Showcase
+        | BackendKind::Worker(_)
+        | BackendKind::Oci(_)
+        | BackendKind::Amqp(_)) => {
             panic!("{other:?}")
         }
     }

@@ -25,7 +25,10 @@ fn user(key_file: &str) -> String {
 fn oci(settings: &Settings) -> &OciBackend {
     match &settings.backends["up"].kind {
         BackendKind::Oci(oci) => oci,
-        other @ (BackendKind::Showcase | BackendKind::Worker(_) | BackendKind::Nexus(_)) => {
+        other @ (BackendKind::Showcase
+        | BackendKind::Worker(_)
+        | BackendKind::Nexus(_)
+        | BackendKind::Amqp(_)) => {
             panic!("{other:?}")
         }
     }
@@ -87,7 +90,10 @@ fn a_key_of_another_kind_of_backend_is_told_of_all_that_have_it() {
         file("[backends.up]\nkind = \"worker\"\nconcurrency = 1\ntimeout = \"1s\"\n");
     let problem = problem(&sources);
     assert_eq!(problem.key, "backends.up.timeout");
-    assert!(problem.reason.contains("kind = \"nexus\" or kind = \"oci\""), "{problem}");
+    assert!(
+        problem.reason.contains("kind = \"nexus\" or kind = \"oci\" or kind = \"amqp\""),
+        "{problem}"
+    );
 }
 
 #[test]

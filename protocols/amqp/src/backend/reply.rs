@@ -1,0 +1,383 @@
+//! What the replies of a node mean: status codes as HTTP has them, in either spelling (amqp.md, 1 and 2).
+
+use bytes::Bytes;
+use fe2o3_amqp_types::definitions;
+use fe2o3_amqp_types::messaging::{AmqpValue, Body, Message};
+use opgate_core::{Code, Error, ErrorKind, Failure, Native, Outcome, Payload, Retry, limits};
+use serde_amqp::Value;
+use serde_json::{Map, Value as Json};
+
+use super::plan::{Phase, Poll};
+use crate::wire::{json, status, text};
+
+/// Where the status is, in both spellings.
+const STATUS: [&str; 2] = ["statusCode", "status-code"];
+const DESCRIPTION: [&str; 2] = ["statusDescription", "status-description"];
+const CONDITION: [&str; 2] = ["errorCondition", "error-condition"];
+/// The status of work that is begun.
+const ACCEPTED: i32 = 202;
+/// The reason of a failure when nobody knows what became of a request.
+const UNKNOWN: &str = "outcome_unknown";
+
+/// A reply, as far as it is understood.
+#[derive(Debug)]
+pub(super) struct Reply {
+    status: i32,
+    description: String,
+    condition: Option<String>,
+    body: Body<Value>,
+    content_type: Option<String>,
+    content_encoding: Option<String>,
+}
+
+/// What became of a start.
+#[derive(Debug, PartialEq)]
+pub(super) enum Started {
+    /// It is over.
+    Ended(Outcome),
+    /// It is over although the node spoke of work to come, and did not name it.
+    Unnamed(Outcome),
+    /// It goes on under this identity, in this state.
+    Running(String, Option<String>),
+}
+
+/// What was seen of an operation upstream.
+#[derive(Debug, PartialEq)]
+pub(super) struct Seen {
+    /// The state, verbatim.
+    pub(super) state: String,
+    /// What it means.
+    pub(super) phase: Phase,
+    /// How far it is, verbatim.
+    pub(super) percent: Option<f64>,
+    /// What it says for people.
+    pub(super) message: Option<String>,
+    /// Its attributes.
+    attributes: Json,
+}
+
+/// What became of a look.
+#[derive(Debug, PartialEq)]
+pub(super) enum Looked {
+    /// This was seen.
+    Seen(Box<Seen>),
+    /// It is not there, or is not to be understood; that may stay so.
+    Blind(Box<Failure>),
+}
+
+/// What became of a cancel.
+#[derive(Debug, PartialEq)]
+pub(super) enum Told {
+    /// The node took it.
+    Taken,
+    /// The node does not cancel it.
+    Refused(String),
+}
+
+impl Reply {
+    /// Reads any message whatever.
+    ///
+    /// # Errors
+    /// What is wrong: it tells no status.
+    pub(super) fn read(message: Message<Body<Value>>) -> Result<Self, String> {
+        let properties = message.application_properties.unwrap_or_default();
+        let found = |spellings: [&str; 2]| {
+            spellings.into_iter().find_map(|name| properties.get(name).cloned()).map(text::value)
+        };
+        let words = |spellings| {
+            let value = found(spellings)?;
+            text::of(&value).filter(|text| !text.is_empty()).map(limits::clip).map(str::to_owned)
+        };
+        let status = found(STATUS).ok_or("it has neither statusCode nor status-code")?;
+        let status = text::integer(&status)
+            .and_then(|status| i32::try_from(status).ok())
+            .or_else(|| text::of(&status)?.parse().ok())
+            .ok_or_else(|| format!("its status code is {status:?}"))?;
+        let labels = message.properties.unwrap_or_default();
+        Ok(Self {
+            status,
+            description: words(DESCRIPTION).unwrap_or_default(),
+            condition: words(CONDITION),
+            body: message.body,
+            content_type: labels.content_type.map(|label| label.as_str().to_owned()),
+            content_encoding: labels.content_encoding.map(|label| label.as_str().to_owned()),
+        })
+    }
+
+    const fn is_success(&self) -> bool {
+        matches!(self.status, 200..300)
+    }
+
+    /// Whether nothing was done, and the same request may be taken later.
+    fn is_busy(&self) -> bool {
+        matches!(self.status, 429 | 503)
+    }
+
+    /// Whether it may have been done all the same.
+    const fn is_vague(&self) -> bool {
+        matches!(self.status, 408 | 500 | 502 | 504)
+    }
+
+    /// In one line, for people.
+    fn text(&self) -> String {
+        let mut text = self.status.to_string();
+        for part in [self.condition.as_deref(), Some(&*self.description)] {
+            if let Some(part) = part.filter(|part| !part.is_empty()) {
+                text.push(' ');
+                text.push_str(part);
+            }
+        }
+        text
+    }
+
+    /// What it means for an operation that it ended.
+    fn failure(self) -> Failure {
+        let described = if self.description.is_empty() { self.text() } else { self.description };
+        let mut failure = status::failure(self.status, &described, self.condition.as_deref());
+        failure.reason = self.condition;
+        if let (Some(native), Some(body)) = (&mut failure.native, payload(self.body, None, None)) {
+            native.bytes = body.bytes;
+        }
+        failure
+    }
+
+    /// What it means for the request that was made.
+    fn error(&self, retry: Retry) -> Error {
+        let kind = match self.status {
+            429 => ErrorKind::TooManyRequests,
+            502 | 503 => ErrorKind::Unavailable,
+            408 | 504 => ErrorKind::DeadlineExceeded,
+            _ => ErrorKind::Internal,
+        };
+        Error::new(kind, format!("the node answered {}", self.text())).with_retry(retry)
+    }
+
+    /// The body as JSON; `null` where it is none.
+    fn attributes(&self) -> Json {
+        match &self.body {
+            Body::Value(AmqpValue(value)) => json::of(value),
+            Body::Sequence(sections) => {
+                sections.iter().flat_map(|section| section.0.iter()).map(json::of).collect()
+            }
+            Body::Data(sections) => {
+                let bytes: Vec<u8> = sections.iter().flat_map(|data| data.0.to_vec()).collect();
+                serde_json::from_slice(&bytes).unwrap_or_default()
+            }
+            Body::Empty => Json::Null,
+        }
+    }
+}
+
+/// A start: an error is worth a repeat.
+pub(super) fn started(
+    reply: Reply,
+    poll: Option<&Poll<'_>>,
+    idempotent: bool,
+) -> Result<Started, Error> {
+    if reply.is_busy() {
+        return Err(reply.error(Retry::SameRequest));
+    }
+    if idempotent && reply.is_vague() {
+        return Err(reply.error(Retry::Unknown));
+    }
+    if !reply.is_success() {
+        return Ok(Started::Ended(Outcome::Failed(reply.failure())));
+    }
+    if let Some(poll) = poll {
+        let attributes = reply.attributes();
+        let identity = attributes.pointer(poll.identity).and_then(scalar);
+        if let Some(identity) = identity.filter(|identity| !identity.is_empty()) {
+            if identity.len() > limits::NATIVE_REF_BYTES {
+                let text = format!(
+                    "the identity that the node gave is longer than {} bytes: it cannot be looked at",
+                    limits::NATIVE_REF_BYTES
+                );
+                return Ok(Started::Ended(Outcome::Failed(unknown(&text))));
+            }
+            let state = attributes.pointer(poll.state).and_then(scalar);
+            return Ok(Started::Running(identity, state));
+        }
+    }
+    let begun = reply.status == ACCEPTED;
+    let label = (reply.content_type.as_deref(), reply.content_encoding.as_deref());
+    let ended = Outcome::Succeeded(payload(reply.body, label.0, label.1));
+    Ok(if begun { Started::Unnamed(ended) } else { Started::Ended(ended) })
+}
+
+/// A look: an error says that nothing was learnt.
+pub(super) fn looked(reply: Reply, poll: &Poll<'_>) -> Result<Looked, Error> {
+    if reply.status == 404 || reply.status == 410 {
+        let text = format!("the operation is not found upstream: {}", reply.text());
+        let mut failure = reply.failure();
+        failure.code = Code::Unavailable;
+        limits::clip(&text).clone_into(&mut failure.message);
+        failure.reason = Some("record_lost".to_owned());
+        failure.retryable = None;
+        return Ok(Looked::Blind(Box::new(failure)));
+    }
+    if !reply.is_success() {
+        return Err(reply.error(Retry::Unknown));
+    }
+    let attributes = reply.attributes();
+    let Some(state) = attributes.pointer(poll.state).and_then(scalar) else {
+        let text = format!("what the node says of the operation has no state at {:?}", poll.state);
+        let mut failure = Failure::new(Code::Unknown, text);
+        failure.reason = Some("unreadable".to_owned());
+        return Ok(Looked::Blind(Box::new(failure)));
+    };
+    let state = limits::clip(&state).to_owned();
+    Ok(Looked::Seen(Box::new(Seen {
+        phase: poll.phase(&state),
+        state,
+        percent: attributes.pointer(poll.percent).and_then(number),
+        message: attributes
+            .pointer(poll.message)
+            .and_then(Json::as_str)
+            .map(|text| limits::clip(text).to_owned()),
+        attributes,
+    })))
+}
+
+/// A cancel: an error is worth a repeat.
+pub(super) fn told(reply: &Reply) -> Result<Told, Error> {
+    if reply.is_success() {
+        return Ok(Told::Taken);
+    }
+    if reply.is_busy() || reply.is_vague() {
+        return Err(reply.error(Retry::Unknown));
+    }
+    Ok(Told::Refused(reply.text()))
+}
+
+impl Seen {
+    /// How the operation ended; nothing where it goes on.
+    pub(super) fn outcome(&self, poll: &Poll<'_>) -> Option<Outcome> {
+        let at = |pointer| self.attributes.pointer(pointer).filter(|found| !found.is_null());
+        Some(match self.phase {
+            Phase::Running => return None,
+            Phase::Succeeded => {
+                Outcome::Succeeded(at(poll.result).map(|result| Payload::json(result.to_string())))
+            }
+            Phase::Failed => Outcome::Failed(self.failure(at(poll.error), Code::Unknown)),
+            Phase::Canceled => Outcome::Canceled(
+                at(poll.error).map(|error| self.failure(Some(error), Code::Cancelled)),
+            ),
+        })
+    }
+
+    /// The failure that an error upstream tells of: a text, or fields that say what it is.
+    fn failure(&self, error: Option<&Json>, otherwise: Code) -> Failure {
+        let field = |names: &[&str]| names.iter().find_map(|name| error?.get(name));
+        let words = |names| field(names).and_then(Json::as_str);
+        let code = match field(&["code", "status"]) {
+            Some(Json::String(name)) => Code::from_name(name),
+            Some(Json::Number(number)) => {
+                number.as_i64().and_then(|number| Code::from_number(i32::try_from(number).ok()?))
+            }
+            _ => None,
+        };
+        let text = match error {
+            Some(Json::String(text)) => text.clone(),
+            Some(error) => words(&["message", "description", "statusDescription"])
+                .map_or_else(|| error.to_string(), str::to_owned),
+            None => format!("it ended as {} and does not say why", self.state),
+        };
+        let mut failure = Failure::new(code.unwrap_or(otherwise), limits::clip(&text));
+        failure.reason = words(&["reason", "condition", "errorCondition"])
+            .map(|reason| limits::clip(reason).to_owned());
+        failure.retryable = field(&["retryable"]).and_then(Json::as_bool);
+        failure.native = Some(Box::new(Native {
+            protocol: status::PROTOCOL.to_owned(),
+            code: words(&["condition", "errorCondition"])
+                .map(|condition| limits::clip(condition).to_owned())
+                .unwrap_or_default(),
+            http: None,
+            bytes: Bytes::from(error.map(Json::to_string).unwrap_or_default()),
+        }));
+        failure
+    }
+}
+
+/// The failure of an operation whose request may or may not have been carried out.
+pub(super) fn unknown(problem: &str) -> Failure {
+    let text = format!(
+        "the outcome is unknown: {problem}. The request may have been carried out; it was not sent \
+         again, for its route does not say that it may be (idempotent)"
+    );
+    let mut failure = Failure::new(Code::Unknown, text);
+    failure.reason = Some(UNKNOWN.to_owned());
+    failure.retryable = Some(false);
+    failure
+}
+
+/// The failure of an operation whose request the node rejected.
+pub(super) fn rejected(error: Option<definitions::Error>) -> Failure {
+    let condition = error.as_ref().map(|error| {
+        // Its variants are as many as there are conditions; on the wire it is one symbol.
+        let symbol = serde_amqp::to_value(&error.condition).unwrap_or_default();
+        limits::clip(text::of(&symbol).unwrap_or_default()).to_owned()
+    });
+    let condition = condition.filter(|condition| !condition.is_empty());
+    let said = error.and_then(|error| error.description).unwrap_or_default();
+    let text = match (&condition, said.is_empty()) {
+        (Some(condition), true) => format!("the node rejected the request: {condition}"),
+        (_, false) => format!("the node rejected the request: {}", limits::clip(&said)),
+        (None, true) => "the node rejected the request and does not say why".to_owned(),
+    };
+    let mut failure = status::failure(0, &text, condition.as_deref());
+    if failure.code == Code::Unknown {
+        failure.code = Code::FailedPrecondition;
+        failure.retryable = Some(false);
+    }
+    failure.reason = condition;
+    failure
+}
+
+/// A body as a payload: data as it came, all else as JSON. An empty map says nothing.
+fn payload(body: Body<Value>, kind: Option<&str>, encoding: Option<&str>) -> Option<Payload> {
+    match body {
+        Body::Data(sections) => {
+            let lengths: Vec<u32> = sections
+                .iter()
+                .map(|data| u32::try_from(data.0.len()).unwrap_or(u32::MAX))
+                .collect();
+            let bytes: Vec<u8> = sections.into_iter().flat_map(|data| data.0.into_vec()).collect();
+            let mut payload = Payload::new(kind.unwrap_or_default(), bytes);
+            payload.encoding = encoding.map(Into::into);
+            if (2..=limits::SECTIONS).contains(&lengths.len()) {
+                payload.sections = lengths;
+            }
+            Some(payload)
+        }
+        Body::Value(AmqpValue(value)) => {
+            let made = json::of(&value);
+            let nothing = made.is_null() || made.as_object().is_some_and(Map::is_empty);
+            (!nothing).then(|| Payload::json(made.to_string()))
+        }
+        Body::Sequence(sections) => {
+            let items: Json =
+                sections.iter().flat_map(|section| section.0.iter()).map(json::of).collect();
+            Some(Payload::json(items.to_string()))
+        }
+        Body::Empty => None,
+    }
+}
+
+fn scalar(value: &Json) -> Option<String> {
+    match value {
+        Json::String(text) => Some(text.clone()),
+        Json::Number(number) => Some(number.to_string()),
+        Json::Null | Json::Bool(_) | Json::Array(_) | Json::Object(_) => None,
+    }
+}
+
+fn number(value: &Json) -> Option<f64> {
+    match value {
+        Json::Number(number) => number.as_f64(),
+        Json::String(text) => text.trim().parse().ok().filter(|number: &f64| number.is_finite()),
+        Json::Null | Json::Bool(_) | Json::Array(_) | Json::Object(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,190 @@
+//! Asking a node for an operation.
+
+use bytes::Bytes;
+use opgate_bus::Lease;
+use opgate_core::{
+    CancelDelivery, Code, Error, ErrorKind, Failure, LogEntry, Outcome, Report, Retry, limits,
+};
+use std::convert::Infallible;
+use std::time::Duration;
+
+use super::line::{Exchanged, Ready};
+use super::plan::Plan;
+use super::reply::{self, Reply, Started};
+use super::{Inner, REQUESTED, request};
+
+/// What became of a start.
+pub(super) enum Begun {
+    /// It is over already.
+    Ended(Outcome),
+    /// It goes on under this identity, which is durable.
+    Running(String),
+}
+
+impl Inner {
+    /// Starts an operation. An error has it started again under the next lease: it is one only where
+    /// the request did not come to the node, or may come twice.
+    pub(super) async fn start(&self, lease: &Lease, plan: &Plan<'_>) -> Result<Begun, Error> {
+        let operation = lease.operation();
+        if !plan.idempotent && &*operation.native_state == REQUESTED {
+            let problem = "opgate was stopped between the request and its reply";
+            return Ok(Begun::Ended(Outcome::Failed(reply::unknown(problem))));
+        }
+        // What may come twice is not recorded: an earlier lease may have sent it.
+        let unsent = !plan.idempotent || lease.epoch().0 == 1;
+        let ready = tokio::select! {
+            biased;
+            () = lease.canceled(), if unsent => return Ok(Begun::Ended(never_sent(lease).await?)),
+            ready = self.line.ready() => ready?,
+        };
+        // Before anything is sent: whether it was is not to be a matter of luck after a crash.
+        if !plan.idempotent {
+            note(lease, REQUESTED).await?;
+        }
+        let exchanged = self.request(lease, plan, ready).await;
+        let unsent = |problem: &str| {
+            let text = format!("the request was not sent: {problem}");
+            Error::new(ErrorKind::Unavailable, text).with_retry(Retry::SameRequest)
+        };
+        let ended = match exchanged? {
+            Exchanged::Answered(answer) => return self.answered(lease, plan, answer.message).await,
+            Exchanged::Unsent(problem) => {
+                forget(lease, plan).await?;
+                return Err(unsent(&problem));
+            }
+            Exchanged::Unknown(problem) if plan.idempotent => {
+                let text = format!("nobody knows what became of the request: {problem}");
+                let error = Error::new(ErrorKind::Unavailable, text);
+                return Err(error.with_retry(Retry::Unknown));
+            }
+            Exchanged::Unknown(problem) => reply::unknown(&problem),
+            Exchanged::Rejected(error) => reply::rejected(error),
+            Exchanged::Unsendable(problem) => unsendable(&problem),
+        };
+        Ok(Begun::Ended(Outcome::Failed(ended)))
+    }
+
+    /// Sends the request, and waits for its reply.
+    async fn request(
+        &self,
+        lease: &Lease,
+        plan: &Plan<'_>,
+        ready: Ready<'_>,
+    ) -> Result<Exchanged, Error> {
+        let left = lease.remaining().unwrap_or(Duration::MAX);
+        let timeout = plan.timeout.unwrap_or(self.settings().timeout).min(left);
+        let (properties, body) = request::start(plan, lease)?;
+        let exchange = self.exchange(ready, lease.operation(), properties, body, timeout);
+        tokio::select! {
+            exchanged = exchange => Ok(exchanged),
+            never = too_late(lease, plan) => match never {},
+        }
+    }
+
+    /// Takes the reply to a start.
+    async fn answered(
+        &self,
+        lease: &Lease,
+        plan: &Plan<'_>,
+        message: super::Message,
+    ) -> Result<Begun, Error> {
+        let reply = match Reply::read(message) {
+            Ok(reply) => reply,
+            Err(problem) if plan.idempotent => return Err(unreadable(&problem)),
+            Err(problem) => {
+                let failure = reply::unknown(&unreadable(&problem).message);
+                return Ok(Begun::Ended(Outcome::Failed(failure)));
+            }
+        };
+        let started = match reply::started(reply, plan.poll.as_ref(), plan.idempotent) {
+            Ok(started) => started,
+            Err(error) => {
+                // The node said that nothing was done.
+                forget(lease, plan).await?;
+                return Err(error);
+            }
+        };
+        match started {
+            Started::Ended(outcome) => Ok(Begun::Ended(outcome)),
+            Started::Unnamed(outcome) => {
+                tell_unnamed(lease).await;
+                Ok(Begun::Ended(outcome))
+            }
+            Started::Running(identity, state) => {
+                let native_ref = Some(Bytes::from(identity.clone()));
+                let native_state =
+                    Some(state.as_deref().map(limits::clip).unwrap_or_default().into());
+                lease.report(Report { native_ref, native_state, ..Report::default() }).await?;
+                Ok(Begun::Running(identity))
+            }
+        }
+    }
+}
+
+/// Ends an operation that was canceled before anything of it was sent.
+async fn never_sent(lease: &Lease) -> Result<Outcome, Error> {
+    lease.report(Report { cancel: Some(CancelDelivery::Acked), ..Report::default() }).await?;
+    Ok(Outcome::Canceled(None))
+}
+
+/// Tells whoever cancels an operation whose only reply is its end that it cannot be called back.
+async fn too_late(lease: &Lease, plan: &Plan<'_>) -> Infallible {
+    let told = lease.operation().cancel.as_ref().map(|cancel| cancel.delivery);
+    if plan.poll.is_none() && told != Some(CancelDelivery::Refused) {
+        lease.canceled().await;
+        let text =
+            "it cannot be canceled there: the request is with the node, whose reply is the end";
+        let log = vec![line(lease, text)];
+        let report = Report { cancel: Some(CancelDelivery::Refused), log, ..Report::default() };
+        if let Err(error) = lease.report(report).await {
+            tracing::debug!(%error, operation = %lease.operation().id, "a line was not recorded");
+        }
+    }
+    std::future::pending().await
+}
+
+/// Records how far the request is.
+async fn note(lease: &Lease, state: &str) -> Result<(), Error> {
+    let native_state = Some(state.into());
+    lease.report(Report { native_state, ..Report::default() }).await.map(drop)
+}
+
+/// Takes back that the request may have been sent.
+async fn forget(lease: &Lease, plan: &Plan<'_>) -> Result<(), Error> {
+    if plan.idempotent { Ok(()) } else { note(lease, "").await }
+}
+
+/// Tells whoever looks why the operation is over although the node spoke of work to come. It has ended
+/// without this line as well.
+async fn tell_unnamed(lease: &Lease) {
+    let text = "the node accepted the request and named nothing to look at: nothing is waited for";
+    let log = vec![LogEntry { error: false, ..line(lease, text) }];
+    if let Err(error) = lease.report(Report { log, ..Report::default() }).await {
+        tracing::debug!(%error, operation = %lease.operation().id, "a line was not recorded");
+    }
+}
+
+/// The failure of an operation whose request cannot be sent.
+fn unsendable(problem: &str) -> Failure {
+    let text = format!("the request cannot be sent: {problem}");
+    let mut failure = Failure::new(Code::ResourceExhausted, text);
+    failure.reason = Some("unsendable".to_owned());
+    failure.retryable = Some(false);
+    failure
+}
+
+/// A reply that is none.
+pub(super) fn unreadable(problem: &str) -> Error {
+    let text = format!("the node's reply cannot be read: {problem}");
+    Error::new(ErrorKind::Internal, text).with_retry(Retry::Unknown)
+}
+
+/// A line of the log about trouble with the upstream. It has no code: it is no error of the work.
+pub(super) fn line(lease: &Lease, text: &str) -> LogEntry {
+    LogEntry {
+        at: lease.now(),
+        error: true,
+        code: Box::default(),
+        message: limits::clip(text).into(),
+    }
+}

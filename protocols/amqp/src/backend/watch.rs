@@ -1,0 +1,116 @@
+//! Learning how an operation does that runs upstream.
+
+use std::sync::Arc;
+
+use opgate_bus::{Backoff, Lease, Snapshot};
+use opgate_core::{Error, Failure, Operation, Outcome, Progress, Report};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep};
+
+use super::Inner;
+use super::plan::Poll;
+use super::reply::{self, Looked, Seen};
+use super::start::line;
+
+/// What one lease knows of its operation upstream.
+struct Watch<'a> {
+    inner: &'a Inner,
+    lease: &'a Lease,
+    poll: &'a Poll<'a>,
+    identity: &'a str,
+    /// The operation as it was last told.
+    now: Arc<Snapshot>,
+    /// Whether trouble that there is was told.
+    told: bool,
+    /// Since when nothing is seen.
+    blind: Option<Instant>,
+}
+
+impl Inner {
+    /// Looks at an operation upstream until it has ended. The waits between two looks grow; `hurry`
+    /// begins anew with short ones.
+    pub(super) async fn watch(
+        &self,
+        lease: &Lease,
+        poll: &Poll<'_>,
+        identity: &str,
+        hurry: &Notify,
+    ) -> Result<Outcome, Error> {
+        let now = Arc::clone(lease.operation());
+        let mut watch = Watch { inner: self, lease, poll, identity, now, told: false, blind: None };
+        let (first, longest) = (self.settings().poll_first, self.settings().poll_longest);
+        let backoff = Backoff { first, longest, attempts: u32::MAX };
+        let mut looks = 0_u32;
+        loop {
+            if let Some(outcome) = watch.step().await? {
+                return Ok(outcome);
+            }
+            looks = looks.saturating_add(1);
+            tokio::select! {
+                () = sleep(backoff.after(looks)) => {}
+                () = hurry.notified() => looks = 0,
+            }
+        }
+    }
+}
+
+impl Watch<'_> {
+    /// Looks once and tells what is new. Returns the end, where it has come.
+    async fn step(&mut self) -> Result<Option<Outcome>, Error> {
+        let operation = self.lease.operation();
+        let asked = self.inner.ask(self.poll, self.poll.operation, self.identity, operation).await;
+        match asked.and_then(|reply| reply::looked(reply, self.poll)) {
+            Ok(Looked::Seen(seen)) => self.seen(&seen).await,
+            Ok(Looked::Blind(failure)) => self.unseen(*failure).await,
+            // The operation goes on, whatever keeps us from looking.
+            Err(error) => {
+                self.trouble(&error.message).await?;
+                Ok(None)
+            }
+        }
+    }
+
+    async fn seen(&mut self, seen: &Seen) -> Result<Option<Outcome>, Error> {
+        (self.blind, self.told) = (None, false);
+        if let Some(report) = report(&self.now, seen) {
+            self.now = self.lease.report(report).await?;
+        }
+        Ok(seen.outcome(self.poll))
+    }
+
+    /// Bears it for a while that nothing is seen. Returns the end once that was too long.
+    async fn unseen(&mut self, failure: Failure) -> Result<Option<Outcome>, Error> {
+        let since = *self.blind.get_or_insert_with(Instant::now);
+        if since.elapsed() >= self.inner.settings().grace {
+            return Ok(Some(Outcome::Failed(failure)));
+        }
+        self.trouble(&failure.message).await?;
+        Ok(None)
+    }
+
+    /// Tells of trouble, once for as long as it lasts.
+    async fn trouble(&mut self, problem: &str) -> Result<(), Error> {
+        if !self.told {
+            let text = format!("the operation upstream cannot be looked at: {problem}");
+            let log = vec![line(self.lease, &text)];
+            self.now = self.lease.report(Report { log, ..Report::default() }).await?;
+            self.told = true;
+        }
+        Ok(())
+    }
+}
+
+/// What a look changes of an operation; nothing where it changes nothing. What is not said stays as it
+/// was.
+fn report(now: &Operation, seen: &Seen) -> Option<Report> {
+    let before = now.progress.as_deref().cloned().unwrap_or_default();
+    let message = seen.message.as_deref().map_or_else(|| before.message.clone(), Into::into);
+    let percent = seen.percent.or(before.percent);
+    let progress = Progress { percent, message, ..before.clone() };
+    let report = Report {
+        progress: (progress != before).then_some(progress),
+        native_state: (*now.native_state != *seen.state).then(|| seen.state.as_str().into()),
+        ..Report::default()
+    };
+    (report != Report::default()).then_some(report)
+}
