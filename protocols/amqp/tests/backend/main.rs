@@ -6,5 +6,6 @@ mod outcome;
 mod poll;
 mod restart;
 mod side;
+mod tls;
 mod unknown;
 mod upstream;

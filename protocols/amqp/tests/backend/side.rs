@@ -11,6 +11,7 @@ use opgate_bus::core::{
 use opgate_bus::{Backoff, Bus, Caller, Durability, Route, Router, Snapshot, Start, Until};
 use opgate_store::{Clock, Store};
 use opgate_telemetry::Metrics;
+use rustls::ClientConfig;
 use tempfile::TempDir;
 
 use crate::upstream::{LONG, Upstream};
@@ -26,6 +27,8 @@ pub(crate) struct Setup {
     pub(crate) reply: ReplyTo,
     pub(crate) in_flight: usize,
     pub(crate) grace: Duration,
+    /// The TLS of its endpoint.
+    pub(crate) tls: Option<Arc<ClientConfig>>,
 }
 
 impl Setup {
@@ -39,6 +42,7 @@ impl Setup {
             reply: ReplyTo::Auto,
             in_flight: 16,
             grace: LONG,
+            tls: None,
         }
     }
 
@@ -47,10 +51,11 @@ impl Setup {
         store.durability = Durability::Memory;
         let metrics = Metrics::register(&["up"]);
         let (store, _) = Store::open(&store, Clock::System, &metrics).unwrap();
+        let scheme = if self.tls.is_some() { "amqps" } else { "amqp" };
         let settings = Settings {
             name: "up".into(),
-            endpoint: Endpoint::parse(&format!("amqp://{}", upstream.address)).unwrap(),
-            tls: None,
+            endpoint: Endpoint::parse(&format!("{scheme}://{}", upstream.address)).unwrap(),
+            tls: self.tls.clone(),
             sasl: Sasl::Anonymous,
             node: "$management".into(),
             reply: self.reply,

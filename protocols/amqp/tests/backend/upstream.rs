@@ -19,10 +19,11 @@ use fe2o3_amqp_types::primitives::SimpleValue;
 use opgate_amqp::wire::{json, text};
 use serde_amqp::Value;
 use serde_json::Value as Json;
-use tokio::io::duplex;
+use tokio::io::{copy_bidirectional, duplex};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 /// How long a test waits for what is to come.
@@ -80,6 +81,15 @@ impl Upstream {
     }
 
     pub(crate) async fn of(nature: Nature) -> Self {
+        Self::with(nature, None).await
+    }
+
+    /// One that speaks TLS only.
+    pub(crate) async fn over_tls(tls: TlsAcceptor) -> Self {
+        Self::with(Nature::default(), Some(tls)).await
+    }
+
+    async fn with(nature: Nature, tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (sender, calls) = mpsc::unbounded_channel();
@@ -93,10 +103,20 @@ impl Upstream {
                 count.fetch_add(1, Ordering::SeqCst);
                 let (mut near, far) = duplex(1 << 20);
                 let (cut, calls) = (CancellationToken::new(), sender.clone());
-                let cutting = cut.clone();
+                let (cutting, tls) = (cut.clone(), tls.clone());
                 open.spawn(async move {
+                    let copy = async {
+                        match tls {
+                            // One that is not let in has no more to say.
+                            Some(tls) => match tls.accept(stream).await {
+                                Ok(mut stream) => copy_bidirectional(&mut stream, &mut near).await,
+                                Err(error) => Err(error),
+                            },
+                            None => copy_bidirectional(&mut stream, &mut near).await,
+                        }
+                    };
                     tokio::select! {
-                        _ = tokio::io::copy_bidirectional(&mut stream, &mut near) => {}
+                        _ = copy => {}
                         () = cutting.cancelled() => {}
                     }
                 });
