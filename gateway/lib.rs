@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use opgate_amqp::Amqp;
+use opgate_amqp::http::HttpNode;
 use opgate_amqp::management::Management;
 use opgate_amqp::node::Places;
 use opgate_bus::Bus;
@@ -201,10 +202,17 @@ impl Gateway {
             vec![(Completions::PATH, Arc::new(completions)), (Nexus::PATH, Arc::new(nexus))];
         paths.extend(Native::PATHS.map(|path| (path, Arc::clone(&native))));
         let faces = Faces { grpc: Arc::new(grpc), paths, oci: oci.clone(), rest };
-        let http = Serving::new(trigger, http.serve(Arc::new(faces), drain));
+        let faces: Arc<dyn Frontend> = Arc::new(faces);
+        let http = Serving::new(trigger, http.serve(Arc::clone(&faces), drain));
         let (trigger, drain) = Drain::new();
         let users = amqp.users();
-        let places = Places { management: Some(Arc::new(management)), ..Places::default() };
+        let answer_bytes =
+            usize::try_from(settings.amqp.limits.message_bytes).unwrap_or(usize::MAX);
+        let places = Places {
+            management: Some(Arc::new(management)),
+            http: Some(Arc::new(HttpNode::new(faces, answer_bytes))),
+            ..Places::default()
+        };
         let amqp = Serving::new(trigger, amqp.serve(places, drain));
         let (trigger, drain) = Drain::new();
         let admin = Serving::new(trigger, admin.serve(drain));

@@ -8,6 +8,9 @@ use opgate_core::{
 };
 
 /// Who calls, as authentication found.
+///
+/// A request of HTTP's that one protocol of this process makes for another has it among its extensions, where
+/// faces look for it; what comes over a connection has none there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     /// Whose operations the caller may see.

@@ -7,6 +7,7 @@
 
 pub mod backend;
 pub mod fence;
+pub mod http;
 pub mod management;
 pub mod node;
 mod server;

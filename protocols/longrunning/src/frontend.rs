@@ -8,6 +8,7 @@ mod reflection;
 mod services;
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -73,12 +74,26 @@ impl Default for Settings {
 #[derive(Clone, Debug)]
 pub struct Longrunning(Arc<Inner>);
 
-/// What the gRPC and the REST face share.
+/// What the gRPC and the REST face share, as one caller sees it.
 #[derive(Debug)]
 pub(crate) struct Inner {
-    pub(crate) bus: Bus,
-    /// Everybody, until callers are authenticated.
+    /// Everybody who comes over a connection, until callers are authenticated.
     pub(crate) caller: Caller,
+    shared: Arc<Shared>,
+}
+
+impl Deref for Inner {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.shared
+    }
+}
+
+/// The same for all callers.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) bus: Bus,
     pub(crate) types: Types,
     pub(crate) doors: Doors,
     pub(crate) instances: Arc<Instances>,
@@ -120,9 +135,8 @@ impl Longrunning {
         let (Ok(services), Ok(bindings), []) = (services, bindings, &*problems) else {
             return Err(problems);
         };
-        Ok(Self(Arc::new(Inner {
+        let shared = Shared {
             bus,
-            caller: Caller::anonymous(),
             types,
             doors,
             instances: Arc::new(instances),
@@ -133,7 +147,8 @@ impl Longrunning {
             wait_limit: settings.wait_limit,
             metrics,
             failures: Failures::default(),
-        })))
+        };
+        Ok(Self(Arc::new(Inner { caller: Caller::anonymous(), shared: Arc::new(shared) })))
     }
 
     /// Checks the settings as [`Longrunning::new`] does, with nothing opened yet.
@@ -197,7 +212,10 @@ fn checked(settings: &Settings, has_route: impl Fn(&str) -> bool) -> Checked {
 
 impl Frontend for Longrunning {
     fn call(&self, request: Request<RequestBody>, _peer: &Arc<Peer>) -> ResponseFuture {
-        self.0.answer(request)
+        match self.0.for_caller_of(&request) {
+            None => self.0.answer(request),
+            Some(inner) => inner.answer(request),
+        }
     }
 }
 
@@ -237,6 +255,13 @@ impl Target {
 }
 
 impl Inner {
+    /// As another caller sees it, where the request was made in this process and says whose it is. What
+    /// comes over a connection has no such extension.
+    pub(crate) fn for_caller_of<B>(&self, request: &Request<B>) -> Option<Arc<Self>> {
+        let caller = request.extensions().get::<Caller>()?.clone();
+        Some(Arc::new(Self { caller, shared: Arc::clone(&self.shared) }))
+    }
+
     fn target(&self, path: &str) -> Target {
         let endpoint = endpoint(path);
         match endpoint.split_once('/') {

@@ -57,7 +57,9 @@ impl Rest {
 
 impl Frontend for Rest {
     fn call(&self, request: Request<RequestBody>, _peer: &Arc<Peer>) -> ResponseFuture {
-        resident::answer(&self.0, &request).unwrap_or_else(|| answer(&self.0, request))
+        let other = self.0.for_caller_of(&request);
+        let inner = other.as_ref().unwrap_or(&self.0);
+        resident::answer(inner, &request).unwrap_or_else(|| answer(inner, request))
     }
 }
 

@@ -10,6 +10,7 @@ mod methods;
 mod names;
 mod refusal;
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,11 +63,26 @@ impl Default for Settings {
 #[derive(Clone, Debug)]
 pub struct Native(Arc<Inner>);
 
+/// The face as one caller sees it.
 #[derive(Debug)]
 struct Inner {
-    bus: Bus,
-    /// Everybody, until callers are authenticated.
+    /// Everybody who comes over a connection, until callers are authenticated.
     caller: Caller,
+    shared: Arc<Shared>,
+}
+
+impl Deref for Inner {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.shared
+    }
+}
+
+/// The same for all callers.
+#[derive(Debug)]
+struct Shared {
+    bus: Bus,
     settings: Settings,
     paths: Paths,
     metrics: Arc<Metrics>,
@@ -81,16 +97,26 @@ impl Native {
     pub fn new(settings: Settings, bus: Bus, metrics: Arc<Metrics>) -> Result<Self, String> {
         let (caller, failures) = (Caller::anonymous(), Failures::default());
         let paths = Paths::new()?;
-        Ok(Self(Arc::new(Inner { bus, caller, settings, paths, metrics, failures })))
+        let shared = Arc::new(Shared { bus, settings, paths, metrics, failures });
+        Ok(Self(Arc::new(Inner { caller, shared })))
     }
 
     /// How the paths of its requests begin: over gRPC, and over HTTP.
     pub const PATHS: [&'static str; 2] = ["/opgate.v1.", http::ROOT];
 }
 
+impl Inner {
+    /// As another caller sees it, where the request was made in this process and says whose it is. What
+    /// comes over a connection has no such extension.
+    fn for_caller_of<B>(&self, request: &Request<B>) -> Option<Arc<Self>> {
+        let caller = request.extensions().get::<Caller>()?.clone();
+        Some(Arc::new(Self { caller, shared: Arc::clone(&self.shared) }))
+    }
+}
+
 impl Frontend for Native {
     fn call(&self, request: Request<RequestBody>, _peer: &Arc<Peer>) -> ResponseFuture {
-        let inner = Arc::clone(&self.0);
+        let inner = self.0.for_caller_of(&request).unwrap_or_else(|| Arc::clone(&self.0));
         if request.uri().path().starts_with(http::ROOT) {
             inner.http(request)
         } else {

@@ -100,7 +100,7 @@ struct Inner {
     caller: Caller,
     settings: Settings,
     metrics: Arc<Metrics>,
-    failures: Failures,
+    failures: Arc<Failures>,
 }
 
 impl Nexus {
@@ -109,25 +109,35 @@ impl Nexus {
 
     /// Serves what goes through `bus`.
     pub fn new(settings: Settings, bus: Bus, metrics: Arc<Metrics>) -> Self {
-        Self::serving(Caller::anonymous(), settings, bus, metrics)
+        Self::serving(Caller::anonymous(), settings, bus, metrics, Arc::default())
     }
 
-    fn serving(caller: Caller, settings: Settings, bus: Bus, metrics: Arc<Metrics>) -> Self {
-        let failures = Failures::default();
+    fn serving(
+        caller: Caller,
+        settings: Settings,
+        bus: Bus,
+        metrics: Arc<Metrics>,
+        failures: Arc<Failures>,
+    ) -> Self {
         Self(Arc::new(Inner { bus, caller, settings, metrics, failures }))
     }
 
     /// The same operations for one tenant's callers.
     #[must_use]
     pub fn for_caller(&self, caller: Caller) -> Self {
-        let Inner { settings, bus, metrics, .. } = &*self.0;
-        Self::serving(caller, settings.clone(), bus.clone(), Arc::clone(metrics))
+        let Inner { settings, bus, metrics, failures, .. } = &*self.0;
+        let (metrics, failures) = (Arc::clone(metrics), Arc::clone(failures));
+        Self::serving(caller, settings.clone(), bus.clone(), metrics, failures)
     }
 }
 
 impl Frontend for Nexus {
     fn call(&self, request: Request<RequestBody>, _peer: &Arc<Peer>) -> ResponseFuture {
-        let inner = Arc::clone(&self.0);
+        // A request that was made in this process says whose it is; none that a connection brings does.
+        let inner = match request.extensions().get::<Caller>() {
+            None => Arc::clone(&self.0),
+            Some(caller) => self.for_caller(caller.clone()).0,
+        };
         let (parts, body) = request.into_parts();
         let version = parts.version;
         let place = Ask::new(&parts)

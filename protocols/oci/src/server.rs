@@ -63,7 +63,7 @@ use self::request_id::RequestIds;
 pub use self::settings::{Compartment, Service, Settings, Tenancy};
 use self::start::Doors;
 pub use self::start::{DoorProblem, DoorSettings};
-use crate::signature::Head;
+use crate::signature::{Head, Reason};
 use crate::wire::ocid::{self, Ocids};
 
 /// What the OCIDs of operations begin with that no service of OCI starts.
@@ -226,17 +226,29 @@ impl Inner {
         // What is on the disk is counted where it is read: whoever asks, it is there or not.
         drop(self.bus.peek(&opgate_bus::Caller::anonymous(), id)?);
         let in_flight = self.metrics.requests.begin(Protocol::Oci, Method::Get);
-        let answered = match self.authenticator.authenticate(&head(parts, false)) {
+        let answered = match self.caller(parts, &head(parts, false)) {
             Ok(caller) => self.resident(&caller.caller, service.dialect, id)?,
             Err(error) => Err(error.into()),
         };
         Some(self.finish(parts, Method::Get, in_flight, answered))
     }
 
+    /// Who calls. Where signatures are not asked for, a request that was made in this process says whose it
+    /// is; none that a connection brings does.
+    fn caller(&self, parts: &Parts, head: &Head<'_>) -> Result<Caller, Reason> {
+        let mut found = self.authenticator.authenticate(head)?;
+        if found.tenancy.is_none()
+            && let Some(caller) = parts.extensions.get::<opgate_bus::Caller>()
+        {
+            found.caller = caller.clone();
+        }
+        Ok(found)
+    }
+
     async fn serve(&self, parts: &Parts, body: RequestBody) -> Answered {
         let has_body = !body.is_end_stream();
         let head = head(parts, has_body);
-        let caller = match self.authenticator.authenticate(&head) {
+        let caller = match self.caller(parts, &head) {
             Ok(caller) => caller,
             Err(reason) => {
                 // Who still sends may not hear an answer. Of a stranger's body no more than a client

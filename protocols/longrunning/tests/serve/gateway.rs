@@ -89,6 +89,7 @@ impl Frontend for Faces {
 pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
     pub(crate) bus: Bus,
+    pub(crate) rest: Rest,
     pub(crate) ready: Condition,
     pub(crate) exporter: Exporter,
     trigger: DrainTrigger,
@@ -158,9 +159,10 @@ impl Gateway {
         let listener = listener.await.unwrap();
         let address = listener.local_addr().unwrap();
         let grpc = face.unwrap();
+        let rest = grpc.rest();
         let faces = Faces { rest: grpc.rest(), grpc };
         let serving = tokio::spawn(listener.serve(Arc::new(faces), drain));
-        Self { address, bus, ready, exporter, trigger, serving, _dir: dir }
+        Self { address, bus, rest, ready, exporter, trigger, serving, _dir: dir }
     }
 
     pub(crate) async fn stop(self) {

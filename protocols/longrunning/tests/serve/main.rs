@@ -3,6 +3,7 @@
 
 mod buildgrid;
 mod bytes;
+mod callers;
 mod client;
 mod gateway;
 mod lists;

@@ -28,6 +28,7 @@ pub(crate) const BUILDS: &str = "builds";
 pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
     pub(crate) bus: Bus,
+    pub(crate) native: Native,
     pub(crate) operations: OperationsClient<Channel>,
     pub(crate) workers: WorkersClient<Channel>,
     trigger: DrainTrigger,
@@ -111,12 +112,12 @@ impl Gateway {
         let listener = listener.await.unwrap();
         let address = listener.local_addr().unwrap();
         let (trigger, drain) = Drain::new();
-        let serving = tokio::spawn(listener.serve(Arc::new(native), drain));
+        let serving = tokio::spawn(listener.serve(Arc::new(native.clone()), drain));
         let channel = Channel::from_shared(format!("http://{address}")).unwrap();
         let channel = channel.connect().await.unwrap();
         let operations = OperationsClient::new(channel.clone());
         let workers = WorkersClient::new(channel);
-        Self { address, bus, operations, workers, trigger, serving, _dir: dir }
+        Self { address, bus, native, operations, workers, trigger, serving, _dir: dir }
     }
 
     pub(crate) async fn stop(self) {

@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod callbacks;
+mod callers;
 mod changes;
 mod gateway;
 mod json;

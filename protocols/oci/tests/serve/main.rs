@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod bad_starts;
+mod callers;
 mod cancel;
 mod compartments;
 mod entries;
