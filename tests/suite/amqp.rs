@@ -1,5 +1,7 @@
 //! AMQP, against the daemon itself.
 
+mod tls;
+
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 

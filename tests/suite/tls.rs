@@ -11,11 +11,16 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::process::{Daemon, Launch};
+
+/// What a client shows of itself.
+pub(crate) type Shown = (CertificateDer<'static>, PrivateKeyDer<'static>);
 
 /// Who vouches for the daemon.
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -32,7 +37,7 @@ impl Authority {
         self.issue_until(2040, cert, key);
     }
 
-    fn issue_until(&self, year: i32, cert: &Path, key: &Path) {
+    pub(crate) fn issue_until(&self, year: i32, cert: &Path, key: &Path) {
         let pair = KeyPair::generate().unwrap();
         let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
         let mut params = CertificateParams::new(names).unwrap();
@@ -42,23 +47,47 @@ impl Authority {
     }
 
     /// Its own certificate, in a file.
-    fn write(&self, file: &Path) {
+    pub(crate) fn write(&self, file: &Path) {
         std::fs::write(file, self.0.pem()).unwrap();
     }
 
-    async fn connect(&self, address: SocketAddr) -> std::io::Result<SendRequest<Full<Bytes>>> {
+    /// A certificate for a client of that name, and its key.
+    pub(crate) fn client(&self, name: &str) -> Shown {
+        let pair = KeyPair::generate().unwrap();
+        let params = CertificateParams::new([name.to_owned()]).unwrap();
+        let certificate = params.signed_by(&pair, &self.0).unwrap();
+        (certificate.der().clone(), PrivateKeyDer::Pkcs8(pair.serialize_der().into()))
+    }
+
+    /// A handshake by somebody who believes this authority. What the daemon makes of what is `shown` is known with
+    /// the first read, in TLS 1.3.
+    pub(crate) async fn secure(
+        &self,
+        address: SocketAddr,
+        shown: Option<&Shown>,
+        protocols: &[&[u8]],
+    ) -> std::io::Result<TlsStream<TcpStream>> {
         let mut roots = RootCertStore::empty();
         roots.add(self.0.der().clone()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
+        let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = vec![b"h2".to_vec()];
+            .with_root_certificates(roots);
+        let mut config = match shown {
+            None => builder.with_no_client_auth(),
+            Some((certificate, key)) => {
+                builder.with_client_auth_cert(vec![certificate.clone()], key.clone_key()).unwrap()
+            }
+        };
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         let stream = TcpStream::connect(address).await?;
         let connector = TlsConnector::from(Arc::new(config));
-        let stream = connector.connect("localhost".try_into().unwrap(), stream).await?;
+        connector.connect("localhost".try_into().unwrap(), stream).await
+    }
+
+    async fn connect(&self, address: SocketAddr) -> std::io::Result<SendRequest<Full<Bytes>>> {
+        let stream = self.secure(address, None, &[b"h2"]).await?;
         let (client, connection) =
             http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);

@@ -1,4 +1,4 @@
-//! `[http.tls]` and `[admin.tls]`.
+//! `[http.tls]`, `[amqp.tls]` and `[admin.tls]`.
 
 use std::path::{Path, PathBuf};
 
@@ -29,7 +29,7 @@ fn sources(assignments: Vec<String>) -> Sources {
 fn tls_is_enough_beyond_loopback() {
     let dir = tempfile::tempdir().unwrap();
     let (cert, key) = made(dir.path(), "http");
-    for listener in ["http", "admin"] {
+    for listener in ["http", "amqp", "admin"] {
         let mut settings = tls(listener, &cert, &key);
         let listen = format!("{listener}.listen=0.0.0.0:4433");
         settings.push(listen.clone());
@@ -37,11 +37,16 @@ fn tls_is_enough_beyond_loopback() {
         assert_eq!(problem(&set(&[&listen])).key, format!("{listener}.listen"));
         settings.push(format!("{listener}.allow_plaintext=true"));
         let (settings, _) = load(&sources(settings));
-        let tls = if listener == "http" { settings.http.tls } else { settings.admin.tls };
+        let tls = match listener {
+            "http" => settings.http.tls,
+            "amqp" => settings.amqp_tls,
+            _ => settings.admin.tls,
+        };
         assert!(tls.unwrap().plaintext);
     }
     let (settings, _) = load(&Sources::default());
     assert!(settings.http.tls.is_none() && settings.admin.tls.is_none());
+    assert!(settings.amqp_tls.is_none());
 }
 
 #[test]
