@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use opgate_amqp::{Anonymous, Limits, Settings, User};
+use opgate_amqp::{Anonymous, Limits, Product, Settings, User};
 use opgate_core::Tenant;
 
 use super::nexus::secret;
@@ -12,6 +12,8 @@ use super::{HOUR, KIB, Listener, MIB, MS, SECOND, Tls, listener, narrow};
 
 /// Names of client certificates that one user may have.
 const CERTIFICATE_NAMES: usize = 100;
+/// Longest text of `[amqp.properties]`.
+const PROPERTY_BYTES: usize = 100;
 
 pub(super) fn amqp(section: &Section<'_>) -> (Settings, Option<Tls>) {
     let Listener { listen, tls } = listener(section);
@@ -36,9 +38,27 @@ pub(super) fn amqp(section: &Section<'_>) -> (Settings, Option<Tls>) {
             handshake_timeout: section.duration("handshake_timeout", 10 * MS..=HOUR),
         },
         users: users(section),
+        product: product(&section.section("properties")),
     };
     section.finish();
     (settings, tls)
+}
+
+/// What a listener says of itself; opgate's own version where none is given.
+fn product(section: &Section<'_>) -> Product {
+    let name = text(section, "product");
+    let version = section.optional("version", text);
+    section.finish();
+    Product { name, version: version.unwrap_or_else(|| Product::default().version) }
+}
+
+/// A text that goes to every peer, hence a short one.
+fn text(section: &Section<'_>, key: &'static str) -> String {
+    let text = section.text(key);
+    if text.len() > PROPERTY_BYTES {
+        section.refuse(key, format!("at most {PROPERTY_BYTES} bytes"));
+    }
+    text
 }
 
 fn users(section: &Section<'_>) -> BTreeMap<String, User> {

@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use opgate::settings::{BackendKind, Durability, Effective, Problem, Settings, Sources, Worker};
+use opgate_amqp::Product;
 
 const DEFAULTS: &str = include_str!("../../config/opgate.toml");
 
@@ -129,6 +130,7 @@ fn the_shipped_file_has_every_key_and_only_those() {
         "oci.issuers",
         "amqp",
         "amqp.users",
+        "amqp.properties",
     ])
     .chain([
         "backends",
@@ -341,6 +343,21 @@ fn plaintext_beyond_loopback_must_be_asked_for_on_that_listener() {
         problem(&set(&["http.listen=0.0.0.0:0", "admin.allow_plaintext=true"])).key,
         "http.listen"
     );
+}
+
+#[test]
+fn amqp_says_of_itself_what_it_is_told_to() {
+    let product = |sources: &Sources| load(sources).0.amqp.product;
+    assert_eq!(product(&Sources::default()), Product::default());
+    let told = ["amqp.properties.product=RabbitMQ", "amqp.properties.version=\"4.1.0\""];
+    let expected = Product { name: "RabbitMQ".to_owned(), version: "4.1.0".to_owned() };
+    assert_eq!(product(&set(&told)), expected);
+    // To a client for which one without the other is the end, neither can be nothing.
+    for key in ["amqp.properties.product", "amqp.properties.version"] {
+        for value in ["\"\"", &"x".repeat(101), "4"] {
+            assert_eq!(problem(&set(&[&format!("{key}={value}")])).key, key);
+        }
+    }
 }
 
 #[test]

@@ -13,5 +13,5 @@ pub mod node;
 mod server;
 pub mod wire;
 
-pub use server::settings::{Anonymous, Limits, Settings, User};
+pub use server::settings::{Anonymous, Limits, Product, Settings, User};
 pub use server::{Amqp, Users};

@@ -23,7 +23,7 @@ use opgate_telemetry::{Listener, Metrics};
 use crate::node::{ConnectionId, Places};
 use connection::Shared;
 use sasl::Origin;
-use settings::{Limits, Settings};
+use settings::{Limits, Product, Settings};
 pub use users::Users;
 
 /// The AMQP listener.
@@ -32,6 +32,7 @@ pub struct Amqp {
     acceptor: Acceptor,
     tls: Option<Tls>,
     limits: Limits,
+    product: Product,
     users: Arc<Users>,
     metrics: Arc<Metrics>,
 }
@@ -42,7 +43,7 @@ impl Amqp {
     /// # Errors
     /// Whatever keeps the address from being bound.
     pub async fn bind(settings: Settings, metrics: Arc<Metrics>) -> Result<Self> {
-        let Settings { listen, anonymous, users, limits } = settings;
+        let Settings { listen, anonymous, users, limits, product } = settings;
         let acceptor =
             Acceptor::bind(listen, Listener::Amqp, limits.connections, Arc::clone(&metrics))
                 .await?;
@@ -50,6 +51,7 @@ impl Amqp {
             acceptor,
             tls: None,
             limits,
+            product,
             users: Arc::new(Users::new(anonymous, users)),
             metrics,
         })
@@ -77,8 +79,11 @@ impl Amqp {
     /// Serves until the drain is over: then no more requests are taken, what was taken is answered, and
     /// connections are closed with `amqp:connection:forced`.
     pub async fn serve(self, places: Places, drain: Drain) {
-        let Self { acceptor, tls, limits, users, metrics } = self;
-        let shared = Arc::new(Shared { places, limits, users, drain: drain.clone(), metrics, tls });
+        let Self { acceptor, tls, limits, product, users, metrics } = self;
+        let properties = connection::properties(product);
+        let drains = drain.clone();
+        let shared = Shared { places, limits, properties, users, drain: drains, metrics, tls };
+        let shared = Arc::new(shared);
         let last = AtomicU64::new(0);
         acceptor
             .serve(drain, move |stream, peer| {

@@ -27,7 +27,7 @@ use super::refuse::error;
 use super::replies::Replies;
 use super::sasl::{self, Identity, Origin};
 use super::session::Session;
-use super::settings::Limits;
+use super::settings::{Limits, Product};
 use super::users::Users;
 use crate::fence::{Fence, Opening, Transport, Watch};
 use crate::node::{ConnectionId, Places, Replying};
@@ -45,6 +45,8 @@ const BUFFER: usize = 256;
 pub(super) struct Shared {
     pub(super) places: Places,
     pub(super) limits: Limits,
+    /// What the container says of itself.
+    pub(super) properties: Fields,
     pub(super) users: Arc<Users>,
     pub(super) drain: Drain,
     pub(super) metrics: Arc<Metrics>,
@@ -112,7 +114,7 @@ where
         drain: shared.drain.clone(),
         replies: Arc::default(),
         metrics: Arc::clone(&shared.metrics),
-        properties: properties(),
+        properties: shared.properties.clone(),
         requests: TaskTracker::new(),
         watch,
         links: Arc::default(),
@@ -169,17 +171,17 @@ where
         .session_max(limits.sessions)
         .idle_time_out(u32::try_from(limits.idle_timeout.as_millis()).unwrap_or(u32::MAX))
         .add_offered_capabilities("ANONYMOUS-RELAY")
-        .properties(properties())
+        .properties(shared.properties.clone())
         .buffer_size(BUFFER)
         .build();
     let handle = acceptor.accept(Stream::new(io, cut)).await.map_err(io::Error::other)?;
     Ok(Some(Opened { handle, identity, watch }))
 }
 
-fn properties() -> Fields {
+pub(super) fn properties(product: Product) -> Fields {
     let mut properties = Fields::new();
-    properties.insert(Symbol::from("product"), Value::from("opgate"));
-    properties.insert(Symbol::from("version"), Value::from(env!("CARGO_PKG_VERSION")));
+    properties.insert(Symbol::from("product"), Value::from(product.name));
+    properties.insert(Symbol::from("version"), Value::from(product.version));
     properties
 }
 

@@ -21,6 +21,24 @@ pub struct Settings {
     pub users: BTreeMap<String, User>,
     /// How much of it.
     pub limits: Limits,
+    /// What it says of itself.
+    pub product: Product,
+}
+
+/// What a container says of itself when a connection is opened. Some clients go on with none but the product they were
+/// made for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Product {
+    /// The property `product`.
+    pub name: String,
+    /// The property `version`. Never without the other: `RabbitMQ`'s client for Go does not survive that.
+    pub version: String,
+}
+
+impl Default for Product {
+    fn default() -> Self {
+        Self { name: "opgate".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() }
+    }
 }
 
 /// From where a peer may come without a name. Never from beyond this machine.

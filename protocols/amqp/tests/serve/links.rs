@@ -5,6 +5,8 @@ use std::time::Duration;
 use fe2o3_amqp_types::definitions::ReceiverSettleMode;
 use fe2o3_amqp_types::messaging::{Body, DeliveryState, Message};
 use fe2o3_amqp_types::performatives::{Close, Detach, End};
+use fe2o3_amqp_types::primitives::Symbol;
+use opgate_amqp::Product;
 
 use crate::raw::{Frame, Raw, receiving, sending};
 use crate::server::{Server, settings};
@@ -66,6 +68,17 @@ async fn a_link_too_many_is_refused_and_one_that_ended_makes_room() {
     client.send(0, &detach(1), &[]).await;
     client.detach().await;
     client.sender(2, Some("$management")).await;
+}
+
+#[tokio::test]
+async fn the_container_says_what_it_is_told_to() {
+    let mut settings = settings();
+    settings.product = Product { name: "RabbitMQ".into(), version: "4.1.0".into() };
+    let server = Server::with(settings).await;
+    let said = Raw::connect(&server).await.open(|_| {}).await.properties.unwrap();
+    let said = |name: &str| said.get(&Symbol::from(name)).cloned();
+    assert_eq!(said("product"), Some("RabbitMQ".into()));
+    assert_eq!(said("version"), Some("4.1.0".into()));
 }
 
 #[tokio::test]

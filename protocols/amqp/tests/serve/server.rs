@@ -8,7 +8,7 @@ use fe2o3_amqp_types::messaging::{ApplicationProperties, Body};
 use opgate_amqp::node::{
     Node, Places, Queues, Reply, Replying, Request, Taking, WorkerLink, Working,
 };
-use opgate_amqp::{Amqp, Anonymous, Limits, Settings, Users};
+use opgate_amqp::{Amqp, Anonymous, Limits, Product, Settings, Users};
 use opgate_bus::Caller;
 use opgate_edge::{Drain, DrainTrigger};
 use opgate_telemetry::Metrics;
@@ -86,6 +86,7 @@ pub(crate) fn settings() -> Settings {
         anonymous: Anonymous::Auto,
         users: std::collections::BTreeMap::new(),
         limits: Limits::default(),
+        product: Product::default(),
     }
 }
 
