@@ -1,6 +1,8 @@
 //! One operation on every face: what Nexus started is read, awaited, listed and canceled through the
-//! others, with one version and one end. So is what an OCI call started.
+//! others, with one version and one end. So is what an OCI call started, and an
+//! AMQP request.
 
+mod amqp;
 mod oci;
 
 use std::io::{Read as _, Write as _};
