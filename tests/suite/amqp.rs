@@ -1,6 +1,8 @@
 //! AMQP, against the daemon itself.
 
 mod tls;
+mod hostile;
+mod raw;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;

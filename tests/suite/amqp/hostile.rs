@@ -1,0 +1,229 @@
+//! Peers that mean no good, against the daemon itself: each costs its own connection, and nobody anything else.
+
+use std::fmt::Write as _;
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use super::raw::{Frames, Role, attach, begin, flow, frame, message, open, transfer};
+use crate::process::{Daemon, Launch, PATIENCE};
+
+const HEADER: [u8; 8] = *b"AMQP\x00\x01\x00\x00";
+
+/// An open connection with a session.
+fn session(daemon: &Daemon) -> Frames {
+    let mut frames = Frames::connect(daemon.amqp);
+    frames.write(&[&HEADER[..], &open("peer"), &begin(0)].concat());
+    frames.read_header();
+    assert_eq!(frames.read().unwrap().code(), 0x10);
+    assert_eq!(frames.read().unwrap().code(), 0x11);
+    frames
+}
+
+/// Somebody who has nothing to do with it: begins and ends another session.
+fn unharmed(bystander: &mut Frames) {
+    bystander.write(&begin(1));
+    bystander.until(0x11);
+    bystander.write(&frame(1, &[0x00, 0x53, 0x17, 0x45]));
+    bystander.until(0x17);
+}
+
+/// A number of the process, in KiB.
+fn memory(daemon: &Daemon, key: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+/// Lists in each other.
+fn nested(depth: usize) -> Vec<u8> {
+    let mut bytes = vec![0x45];
+    for _ in 0..depth {
+        let size = u32::try_from(bytes.len() + 4).unwrap().to_be_bytes();
+        bytes.splice(0..0, [&[0xd0], &size[..], &[0, 0, 0, 1]].concat());
+    }
+    bytes
+}
+
+#[test]
+fn what_harms_ends_its_own_connection_and_says_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = Launch::new(dir.path()).start();
+    let mut bystander = session(&daemon);
+    let before = memory(&daemon, "VmHWM:");
+    let deep = |code: u8, depth: usize| [&[0x00, 0x53, code][..], &nested(depth)].concat();
+    let many_frames = [begin(1), attach(1, "many", 0, Role::Sender)].concat();
+    let pieces = deep(0x77, 20_000);
+    let pieces = pieces.chunks(30_000).flat_map(|piece| transfer(1, 0, true, piece));
+    let cases: [(&str, Vec<u8>, &str); 9] = [
+        ("a frame of four bytes", vec![0, 0, 0, 4], "amqp:connection:framing-error"),
+        ("a frame of seven bytes", vec![0, 0, 0, 7, 2, 0, 0], "amqp:connection:framing-error"),
+        ("a frame of two gigabytes", vec![0x7f, 0xff, 0xff, 0xff], "amqp:connection:framing-error"),
+        (
+            "a descriptor of three gigabytes",
+            frame(0, &[0x00, 0xb3, 0xc0, 0, 0, 0, b'a']),
+            "amqp:decode-error",
+        ),
+        ("lists in a begin frame", frame(2, &deep(0x11, 6_000)), "amqp:decode-error"),
+        ("lists in an attach frame", frame(0, &deep(0x12, 6_000)), "amqp:decode-error"),
+        (
+            "lists in a message of many frames",
+            many_frames.into_iter().chain(pieces).collect(),
+            "amqp:decode-error",
+        ),
+        (
+            "a disposition of four billion deliveries",
+            frame(
+                0,
+                &[0x00, 0x53, 0x15, 0xc0, 9, 4, 0x41, 0x43, 0x70, 0xff, 0xff, 0xff, 0xfe, 0x41],
+            ),
+            "amqp:resource-limit-exceeded",
+        ),
+        ("a channel above channel-max", begin(999), "amqp:connection:framing-error"),
+    ];
+    for (name, bytes, condition) in cases {
+        let mut hostile = session(&daemon);
+        hostile.write(&bytes);
+        let last = hostile.last().unwrap_or_else(|| panic!("{name}: a mute cut"));
+        assert_eq!(last.code(), 0x18, "{name}");
+        let said = String::from_utf8_lossy(last.body());
+        assert!(said.contains(condition), "{name}: {said}");
+        unharmed(&mut bystander);
+    }
+    let after = memory(&daemon, "VmHWM:");
+    assert!(after < before + 64 * 1024, "{before} KiB before, {after} KiB after");
+}
+
+#[test]
+fn bombs_before_the_first_frame_is_answered_cost_no_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = Launch::new(dir.path()).start();
+    let mut bystander = session(&daemon);
+    let before = memory(&daemon, "VmHWM:");
+    let bomb = [0x00, 0xb3, 0xff, 0xff, 0xff, 0xf0, b'a'];
+    let mut sasl = frame(0, &bomb);
+    sasl[5] = 1;
+    for _ in 0..50 {
+        for (header, frame) in [(HEADER, frame(0, &bomb)), (*b"AMQP\x03\x01\x00\x00", sasl.clone())]
+        {
+            let mut hostile = Frames::connect(daemon.amqp);
+            hostile.write(&[&header[..], &frame].concat());
+            hostile.read_to_end();
+        }
+    }
+    unharmed(&mut bystander);
+    let after = memory(&daemon, "VmHWM:");
+    assert!(after < before + 64 * 1024, "{before} KiB before, {after} KiB after");
+}
+
+#[test]
+fn handshakes_that_never_end_are_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = Launch::new(dir.path()).set("amqp.handshake_timeout=1s").start();
+    let mut bystander = session(&daemon);
+    let stages: [&[u8]; 5] = [
+        b"",
+        b"AMQ",
+        &HEADER,
+        b"AMQP\x03\x01\x00\x00",
+        b"AMQP\x00\x01\x00\x00\x00\x00\x00\x20\x02",
+    ];
+    let mut waiting: Vec<Frames> = (0..200)
+        .map(|number| {
+            let mut frames = Frames::connect(daemon.amqp);
+            frames.write(stages[number % stages.len()]);
+            frames
+        })
+        .collect();
+    unharmed(&mut bystander);
+    // None of them waits for more than a moment beyond the second it has.
+    for frames in &mut waiting {
+        frames.read_to_end();
+    }
+    unharmed(&mut bystander);
+}
+
+#[test]
+fn links_without_end_are_not_to_be_had() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = Launch::new(dir.path()).start();
+    let mut bystander = session(&daemon);
+    let before = memory(&daemon, "VmRSS:");
+    let mut hostile = session(&daemon);
+    let mut sent = 0;
+    'sending: for channel in 1..60 {
+        let mut bytes = begin(channel);
+        for handle in 0..200 {
+            let mut name = String::new();
+            write!(name, "link-{channel}-{handle}").unwrap();
+            bytes.extend(attach(channel, &name, handle, Role::Sender));
+            sent += 1;
+        }
+        if hostile.try_write(&bytes).is_err() {
+            break 'sending;
+        }
+    }
+    let last = hostile.last();
+    assert!(sent > 1_024, "{sent} links");
+    assert!(last.is_none_or(|last| last.code() == 0x18));
+    unharmed(&mut bystander);
+    let after = memory(&daemon, "VmRSS:");
+    assert!(after < before + 256 * 1024, "{before} KiB before, {after} KiB after");
+}
+
+#[test]
+fn a_peer_that_never_reads_does_not_make_memory_grow() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = Launch::new(dir.path()).start();
+    let mut bystander = session(&daemon);
+    let before = memory(&daemon, "VmRSS:");
+    let mut hostile = session(&daemon);
+    hostile.write(&attach(0, "requests", 0, Role::Sender));
+    hostile.until(0x13);
+    hostile.write(&[attach(0, "replies", 1, Role::Receiver), flow(0, 1, 1_000_000)].concat());
+    hostile.until(0x12);
+    let stream: &mut TcpStream = hostile.stream();
+    stream.set_write_timeout(Some(Duration::from_secs(2))).unwrap();
+    let request = message("GET-MGMT-NODES", "org.amqp.management", &"x".repeat(4_000));
+    let mut refused = None;
+    for id in 0..20_000 {
+        if let Err(error) = stream.write_all(&transfer(0, id, false, &request)) {
+            refused = Some(error.kind());
+            break;
+        }
+    }
+    // It was cut, or is not read from any more.
+    let kinds = [ErrorKind::WouldBlock, ErrorKind::BrokenPipe, ErrorKind::ConnectionReset];
+    assert!(refused.is_some_and(|kind| kinds.contains(&kind)), "{refused:?}");
+    unharmed(&mut bystander);
+    let after = memory(&daemon, "VmRSS:");
+    assert!(after < before + 128 * 1024, "{before} KiB before, {after} KiB after");
+}
+
+#[test]
+fn noise_of_any_kind_is_no_harm() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = Launch::new(dir.path()).start();
+    let mut bystander = session(&daemon);
+    // A small generator: the same noise each time.
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut noise = move |length: usize| -> Vec<u8> {
+        let next = |_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state.to_be_bytes()[0]
+        };
+        (0..length).map(next).collect()
+    };
+    for round in 0..100 {
+        let mut hostile = session(&daemon);
+        let body = noise(round);
+        drop(hostile.try_write(&[frame(0, &body), noise(200)].concat()));
+        hostile.stream().shutdown(std::net::Shutdown::Write).unwrap_or_default();
+        hostile.stream().set_read_timeout(Some(PATIENCE)).unwrap();
+        // Whatever is answered, it ends.
+        drop(hostile.stream().read_to_end(&mut Vec::new()));
+    }
+    unharmed(&mut bystander);
+}
