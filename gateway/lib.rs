@@ -16,6 +16,7 @@ use opgate_amqp::Amqp;
 use opgate_amqp::http::HttpNode;
 use opgate_amqp::management::Management;
 use opgate_amqp::node::Places;
+use opgate_amqp::queue::WorkQueues;
 use opgate_bus::Bus;
 use opgate_edge::{Admin, Drain, Exporter, Frontend, HttpListener, Readiness};
 use opgate_egress::Client;
@@ -211,6 +212,7 @@ impl Gateway {
         let places = Places {
             management: Some(Arc::new(management)),
             http: Some(Arc::new(HttpNode::new(faces, answer_bytes))),
+            queues: Some(Arc::new(WorkQueues::new(bus.clone(), settings.amqp_work))),
             ..Places::default()
         };
         let amqp = Serving::new(trigger, amqp.serve(places, drain));

@@ -83,6 +83,8 @@ pub struct Settings {
     pub amqp: opgate_amqp::Settings,
     /// Its TLS; none: it has none.
     pub amqp_tls: Option<Tls>,
+    /// Workers that come over it.
+    pub amqp_work: opgate_amqp::queue::Settings,
     /// Backends by name.
     pub backends: BTreeMap<String, Backend>,
     /// Routes by name, without those switched off.
@@ -264,6 +266,7 @@ impl Settings {
             oci: oci::oci(&root.section("oci"), listen),
             amqp,
             amqp_tls,
+            amqp_work: amqp::work(&root.section("amqp").section("work")),
             backends,
             routes,
         };

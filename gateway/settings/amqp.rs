@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use opgate_amqp::queue;
 use opgate_amqp::{Anonymous, Limits, Product, Settings, User};
 use opgate_core::Tenant;
 
@@ -15,8 +16,24 @@ const CERTIFICATE_NAMES: usize = 100;
 /// Longest text of `[amqp.properties]`.
 const PROPERTY_BYTES: usize = 100;
 
+/// `[amqp.work]`: what the links of workers may have.
+pub(super) fn work(section: &Section<'_>) -> queue::Settings {
+    let bytes = |key| usize::try_from(section.size(key, KIB..=1024 * MIB)).unwrap_or(usize::MAX);
+    let settings = queue::Settings {
+        open: section.count("open", 1..=10_000),
+        open_bytes: bytes("open_size"),
+        held_bytes: bytes("held_size"),
+        longest: section
+            .optional("longest", |section, key| section.duration(key, SECOND..=24 * 7 * HOUR)),
+    };
+    section.finish();
+    settings
+}
+
 pub(super) fn amqp(section: &Section<'_>) -> (Settings, Option<Tls>) {
     let Listener { listen, tls } = listener(section);
+    // Read by itself.
+    section.section("work");
     let settings = Settings {
         listen,
         anonymous: section.choice(

@@ -171,6 +171,16 @@ impl Bus {
         self.0.carrier.router.route(name)
     }
 
+    /// Whether a route leads to a queue of this name.
+    pub fn has_queue(&self, name: &str) -> bool {
+        self.0.carrier.router.queue(name).is_some()
+    }
+
+    /// The time by the clock that operations go by.
+    pub fn now(&self) -> Timestamp {
+        self.0.store.clock().now()
+    }
+
     /// The routes of one kind, by name.
     pub fn routes_of(&self, service: &str, operation: &str) -> Vec<&Route> {
         self.0.carrier.router.routes_of(service, operation)

@@ -10,6 +10,7 @@ pub mod fence;
 pub mod http;
 pub mod management;
 pub mod node;
+pub mod queue;
 mod server;
 pub mod wire;
 

@@ -13,6 +13,7 @@ use opgate_edge::Drain;
 use serde_amqp::Value;
 
 use crate::fence::LinkWatch;
+use crate::queue::Inbound;
 
 /// Which connection something came over: unique while the process lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -81,6 +82,8 @@ pub struct WorkerLink {
     pub sender: Sender,
     /// What the fence sees of it: the worker's credit, and whether it drains.
     pub watch: Option<LinkWatch>,
+    /// The links over which its connection's messages come.
+    pub inbound: Inbound,
     /// Begins when no more work is to be given away; open deliveries may still be settled until its
     /// deadline.
     pub drain: Drain,

@@ -3,6 +3,7 @@
 //! Each binds one loopback port chosen by the system, prints `{"http":"127.0.0.1:PORT"}` and serves until it is
 //! killed. `log` is not a server: it measures durable commits of a bare preallocated file.
 
+mod amqp;
 mod framing;
 mod log;
 mod operation;
@@ -36,6 +37,8 @@ enum Floor {
     Framing(Size),
     /// Bare hyper answering constant JSON over HTTP/1.1 and HTTP/2.
     Rest(Size),
+    /// A bare fe2o3-amqp listener, defaults untouched, answering constant messages.
+    Amqp(Size),
     /// Durable commits of 400-byte records to a preallocated file.
     Log {
         /// Directory on the disk to measure.
@@ -73,6 +76,7 @@ async fn main() -> anyhow::Result<()> {
         Floor::Raw(size) => raw::serve(&size.operation()?).await,
         Floor::Framing(size) => framing::serve(listen().await?, &size.operation()?).await,
         Floor::Rest(size) => rest::serve(listen().await?, size.size).await,
+        Floor::Amqp(size) => amqp::serve(&listen().await?, size.size).await,
         Floor::Log { dir, seconds } => log::run(&dir, Duration::from_secs(seconds)),
     }
 }

@@ -103,7 +103,7 @@ async fn call_each(clients: &[Client], call: &Call) -> anyhow::Result<()> {
 }
 
 /// Announces the stage and waits for a line, or the end, of standard input.
-async fn stage(stage: &'static str) -> anyhow::Result<()> {
+pub(crate) async fn stage(stage: &'static str) -> anyhow::Result<()> {
     print(&Stage { stage })?;
     let read =
         tokio::task::spawn_blocking(|| std::io::stdin().lock().read_line(&mut String::new()))

@@ -3,6 +3,7 @@
 //! It reads the status and the length of every reply, so a server that answers errors quickly never looks fast.
 //! It talks to loopback addresses only, and every run is bounded in count and in time.
 
+mod amqp;
 mod client;
 mod hold;
 mod shape;
@@ -41,7 +42,7 @@ struct CallArgs {
     #[arg(long, value_enum, default_value = "grpc")]
     protocol: Protocol,
     /// Path of the request: `/package.Service/Method` for gRPC.
-    #[arg(long)]
+    #[arg(long, default_value = "/")]
     path: String,
     /// The request message in hexadecimal, without the five-byte gRPC prefix. With h1 and h2 it makes the request
     /// a POST of that JSON.
@@ -94,6 +95,8 @@ enum Shape {
     /// Connections, one request on each, then pending waiters, then one release that answers all. Each stage is
     /// announced on standard output and the next begins when a line arrives on standard input.
     Hold(hold::Plan),
+    /// As `closed`, by AMQP: management READs. `--expect-bytes` is the length of the whole message.
+    Amqp(amqp::Plan),
 }
 
 #[derive(Serialize)]
@@ -121,11 +124,11 @@ fn report_failure(error: &anyhow::Error) {
 fn drive() -> anyhow::Result<bool> {
     let cli = Cli::parse();
     ensure!(cli.target.ip().is_loopback(), "{} is not a loopback address", cli.target);
-    let call = cli.call.build(cli.target)?;
+    let (call, expect) = (cli.call.build(cli.target)?, cli.call.expect_bytes);
     let deadline = Duration::from_secs(cli.deadline);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let outcome = runtime.block_on(async {
-        tokio::time::timeout(deadline, run(cli.target, call, cli.shape))
+        tokio::time::timeout(deadline, run(cli.target, call, cli.shape, expect))
             .await
             .with_context(|| format!("not over after {} s", cli.deadline))?
     });
@@ -134,7 +137,12 @@ fn drive() -> anyhow::Result<bool> {
     outcome
 }
 
-async fn run(target: SocketAddr, call: Call, shape: Shape) -> anyhow::Result<bool> {
+async fn run(
+    target: SocketAddr,
+    call: Call,
+    shape: Shape,
+    expect: Option<usize>,
+) -> anyhow::Result<bool> {
     let tally = match shape {
         Shape::Call => {
             let body = Client::connect(target, call.protocol()).await?.call(&call).await?;
@@ -148,6 +156,7 @@ async fn run(target: SocketAddr, call: Call, shape: Shape) -> anyhow::Result<boo
             shape::open(target, call, connections, rate, requests).await?
         }
         Shape::Hold(plan) => hold::run(target, call, &plan).await?,
+        Shape::Amqp(plan) => amqp::run(target, &plan, expect).await?,
     };
     let summary = tally.summary();
     print(&summary)?;

@@ -31,6 +31,7 @@ use super::settings::{Limits, Product};
 use super::users::Users;
 use crate::fence::{Fence, Opening, Transport, Watch};
 use crate::node::{ConnectionId, Places, Replying};
+use crate::queue::Inbound;
 
 /// Time for a peer to answer our Close or Detach.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -62,6 +63,8 @@ pub(super) struct Connection {
     pub(super) drain: Drain,
     pub(super) replies: Arc<Replies>,
     pub(super) metrics: Arc<Metrics>,
+    /// The links over which messages come.
+    pub(super) inbound: Inbound,
     /// What Open, Begin and Attach carry: azure-eventhub reads their fields by number, to the last.
     pub(super) properties: Fields,
     /// The request links being served.
@@ -114,6 +117,7 @@ where
         drain: shared.drain.clone(),
         replies: Arc::default(),
         metrics: Arc::clone(&shared.metrics),
+        inbound: Inbound::default(),
         properties: shared.properties.clone(),
         requests: TaskTracker::new(),
         watch,

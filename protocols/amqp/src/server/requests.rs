@@ -72,6 +72,7 @@ impl Requests {
         let drain = self.connection.drain.clone();
         let mut draining = std::pin::pin!(drain.started());
         let mut stopping = false;
+        let mut reading = self.connection.inbound.reading();
         loop {
             if stopping && permits.available_permits() == limit {
                 self.serving = None;
@@ -136,6 +137,7 @@ impl Requests {
                         return;
                     }
                 },
+                () = reading.idle() => {}
             }
         }
     }

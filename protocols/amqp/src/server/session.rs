@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tracing::debug;
 
 use super::address::{Place, place};
-use super::connection::{Connection, LinkSlot};
+use super::connection::Connection;
 use super::refuse::error;
 use super::replies::{self, ReplyLink};
 use super::requests::Requests;
@@ -187,10 +187,12 @@ impl Session {
                     queue,
                     sender,
                     watch,
+                    inbound: self.connection.inbound.clone(),
                     drain: self.connection.drain.clone(),
                 });
+                let serving = self.connection.requests.token();
                 links.spawn(async move {
-                    let _held: LinkSlot = slot;
+                    let _held = (slot, serving);
                     working.await;
                 });
             }
@@ -244,6 +246,10 @@ impl Session {
             Place::Queue(name) => {
                 let (caller, queues) = (self.known()?, self.queues(path)?);
                 queues.check(&caller, name)?;
+                if attach.snd_settle_mode == SenderSettleMode::Settled {
+                    let text = "snd-settle-mode: what a queue delivers is settled by its worker";
+                    return Err(error(AmqpError::NotAllowed, text));
+                }
                 Ok(Purpose::Work(Arc::from(name), queues))
             }
             Place::Management | Place::Http | Place::Cbs => {

@@ -1,0 +1,97 @@
+//! A listener of nothing but fe2o3-amqp: each message is accepted and answered by a constant one over the link
+//! that receives on the same session. What a client sends is decoded and not looked at.
+
+use std::sync::Arc;
+
+use fe2o3_amqp::acceptor::{
+    ConnectionAcceptor, LinkAcceptor, LinkEndpoint, ListenerConnectionHandle,
+    ListenerSessionHandle, SessionAcceptor,
+};
+use fe2o3_amqp::{Receiver, Sender};
+use fe2o3_amqp_types::messaging::{
+    AmqpValue, ApplicationProperties, Body, Message, MessageId, Properties,
+};
+use fe2o3_amqp_types::primitives::SimpleValue;
+use serde_amqp::Value;
+use serde_amqp::primitives::Binary;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+
+/// Replies that wait for their link.
+const QUEUE: usize = 10_000;
+/// Bytes of a reply beside its body: properties with a long correlation id, the status, the body's header.
+const OVERHEAD: usize = 20 + 23 + 8;
+
+pub(crate) async fn serve(listener: &TcpListener, size: u32) -> anyhow::Result<()> {
+    let body = usize::try_from(size)?.saturating_sub(OVERHEAD);
+    loop {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        tokio::spawn(connection(stream, body));
+    }
+}
+
+/// Whatever ends a connection is its client's business.
+async fn connection(stream: TcpStream, body: usize) -> Option<()> {
+    let acceptor = ConnectionAcceptor::new("floor");
+    let mut handle: ListenerConnectionHandle = acceptor.accept(stream).await.ok()?;
+    loop {
+        let incoming = handle.next_incoming_session().await?;
+        let session =
+            SessionAcceptor::new().accept_incoming_session(incoming, &mut handle).await.ok()?;
+        tokio::spawn(links(session, body));
+    }
+}
+
+async fn links(mut session: ListenerSessionHandle, body: usize) -> Option<()> {
+    let (ask, asked) = mpsc::channel(QUEUE);
+    let mut asked = Some(asked);
+    let acceptor = Arc::new(LinkAcceptor::new());
+    loop {
+        match acceptor.accept(&mut session).await.ok()? {
+            LinkEndpoint::Receiver(receiver) => {
+                tokio::spawn(requests(receiver, ask.clone()));
+            }
+            LinkEndpoint::Sender(sender) => {
+                if let Some(asked) = asked.take() {
+                    tokio::spawn(replies(sender, asked, body));
+                }
+            }
+        }
+    }
+}
+
+async fn requests(mut receiver: Receiver, ask: mpsc::Sender<Option<MessageId>>) -> Option<()> {
+    loop {
+        let delivery = receiver.recv::<Body<Value>>().await.ok()?;
+        receiver.accept(&delivery).await.ok()?;
+        let properties = delivery.into_message().properties;
+        ask.send(properties.and_then(|properties| properties.message_id)).await.ok()?;
+    }
+}
+
+async fn replies(
+    mut sender: Sender,
+    mut asked: mpsc::Receiver<Option<MessageId>>,
+    body: usize,
+) -> Option<()> {
+    while let Some(id) = asked.recv().await {
+        // Its outcome is not waited for, or there could be one at a time.
+        drop(sender.send_batchable(reply(id, body)).await.ok()?);
+    }
+    Some(())
+}
+
+fn reply(id: Option<MessageId>, body: usize) -> Message<Body<Value>> {
+    let mut status = ApplicationProperties::default();
+    status.insert("statusCode".to_owned(), SimpleValue::Int(200));
+    Message {
+        header: None,
+        delivery_annotations: None,
+        message_annotations: None,
+        properties: Some(Properties { correlation_id: id, ..Properties::default() }),
+        application_properties: Some(status),
+        body: Body::Value(AmqpValue(Value::Binary(Binary::from(vec![b'x'; body])))),
+        footer: None,
+    }
+}

@@ -1,0 +1,83 @@
+//! Queues: AMQP 1.0 as a transport of workers.
+//!
+//! A worker receives from `queue/{name}`. Each delivery is an operation under a lease that opgate extends
+//! for as long as the link lives and the delivery is not settled; how the worker settles it is how the
+//! lease ends. What the worker made of it is sent to `queue/{name}` before, by the message id.
+//!
+//! A lease is ended exactly once: each open delivery is one task ([`delivery`]) that ends with it, whatever
+//! becomes of link, session and connection. Who is late is fenced by the epoch in the lease, which is the
+//! message id.
+
+mod delivery;
+mod message;
+mod open;
+mod ordered;
+mod outcome;
+mod report;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod told;
+mod worker;
+
+use std::sync::Arc;
+
+use fe2o3_amqp_types::definitions::{AmqpError, Error as Refusal};
+use opgate_bus::{Bus, Caller};
+use tokio_util::task::TaskTracker;
+
+use crate::node::{Queues, Request, Taking, WorkerLink, Working};
+use open::Open;
+pub use ordered::{Inbound, Reading};
+pub use settings::Settings;
+
+/// The queues of a bus, for workers that come over AMQP.
+#[derive(Clone, Debug)]
+pub struct WorkQueues(Arc<Shared>);
+
+/// What all worker links share.
+#[derive(Debug)]
+struct Shared {
+    bus: Bus,
+    settings: Settings,
+    open: Arc<Open>,
+    /// The open deliveries: they outlive their links for as long as it takes to end their leases.
+    deliveries: TaskTracker,
+}
+
+impl WorkQueues {
+    /// Queues of that bus.
+    pub fn new(bus: Bus, settings: Settings) -> Self {
+        let open = Arc::new(Open::new(settings.held_bytes));
+        Self(Arc::new(Shared { bus, settings, open, deliveries: TaskTracker::new() }))
+    }
+
+    /// Resolves once no delivery is open any more: their links have to end for that.
+    pub async fn settled(&self) {
+        self.0.deliveries.close();
+        self.0.deliveries.wait().await;
+    }
+}
+
+impl Queues for WorkQueues {
+    /// A worker is given the operations of all tenants, so only a caller of the default tenant may be one.
+    fn check(&self, caller: &Caller, queue: &str) -> Result<(), Refusal> {
+        if caller.tenant != Caller::anonymous().tenant {
+            let text = format!("{} is of a tenant, and queues are of all", caller.principal);
+            return Err(Refusal::new(AmqpError::UnauthorizedAccess, Some(text), None));
+        }
+        if self.0.bus.has_queue(queue) {
+            return Ok(());
+        }
+        let text = format!("no route leads to a queue {queue:?}");
+        Err(Refusal::new(AmqpError::NotFound, Some(text), None))
+    }
+
+    fn work(&self, link: WorkerLink) -> Working {
+        Box::pin(worker::work(Arc::clone(&self.0), link))
+    }
+
+    fn take(&self, _queue: &str, request: Request) -> Taking {
+        report::take(&self.0, request.message)
+    }
+}

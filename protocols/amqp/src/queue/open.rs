@@ -1,0 +1,117 @@
+//! The open deliveries, by message id, and what their workers have sent of their results.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use opgate_core::{Error, ErrorKind, Payload};
+
+/// The open deliveries. Each is in here from before it is sent until its lease has ended.
+#[derive(Debug)]
+pub(super) struct Open {
+    slots: Mutex<HashMap<Arc<str>, Told>>,
+    /// Bytes of the results in them.
+    held: AtomicUsize,
+    limit: usize,
+}
+
+/// What a worker has sent of a delivery's result.
+#[derive(Debug, Default)]
+pub(super) enum Told {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// The result.
+    Result(Payload),
+    /// One that was refused: the worker may settle without having heard of it.
+    Refused(Error),
+}
+
+/// An open delivery; it is open until this is dropped.
+#[derive(Debug)]
+pub(super) struct Entry {
+    open: Arc<Open>,
+    token: Arc<str>,
+}
+
+impl Open {
+    pub(super) fn new(limit: usize) -> Self {
+        Self { slots: Mutex::default(), held: AtomicUsize::new(0), limit }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Told>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a delivery in.
+    pub(super) fn add(self: &Arc<Self>, token: &str) -> Entry {
+        let token: Arc<str> = token.into();
+        self.lock().insert(Arc::clone(&token), Told::Nothing);
+        Entry { open: Arc::clone(self), token }
+    }
+
+    /// Whether a delivery is open.
+    pub(super) fn has(&self, token: &str) -> bool {
+        self.lock().contains_key(token)
+    }
+
+    /// Keeps the result of a delivery, in place of one that came before.
+    ///
+    /// # Errors
+    /// `FailedPrecondition` when no such delivery is open; `TooManyRequests` when too much is held: that
+    /// is then what the delivery is told.
+    pub(super) fn tell(&self, token: &str, result: Result<Payload, Error>) -> Result<(), Error> {
+        let mut slots = self.lock();
+        let Some(slot) = slots.get_mut(token) else {
+            let why = "no delivery with such a message id is open";
+            return Err(Error::new(ErrorKind::FailedPrecondition, why));
+        };
+        self.held.fetch_sub(slot.bytes(), Ordering::Relaxed);
+        *slot = match result {
+            Ok(result) if self.held.load(Ordering::Relaxed) + result.bytes.len() > self.limit => {
+                let why = "results of as many bytes as allowed wait to be settled";
+                Told::Refused(Error::new(ErrorKind::TooManyRequests, why))
+            }
+            Ok(result) => Told::Result(result),
+            Err(error) => Told::Refused(error),
+        };
+        self.held.fetch_add(slot.bytes(), Ordering::Relaxed);
+        match slot {
+            Told::Refused(error) => Err(Error::new(error.kind, error.message.clone())),
+            Told::Result(_) | Told::Nothing => Ok(()),
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn counts(&self) -> (usize, usize) {
+        (self.lock().len(), self.held.load(Ordering::Relaxed))
+    }
+}
+
+impl Told {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Result(result) => result.bytes.len(),
+            Self::Nothing | Self::Refused(_) => 0,
+        }
+    }
+}
+
+impl Entry {
+    /// What the worker has sent, of which nothing is kept.
+    pub(super) fn told(&self) -> Told {
+        let mut slots = self.open.lock();
+        let told = slots.get_mut(&self.token).map(std::mem::take).unwrap_or_default();
+        self.open.held.fetch_sub(told.bytes(), Ordering::Relaxed);
+        told
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let mut slots = self.open.lock();
+        if let Some(told) = slots.remove(&self.token) {
+            self.open.held.fetch_sub(told.bytes(), Ordering::Relaxed);
+        }
+    }
+}
