@@ -27,6 +27,13 @@ pub(super) struct NotTaken {
     text: &'static str,
 }
 
+impl NotTaken {
+    /// Whether it is the proof that does not hold: the request is as it should be.
+    pub(super) const fn is_proof(&self) -> bool {
+        matches!(self.kind, ErrorKind::Unauthenticated)
+    }
+}
+
 const fn bad(text: &'static str) -> NotTaken {
     NotTaken { kind: ErrorKind::InvalidArgument, text }
 }

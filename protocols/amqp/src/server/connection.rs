@@ -10,6 +10,7 @@ use fe2o3_amqp::acceptor::{ConnectionAcceptor, ListenerConnectionHandle, Session
 use fe2o3_amqp::{Receiver, Sender};
 use fe2o3_amqp_types::definitions::{AmqpError, ConnectionError, Error, Fields};
 use fe2o3_amqp_types::messaging::{Body, Message};
+use opgate_bus::Caller;
 use opgate_edge::{Drain, Tls};
 use opgate_telemetry::{AmqpRefusal, Cut, Listener, Metrics, Place};
 use serde_amqp::Value;
@@ -259,18 +260,23 @@ impl Connection {
         self.identity.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Takes a token that was put to `$cbs`.
+    /// Takes a token that was put to `$cbs`. Who was let in without one is nobody still if it proves
+    /// nothing: Azure's clients sign with whatever key they were given for an emulator.
     pub(super) fn put_token(&self, message: &Message<Body<Value>>) -> Replying {
-        let taken = cbs::put(message, &self.users, SystemTime::now());
+        let mut identity = self.identity.write().unwrap_or_else(PoisonError::into_inner);
+        let taken = match cbs::put(message, &self.users, SystemTime::now()) {
+            Err(refused) if refused.is_proof() && *identity != Identity::Unproven => Ok(None),
+            taken => taken,
+        };
         if taken.is_err() {
             self.metrics.amqp.refused.of(AmqpRefusal::Token).increment(1);
         }
         let reply = cbs::reply(&taken);
-        if let Ok(Some(caller)) = taken {
-            let mut identity = self.identity.write().unwrap_or_else(PoisonError::into_inner);
-            if *identity == Identity::Unproven {
-                *identity = Identity::Known(caller);
-            }
+        let nobody = *identity == Identity::Known(Caller::anonymous());
+        if let Ok(Some(caller)) = taken
+            && (nobody || *identity == Identity::Unproven)
+        {
+            *identity = Identity::Known(caller);
         }
         Box::pin(std::future::ready(reply))
     }

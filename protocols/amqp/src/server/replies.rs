@@ -1,8 +1,8 @@
 //! Where the replies of a connection go.
 //!
-//! A client names the link of its replies in one of three ways: by the address it was given for a dynamic
-//! source, by an address that it chose itself as the link's target, or not at all (uamqp, pyamqp), when any
-//! link from the request's node will do. Only links of the same connection are looked at: an address is no
+//! A client names the link of its replies in one of four ways: by the address it was given for a dynamic
+//! source, by an address that it chose itself as the link's target, by the link's name (Azure's client for
+//! JavaScript, at `$cbs`), or not at all (uamqp, pyamqp), when any link from the request's node will do. Only links of the same connection are looked at: an address is no
 //! way to anybody else.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -132,7 +132,9 @@ impl Links {
         // `$me` (RabbitMQ's clients) is the other link of a pair, which has the same name.
         let named = wanted.reply_to.filter(|address| !address.is_empty() && *address != "$me");
         if let Some(address) = named {
-            return self.newest(wanted, |link| link.is_called(address));
+            return self
+                .newest(wanted, |link| link.is_called(address))
+                .or_else(|| self.newest(wanted, |link| link.name == address));
         }
         self.newest(wanted, |link| link.name == wanted.link_name)
             .or_else(|| self.partner(wanted))

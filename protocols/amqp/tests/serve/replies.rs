@@ -177,6 +177,22 @@ async fn a_relay_takes_each_message_to_the_node_it_names() {
 }
 
 #[tokio::test]
+async fn a_reply_link_may_be_called_by_its_name() {
+    let server = Server::start().await;
+    let mut client = Raw::begin(&server).await;
+    // As Azure's client for JavaScript puts tokens: a receiver without a target.
+    let mut receiver = receiving(0, Some("$management"), None);
+    receiver.name = "cbs-of-mine".to_owned();
+    client.attach(receiver).await;
+    client.credit(0, 0, 10).await;
+    client.sender(1, Some("$management")).await;
+    client.request(1, request(4.into(), Some("cbs-of-mine"))).await;
+    client.disposition().await;
+    let (transfer, reply) = client.message().await;
+    assert_eq!((transfer.handle.0, correlation(&reply)), (0, MessageId::Ulong(4)));
+}
+
+#[tokio::test]
 async fn replies_wait_for_credit_and_hold_up_no_other_link() {
     let server = Server::start().await;
     let mut client = Raw::begin(&server).await;

@@ -235,3 +235,23 @@ async fn whoever_puts_no_token_in_time_is_closed_with_the_reason() {
     let Frame::Close(close) = raw.next().await else { panic!("no Close") };
     assert!(format!("{:?}", close.error.unwrap().condition).contains("UnauthorizedAccess"));
 }
+
+#[tokio::test]
+async fn a_token_that_proves_nothing_takes_nothing_from_whoever_may_be_here() {
+    let server = Server::start().await;
+    let mut raw = Raw::begin(&server).await;
+    raw.attach(receiving(2, Some("$cbs"), None)).await;
+    raw.credit(2, 0, 100).await;
+    raw.sender(3, Some("$cbs")).await;
+    // As clients sign for an emulator.
+    raw.request(3, put_token(&token("any", "any", "sb%3a%2f%2flocalhost", "99999999999"))).await;
+    raw.disposition().await;
+    let properties = raw.message().await.1.application_properties.unwrap();
+    assert_eq!(properties.get("status-code"), Some(&202.into()));
+    assert_eq!(whoami(&mut raw).await, ("anonymous".into(), "default".into()));
+    // What is no token is told so.
+    raw.request(3, put_token(&"x".repeat(10_000))).await;
+    raw.disposition().await;
+    let properties = raw.message().await.1.application_properties.unwrap();
+    assert_eq!(properties.get("status-code"), Some(&400.into()));
+}
