@@ -213,7 +213,6 @@ impl Gateway {
             management: Some(Arc::new(management)),
             http: Some(Arc::new(HttpNode::new(faces, answer_bytes))),
             queues: Some(Arc::new(WorkQueues::new(bus.clone(), settings.amqp_work))),
-            ..Places::default()
         };
         let amqp = Serving::new(trigger, amqp.serve(places, drain));
         let (trigger, drain) = Drain::new();

@@ -39,8 +39,9 @@ pub struct AmqpBackend {
 }
 
 /// The keys that this kind of backend has beside those of all.
-pub(super) const KEYS: [&str; 15] = [
+pub(super) const KEYS: [&str; 16] = [
     "endpoint",
+    "hostname",
     "node",
     "reply",
     "sasl",
@@ -87,6 +88,10 @@ pub(super) fn backend(section: &Section<'_>, authorities: Option<&Path>) -> Opti
         section.optional(key, |section, key| section.duration(key, range)).unwrap_or(default)
     };
     let shown = shown(section, &endpoint, authorities);
+    let endpoint = match section.optional("hostname", Section::text) {
+        Some(hostname) => endpoint.known_as(hostname),
+        None => endpoint,
+    };
     let backend = AmqpBackend {
         node: section.optional("node", Section::text).unwrap_or_else(|| upstream::NODE.to_owned()),
         reply: section

@@ -18,7 +18,7 @@ pub(super) fn door(name: &str, route: &Section<'_>) -> Option<DoorSettings> {
     let door = DoorSettings {
         route: name.to_owned(),
         node: section.optional("node", Section::text),
-        entity_type: section.text("type"),
+        entity_type: section.optional("type", Section::text),
         operation: section.text("operation"),
         reply: section
             .optional("reply", |section, key| section.choice(key, &replies))

@@ -14,6 +14,8 @@ pub struct Endpoint {
     destination: Destination,
     /// The host as it was written: what it is told in Open and in SASL.
     hostname: Box<str>,
+    /// What the container calls itself, where that is another name.
+    known_as: Option<Box<str>>,
 }
 
 impl Endpoint {
@@ -54,7 +56,7 @@ impl Endpoint {
         let port = port.ok_or_else(|| format!("{allowed}; a port is a number from 1 to 65535"))?;
         let parsed = Host::parse(host).map_err(|problem| format!("{allowed}: {problem}"))?;
         let hostname = host.trim_matches(['[', ']']).into();
-        Ok(Self { destination: Destination { tls, host: parsed, port }, hostname })
+        Ok(Self { destination: Destination { tls, host: parsed, port }, hostname, known_as: None })
     }
 
     /// Whom to connect to.
@@ -75,9 +77,15 @@ impl Endpoint {
         }
     }
 
+    /// The same, of a container that goes by another name there: a virtual host (AMQP 1.0, 2.7.1).
+    #[must_use]
+    pub fn known_as(self, hostname: impl Into<Box<str>>) -> Self {
+        Self { known_as: Some(hostname.into()), ..self }
+    }
+
     /// What the peer is called in Open and in SASL.
     pub(super) fn hostname(&self) -> &str {
-        &self.hostname
+        self.known_as.as_deref().unwrap_or(&self.hostname)
     }
 }
 
@@ -110,6 +118,8 @@ mod tests {
             assert_eq!((&*endpoint.to_string(), endpoint.is_tls()), (shown, tls));
         }
         assert_eq!(Endpoint::parse("amqp://[::1]").unwrap().hostname(), "::1");
+        let virtual_host = Endpoint::parse("amqp://h:1").unwrap().known_as("shop");
+        assert_eq!((virtual_host.hostname(), &*virtual_host.to_string()), ("shop", "amqp://h:1"));
         for (text, here) in
             [("amqp://127.0.0.1", true), ("amqp://localhost", true), ("amqp://h", false)]
         {

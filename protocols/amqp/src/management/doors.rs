@@ -13,7 +13,7 @@ use serde_json::{Map, Value as Json};
 
 use super::answer::{Answer, Answered, map};
 use super::request::Asked;
-use super::{Inner, attributes, content};
+use super::{Inner, attributes, content, entities};
 use crate::wire::status::Status;
 use crate::wire::{address, json, names};
 
@@ -42,8 +42,8 @@ pub struct DoorSettings {
     pub route: String,
     /// At which node; none is any.
     pub node: Option<String>,
-    /// The type of the entity.
-    pub entity_type: String,
+    /// The type of the entity; none is of requests that name no type, as Azure's Service Bus clients send.
+    pub entity_type: Option<String>,
     /// The operation on it.
     pub operation: String,
     /// When the request is answered.
@@ -72,6 +72,7 @@ pub struct DoorProblem {
 pub(super) struct Door {
     route: Arc<str>,
     node: Option<String>,
+    /// Empty where requests name none.
     entity_type: String,
     operation: String,
     reply: ReplyWhen,
@@ -98,7 +99,7 @@ impl Doors {
             }
             let twin = doors.iter().find(|other| {
                 other.node == door.node
-                    && other.entity_type == door.entity_type
+                    && other.entity_type == door.entity_type.as_deref().unwrap_or_default()
                     && other.operation == door.operation
             });
             if let Some(twin) = twin {
@@ -107,7 +108,7 @@ impl Doors {
             doors.push(Door {
                 route: door.route.as_str().into(),
                 node: door.node.clone(),
-                entity_type: door.entity_type.clone(),
+                entity_type: door.entity_type.clone().unwrap_or_default(),
                 operation: door.operation.clone(),
                 reply: door.reply,
                 input: door.input.clone(),
@@ -128,7 +129,7 @@ impl Doors {
     }
 
     pub(super) fn types(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|door| &*door.entity_type)
+        self.0.iter().map(|door| &*door.entity_type).filter(|of| !of.is_empty())
     }
 
     /// The operations of a type.
@@ -151,13 +152,20 @@ fn check(door: &DoorSettings) -> Vec<(&'static str, String)> {
                     behind it, such as queue/q1/$management";
         problems.push(("node", text.to_owned()));
     }
-    if [names::OPERATION_TYPE, names::MANAGEMENT].contains(&&*door.entity_type) {
-        problems.push(("type", "is a type of opgate's own: take another".to_owned()));
-    }
-    for (key, text) in [("type", &door.entity_type), ("operation", &door.operation)] {
-        if text.is_empty() {
-            problems.push((key, "must not be empty".to_owned()));
+    match door.entity_type.as_deref() {
+        Some(names::OPERATION_TYPE | names::MANAGEMENT) => {
+            problems.push(("type", "is a type of opgate's own: take another".to_owned()));
         }
+        Some("") => problems.push(("type", "must not be empty".to_owned())),
+        None if entities::is_own(&door.operation) => {
+            let text =
+                "is an operation of opgate's own where no type is named: set a type beside it";
+            problems.push(("operation", text.to_owned()));
+        }
+        Some(_) | None => {}
+    }
+    if door.operation.is_empty() {
+        problems.push(("operation", "must not be empty".to_owned()));
     }
     if let Some(Err(problem)) = door.input.as_ref().map(check_input) {
         problems.push(("input", problem));

@@ -49,6 +49,11 @@ const PARTITION_ATTRIBUTES: [&str; 8] = [
     "is_partition_empty",
 ];
 
+/// Whether an operation is opgate's own, of a node or of an operation.
+pub(super) fn is_own(operation: &str) -> bool {
+    OF_NODES.iter().chain(&OF_OPERATIONS).any(|(own, _)| *own == operation)
+}
+
 impl Inner {
     /// What is asked of the node itself.
     pub(super) async fn of_node(&self, asked: &Asked) -> Answered {

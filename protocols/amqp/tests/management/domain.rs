@@ -107,8 +107,9 @@ fn what_can_be_no_door_is_told_by_its_key() {
     assert_eq!(check(input("${/properties/a}${/body}${}")), [""; 0]);
     for (odd, key) in [
         (DoorSettings { node: Some("queue/q".into()), ..good() }, "node"),
-        (DoorSettings { entity_type: OPERATION.into(), ..good() }, "type"),
-        (DoorSettings { entity_type: String::new(), ..good() }, "type"),
+        (DoorSettings { entity_type: Some(OPERATION.into()), ..good() }, "type"),
+        (DoorSettings { entity_type: Some(String::new()), ..good() }, "type"),
+        (DoorSettings { entity_type: None, operation: "QUERY".into(), ..good() }, "operation"),
         (DoorSettings { operation: String::new(), ..good() }, "operation"),
         (DoorSettings { timeout: Some(Duration::from_secs(1)), ..good() }, "timeout"),
         (input("${/header/a}"), "input"),

@@ -73,7 +73,7 @@ fn route(operation: &str) -> Route {
 pub(crate) fn door(route: &str, operation: &str, reply: ReplyWhen) -> DoorSettings {
     DoorSettings {
         route: route.to_owned(),
-        entity_type: DOMAIN.to_owned(),
+        entity_type: Some(DOMAIN.to_owned()),
         operation: operation.to_owned(),
         reply,
         ..DoorSettings::default()

@@ -14,7 +14,7 @@ use fe2o3_amqp_types::messaging::{Body, Message, MessageId, Outcome, Properties}
 use fe2o3_amqp_types::primitives::SimpleValue;
 use opgate_amqp::node::Places;
 use opgate_amqp::queue::{self, WorkQueues};
-use opgate_amqp::{Amqp, Anonymous, Limits, Settings};
+use opgate_amqp::{Amqp, Anonymous, Limits, Product, Settings};
 use opgate_bus::Until;
 use opgate_bus::{Bus, Caller, Durability, Options, Pull, QUEUE, Route, Router, Snapshot, Start};
 use opgate_core::{Expects, Face, Kind, OperationId, Payload};
@@ -61,6 +61,7 @@ impl Gateway {
             anonymous: Anonymous::Auto,
             users: BTreeMap::new(),
             limits: Limits::default(),
+            product: Product::default(),
         };
         let amqp = Amqp::bind(listener, metrics).await.unwrap();
         let address = amqp.local_addr().unwrap();
