@@ -1,8 +1,13 @@
-//! AMQP, against the daemon itself.
+//! AMQP 1.0, against the daemon itself; its clients, unmodified; and a broker behind the daemon.
 
-mod tls;
+mod broker;
+mod certificates;
+mod clients;
+mod crate_client;
+
 mod hostile;
 mod raw;
+mod tls;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;

@@ -1,5 +1,6 @@
-//! One daemon as the upstream of another: what Nexus carries, there and back, and what OCI carries.
+//! One daemon as the upstream of another: what Nexus, OCI and AMQP carry, there and back.
 
+mod amqp;
 mod oci;
 
 use std::net::SocketAddr;

@@ -31,6 +31,11 @@ pub(crate) fn environment(requirements: &str) -> PathBuf {
 
 /// The same, with further options of `pip install`.
 pub(crate) fn environment_with(requirements: &str, options: &[&str]) -> PathBuf {
+    environment_of("python3", requirements, options)
+}
+
+/// The same, of this interpreter.
+pub(crate) fn environment_of(python: &str, requirements: &str, options: &[&str]) -> PathBuf {
     let wanted = Path::new(SOURCES).join(requirements);
     let text = std::fs::read_to_string(&wanted).unwrap();
     let root = Path::new(KEPT).join(requirements.trim_end_matches(".txt"));
@@ -38,7 +43,7 @@ pub(crate) fn environment_with(requirements: &str, options: &[&str]) -> PathBuf 
     if std::fs::read_to_string(&installed).is_ok_and(|installed| installed == text) {
         return root.join("bin");
     }
-    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&root));
+    run(Command::new(python).args(["-m", "venv", "--clear"]).arg(&root));
     run(Command::new(root.join("bin/python"))
         .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
         .args(options)

@@ -131,6 +131,7 @@ fn the_shipped_file_has_every_key_and_only_those() {
         "amqp",
         "amqp.users",
         "amqp.properties",
+        "amqp.work",
     ])
     .chain([
         "backends",

@@ -237,7 +237,8 @@ async fn a_failure_is_a_status_to_who_waits_and_an_attribute_to_who_reads() {
     assert_eq!((made.status, made.text("state")), (201, "FAILED".to_owned()), "{made:?}");
     let error = native(&daemon, &made.text("identity"))["error"].clone();
     assert_eq!((&error["code"], &error["message"]), (&json!("NOT_FOUND"), &json!("no such scene")));
-    let refused = agent.ask("error", SHOWCASE, &[], play()).await;
+    let refusal = map([("kind", "NOT_FOUND".into()), ("message", "no such scene".into())]);
+    let refused = agent.ask("error", SHOWCASE, &[], refusal).await;
     assert_eq!((refused.status, &*refused.description), (404, "no such scene"), "{refused:?}");
     let echoed =
         agent.ask("echo", SHOWCASE, &[("name", "n".into())], map([("a", Amqp::Int(1))])).await;

@@ -74,8 +74,9 @@ impl Answer {
 
     pub(super) fn reply(self) -> Reply {
         let mut application_properties = self.status.properties();
-        if let Some(count) = self.count.and_then(|count| i32::try_from(count).ok()) {
-            application_properties.insert(names::COUNT.to_owned(), SimpleValue::Int(count));
+        if let Some(count) = self.count.and_then(|count| u32::try_from(count).ok()) {
+            // The client of fe2o3-amqp-management reads no other type.
+            application_properties.insert(names::COUNT.to_owned(), SimpleValue::Uint(count));
         }
         let Self { body, content_type, .. } = self;
         Reply { subject: None, content_type, application_properties, body }

@@ -247,8 +247,8 @@ impl Answer {
     pub(crate) fn rows(&self) -> Vec<Vec<Value>> {
         assert_eq!(self.status(), 200, "{self:?}");
         let Value::List(rows) = self.field("results") else { panic!("no rows: {:?}", self.0) };
-        let count = i32::try_from(rows.len()).unwrap();
-        assert_eq!(self.0.application_properties.get("count"), Some(&SimpleValue::Int(count)));
+        let count = u32::try_from(rows.len()).unwrap();
+        assert_eq!(self.0.application_properties.get("count"), Some(&SimpleValue::Uint(count)));
         let row = |row| {
             let Value::List(row) = row else { panic!("no row: {row:?}") };
             row

@@ -1,0 +1,2 @@
+// Package rabbitmq drives opgate by RabbitMQ's own client library, unmodified.
+package rabbitmq
