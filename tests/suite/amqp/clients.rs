@@ -97,8 +97,11 @@ impl Gateways {
             .output()
             .unwrap();
         let said = [&output.stdout[..], &output.stderr[..]].map(String::from_utf8_lossy).concat();
-        for (variable, daemon) in self.daemons {
-            assert!(output.status.success(), "{said}\n{variable}: {}", daemon.log());
+        let logs =
+            self.daemons.iter().map(|(variable, daemon)| format!("{variable}: {}\n", daemon.log()));
+        // What the tests say stands last: a long log is cut at its beginning.
+        assert!(output.status.success(), "{}{said}", logs.collect::<String>());
+        for (_, daemon) in self.daemons {
             assert_eq!(daemon.terminate().code(), Some(0));
         }
     }

@@ -19,7 +19,7 @@ use tracing::debug;
 use super::address::{Place, place};
 use super::connection::Connection;
 use super::refuse::error;
-use super::replies::{self, ReplyLink};
+use super::replies::{self, Held, Registered, ReplyLink};
 use super::requests::Requests;
 use super::sasl::Identity;
 use crate::fence::LinkWatch;
@@ -107,6 +107,13 @@ impl Session {
             }
         }
         let dynamic = self.connection.dynamic_address();
+        // Before the Attach is answered: as soon as it is, a request may come that wants its reply there.
+        let replies = match &purpose {
+            Ok((Purpose::Replies(node), _)) => {
+                Some(self.replies(&attach, &name, node.clone(), &dynamic))
+            }
+            Ok((Purpose::Requests(_) | Purpose::Work(..), _)) | Err(_) => None,
+        };
         let acceptor = LinkAcceptor::builder()
             .verify_incoming_source(false)
             .verify_incoming_target(false)
@@ -160,18 +167,8 @@ impl Session {
                     requests.serve().await;
                 });
             }
-            (LinkEndpoint::Sender(sender), Ok((Purpose::Replies(node), slot))) => {
-                let (outlet, queue) = mpsc::unbounded_channel();
-                let source = sender.source().as_ref();
-                let registered = self.connection.replies.add(ReplyLink {
-                    id: 0,
-                    session: self.id,
-                    name: name.to_string(),
-                    source: source.and_then(|source| source.address.clone()),
-                    target: sender.target().as_ref().and_then(|target| target.address.clone()),
-                    node,
-                    outlet,
-                });
+            (LinkEndpoint::Sender(sender), Ok((Purpose::Replies(_), slot))) => {
+                let Some((registered, queue)) = replies else { return Ok(()) };
                 let metrics = Arc::clone(&self.connection.metrics);
                 links.spawn(async move {
                     let _held = (slot, registered);
@@ -208,6 +205,33 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// Enters a link that gives replies into the connection's table.
+    fn replies(
+        &self,
+        attach: &Attach,
+        name: &str,
+        node: Option<Arc<str>>,
+        dynamic: &str,
+    ) -> (Registered, mpsc::UnboundedReceiver<Held>) {
+        let (outlet, queue) = mpsc::unbounded_channel();
+        let source = attach.source.as_deref();
+        let target = attach.target.as_deref().map(|TargetArchetype::Target(target)| target);
+        let registered = self.connection.replies.add(ReplyLink {
+            id: 0,
+            session: self.id,
+            name: name.to_owned(),
+            source: if source.is_some_and(|source| source.dynamic) {
+                Some(dynamic.to_owned())
+            } else {
+                source.and_then(|source| source.address.clone())
+            },
+            target: target.and_then(|target| target.address.clone()),
+            node,
+            outlet,
+        });
+        (registered, queue)
     }
 
     /// What a link is for over which the peer sends.

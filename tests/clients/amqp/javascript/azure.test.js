@@ -8,13 +8,12 @@ const { test } = require("node:test");
 const { EventHubConsumerClient } = require("@azure/event-hubs");
 const { ServiceBusClient } = require("@azure/service-bus");
 const Long = require("long");
-const { OPEN, native } = require("./gateway");
+const { OPEN, PATIENCE, native } = require("./gateway");
 
 const emulator = (entity) =>
   `Endpoint=sb://${OPEN};SharedAccessKeyName=any;SharedAccessKey=any;` +
   `UseDevelopmentEmulator=true;${entity ? `EntityPath=${entity}` : ""}`;
-const PATIENCE = { timeout: 60_000 };
-const retryOptions = { maxRetries: 0, timeoutInMs: 20_000 };
+const retryOptions = { maxRetries: 0, timeoutInMs: 60_000 };
 
 test("a parent is a hub whose events are operations", PATIENCE, async (t) => {
   const name = `hub-${crypto.randomUUID()}`;

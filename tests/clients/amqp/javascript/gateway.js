@@ -8,6 +8,9 @@ const SECURED = process.env.OPGATE_SECURED;
 const OPERATION = "org.opgate.operation";
 const SHOWCASE = "org.opgate.showcase";
 
+/** What a slow machine may take for a test. */
+const PATIENCE = { timeout: 180_000 };
+
 /** What rhea connects with. */
 function at(address, more = {}) {
   const [host, port] = address.split(":");
@@ -27,6 +30,6 @@ async function native(method, path, body) {
 
 /** The state of an operation that has ended. */
 const ended = async (identity) =>
-  (await native("GET", `/operations/${identity}:wait?timeout=20s`)).state;
+  (await native("GET", `/operations/${identity}:wait?timeout=60s`)).state;
 
-module.exports = { OPEN, OPERATION, SECURED, SHOWCASE, at, ended, native };
+module.exports = { OPEN, OPERATION, PATIENCE, SECURED, SHOWCASE, at, ended, native };

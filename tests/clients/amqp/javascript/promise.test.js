@@ -4,9 +4,9 @@
 const assert = require("node:assert/strict");
 const { test } = require("node:test");
 const { AwaitableSender, Connection, ReceiverEvents } = require("rhea-promise");
-const { OPEN, OPERATION, SHOWCASE, at } = require("./gateway");
+const { OPEN, OPERATION, PATIENCE, SHOWCASE, at } = require("./gateway");
 
-test("a request's reply comes, and the request is settled", { timeout: 60_000 }, async (t) => {
+test("a request's reply comes, and the request is settled", PATIENCE, async (t) => {
   const connection = new Connection(at(OPEN));
   await connection.open();
   t.after(() => connection.close());

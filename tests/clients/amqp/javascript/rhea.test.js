@@ -5,9 +5,7 @@ const assert = require("node:assert/strict");
 const { once } = require("node:events");
 const { test } = require("node:test");
 const rhea = require("rhea");
-const { OPEN, OPERATION, SECURED, SHOWCASE, at, ended, native } = require("./gateway");
-
-const PATIENCE = { timeout: 60_000 };
+const { OPEN, OPERATION, PATIENCE, SECURED, SHOWCASE, at, ended, native } = require("./gateway");
 
 /** A connection, closed after the test. */
 async function connect(t, options = at(OPEN)) {

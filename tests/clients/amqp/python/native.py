@@ -16,7 +16,7 @@ class Native:
 
     def ended(self, identity: str) -> dict:
         """The operation, when it has ended."""
-        operation = self.ask("GET", f"/operations/{identity}:wait?timeout=20s")
+        operation = self.ask("GET", f"/operations/{identity}:wait?timeout=60s")
         assert operation["state"] in ("SUCCEEDED", "FAILED", "CANCELED"), operation
         return operation
 
@@ -30,5 +30,5 @@ class Native:
             data=None if body is None else json.dumps(body).encode(),
             headers={"content-type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=30) as reply:
+        with urllib.request.urlopen(request, timeout=90) as reply:
             return json.load(reply)

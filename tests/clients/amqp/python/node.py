@@ -11,8 +11,12 @@ SHOWCASE = "org.opgate.showcase"
 SELF = {"type": "org.amqp.management", "name": "self"}
 
 
+# What a slow machine may take for anything, in seconds: nothing here waits for it to pass.
+PATIENCE = 60
+
+
 def connect(address: str, scheme: str = "amqp", **options) -> BlockingConnection:
-    return BlockingConnection(f"{scheme}://{address}", timeout=20, **options)
+    return BlockingConnection(f"{scheme}://{address}", timeout=PATIENCE, **options)
 
 
 def plain(address: str, user: str, password: str, **options) -> BlockingConnection:

@@ -80,7 +80,7 @@ def test_its_own_amqp_sends_requests_to_any_node(secured):
     def ask(operation: str, kind: str, body=None, **properties):
         message = Message(value=body or {}, application_properties=properties)
         status, description, reply = client.mgmt_request(
-            message, operation=operation, operation_type=kind, node="$management", timeout=20
+            message, operation=operation, operation_type=kind, node="$management", timeout=60
         )
         return status, description, reply.value
 

@@ -8,9 +8,7 @@ from proton.handlers import MessagingHandler
 from proton.reactor import AtLeastOnce, AtMostOnce, ReceiverOption
 from proton.utils import BlockingConnection, BlockingReceiver, BlockingSender, LinkDetached
 
-from node import OPERATION, Node, connect
-
-PATIENCE = 20
+from node import OPERATION, PATIENCE, Node, connect
 
 
 class Inbox(MessagingHandler):

@@ -19,7 +19,7 @@ OPERATIONS = "/opgate/v1/operations"
 
 @pytest.fixture
 def management(amqp) -> Iterator[Management]:
-    connection = BlockingConnection(f"amqp://{amqp}", timeout=20)
+    connection = BlockingConnection(f"amqp://{amqp}", timeout=60)
     management = Management(connection)
     management.open()
     yield management
@@ -37,7 +37,7 @@ def test_an_operation_lives_and_ends(management):
     path = f"{OPERATIONS}/{identity}"
     assert management.request(None, path, "GET", [200]).body["id"] == identity
     management.request(None, f"{path}:cancel", "POST", [200])
-    ended = management.request(None, f"{path}:wait?timeout=20s", "GET", [200])
+    ended = management.request(None, f"{path}:wait?timeout=60s", "GET", [200])
     assert ended.body["state"] == "CANCELED"
     assert ended.application_properties["http:response"] == "1.1"
     management.request(None, path, "DELETE", [200, 204])
@@ -46,7 +46,7 @@ def test_an_operation_lives_and_ends(management):
 
 def test_it_is_what_googles_rest_shows(management):
     identity = start(management, {"result": {"x": 1}})
-    management.request(None, f"{OPERATIONS}/{identity}:wait?timeout=20s", "GET", [200])
+    management.request(None, f"{OPERATIONS}/{identity}:wait?timeout=60s", "GET", [200])
     shown = management.request(None, f"/v1/operations/{identity}", "GET", [200]).body
     assert shown["done"] is True and shown["name"].endswith(identity)
 

@@ -13,7 +13,7 @@ def run(calls: str):
     """What these calls said, within a time that is ample: where the library does not trust the certificate
     of the daemon it waits for a connection for ever."""
     ended = subprocess.run(
-        [sys.executable, CALLS, calls], capture_output=True, text=True, timeout=60
+        [sys.executable, CALLS, calls], capture_output=True, text=True, timeout=180
     )
     assert ended.returncode == 0, (ended.returncode, ended.stdout, ended.stderr)
     # The library logs failures, and takes a good reply for one that comes before its request was settled.

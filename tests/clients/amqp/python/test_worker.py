@@ -8,11 +8,11 @@ import pytest
 from proton import Condition, Delivery, Message, Timeout
 from proton.utils import BlockingConnection, BlockingReceiver
 
-from node import connect
+from node import PATIENCE, connect
 
 QUEUE = "queue/paint"
 # Far more than a delivery takes, and the time that passes where there must be none.
-PATIENCE, NOTHING = 20, 0.5
+NOTHING = 0.5
 
 
 def worker(connection: BlockingConnection, credit: int = 1) -> BlockingReceiver:

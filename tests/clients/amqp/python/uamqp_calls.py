@@ -36,7 +36,7 @@ def ask(client, operation, op_type, body=None, node=b"$management", names=None, 
         callback=lambda status, reply, said: (status, text(said), text(reply.get_data())),
         status_code_field=code,
         description_fields=description,
-        timeout=20_000,
+        timeout=60_000,
     )
 
 
@@ -132,7 +132,7 @@ def asynchronous():
                 op_type=op_type,
                 node=b"$management",
                 callback=lambda status, reply, said: (status, text(said), text(reply.get_data())),
-                timeout=20_000,
+                timeout=60_000,
             )
 
         started = await ask(b"run", SHOWCASE, {"hold": True})

@@ -12,7 +12,7 @@ import (
 	rmq "github.com/rabbitmq/rabbitmq-amqp-go-client/pkg/rabbitmqamqp"
 )
 
-const patience = 30 * time.Second
+const patience = 90 * time.Second
 
 // open connects as the suite says, and gives the management link of the connection.
 func open(t *testing.T) (context.Context, *rmq.AmqpManagement) {
@@ -60,7 +60,7 @@ func TestAnOperationIsStartedReadCanceledAndDeleted(t *testing.T) {
 	if _, err = management.Request(ctx, amqp.Null{}, path+":cancel", "POST", []int{200}); err != nil {
 		t.Fatal(err)
 	}
-	canceled, err := management.Request(ctx, amqp.Null{}, path+":wait?timeout=20s", "GET", []int{200})
+	canceled, err := management.Request(ctx, amqp.Null{}, path+":wait?timeout=60s", "GET", []int{200})
 	if err != nil || canceled["state"] != "CANCELED" {
 		t.Fatalf("%v: %v", canceled, err)
 	}
@@ -77,7 +77,7 @@ func TestTheSameOperationIsReadAsGooglesRestHasIt(t *testing.T) {
 	ctx, management := open(t)
 	id := start(ctx, t, management, map[string]any{"result": map[string]any{"x": 1}})
 	path := "/v1/operations/" + id
-	done, err := management.Request(ctx, amqp.Null{}, "/opgate/v1/operations/"+id+":wait?timeout=20s", "GET", []int{200})
+	done, err := management.Request(ctx, amqp.Null{}, "/opgate/v1/operations/"+id+":wait?timeout=60s", "GET", []int{200})
 	if err != nil || done["state"] != "SUCCEEDED" {
 		t.Fatalf("%v: %v", done, err)
 	}
