@@ -13,6 +13,7 @@ mod carry;
 mod deliver;
 mod list;
 mod metrics;
+mod pass_on;
 mod reach;
 mod restart;
 mod start;

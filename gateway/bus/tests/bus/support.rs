@@ -29,8 +29,9 @@ pub(crate) const RETENTION: Duration = Duration::from_hours(1);
 /// `done` is done at once, `refuse` is refused, `quick` succeeds, `hold` succeeds when the gate
 /// opens or is canceled, `stubborn` refuses to be canceled, `flaky N` fails N times first, `never`
 /// fails for good, `panic` panics, `huge` has an outcome that cannot be kept, `leak` hands its
-/// lease to the test and fails once, `large` holds and has a large outcome, `tell` holds and tells
-/// what a report told it, `later` asks for an endless rest, `contrary` fails when it is canceled and cancels when it is tried again.
+/// lease to the test and fails once, `lend` hands each to the test, the first until the gate opens, `large` holds and has a large outcome, `tell` holds and tells
+/// what a report told it, `later` asks for an endless rest, `contrary` fails when it is canceled and
+/// cancels when it is tried again.
 #[derive(Debug)]
 pub(crate) struct Script {
     gate: watch::Sender<bool>,
@@ -147,6 +148,14 @@ impl Script {
             ("panic", _) => panic!("as told"),
             ("huge", _) => {
                 Ok(Outcome::Succeeded(Some(Payload::new("text/plain", vec![0; 5 * 1024 * 1024]))))
+            }
+            ("lend", _) => {
+                self.leaks.send(lease).await.unwrap();
+                if tried > 1 {
+                    std::future::pending::<()>().await;
+                }
+                self.opened().await;
+                Err(unavailable())
             }
             ("leak", _) if tried == 1 => {
                 self.leaks.send(lease).await.unwrap();

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use fe2o3_amqp_types::definitions;
 use fe2o3_amqp_types::messaging::{AmqpValue, Body, Message};
+use opgate_bus::CancelAttempt;
 use opgate_core::{Code, Error, ErrorKind, Failure, Native, Outcome, Payload, Retry, limits};
 use serde_amqp::Value;
 use serde_json::{Map, Value as Json};
@@ -65,15 +66,6 @@ pub(super) enum Looked {
     Blind(Box<Failure>),
 }
 
-/// What became of a cancel.
-#[derive(Debug, PartialEq)]
-pub(super) enum Told {
-    /// The node took it.
-    Taken,
-    /// The node does not cancel it.
-    Refused(String),
-}
-
 impl Reply {
     /// Reads any message whatever.
     ///
@@ -116,6 +108,11 @@ impl Reply {
     /// Whether it may have been done all the same.
     const fn is_vague(&self) -> bool {
         matches!(self.status, 408 | 500 | 502 | 504)
+    }
+
+    /// Whether the node does not know what is asked about, or not any more.
+    const fn is_absence(&self) -> bool {
+        matches!(self.status, 404 | 410)
     }
 
     /// In one line, for people.
@@ -206,7 +203,7 @@ pub(super) fn started(
 
 /// A look: an error says that nothing was learnt.
 pub(super) fn looked(reply: Reply, poll: &Poll<'_>) -> Result<Looked, Error> {
-    if reply.status == 404 || reply.status == 410 {
+    if reply.is_absence() {
         let text = format!("the operation is not found upstream: {}", reply.text());
         let mut failure = reply.failure();
         failure.code = Code::Unavailable;
@@ -238,15 +235,17 @@ pub(super) fn looked(reply: Reply, poll: &Poll<'_>) -> Result<Looked, Error> {
     })))
 }
 
-/// A cancel: an error is worth a repeat.
-pub(super) fn told(reply: &Reply) -> Result<Told, Error> {
+/// A cancel.
+pub(super) fn canceled(reply: &Reply) -> CancelAttempt {
     if reply.is_success() {
-        return Ok(Told::Taken);
+        CancelAttempt::Acknowledged
+    } else if reply.is_busy() || reply.is_vague() {
+        CancelAttempt::Retry(reply.error(Retry::Unknown))
+    } else if reply.is_absence() {
+        CancelAttempt::Gone(reply.text())
+    } else {
+        CancelAttempt::Refused(reply.text())
     }
-    if reply.is_busy() || reply.is_vague() {
-        return Err(reply.error(Retry::Unknown));
-    }
-    Ok(Told::Refused(reply.text()))
 }
 
 impl Seen {

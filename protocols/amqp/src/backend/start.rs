@@ -77,8 +77,17 @@ impl Inner {
         let exchange = self.exchange(ready, lease.operation(), properties, body, timeout);
         tokio::select! {
             exchanged = exchange => Ok(exchanged),
-            never = too_late(lease, plan) => match never {},
+            never = self.too_late(lease, plan) => match never {},
         }
+    }
+
+    /// Tells whoever cancels an operation whose only reply is its end that it cannot be called back.
+    async fn too_late(&self, lease: &Lease, plan: &Plan<'_>) -> Infallible {
+        if plan.poll.is_some() {
+            return std::future::pending().await;
+        }
+        let why = "the request is with the node, whose reply is the end";
+        lease.refuse_cancel(self.settings().retry, why).await
     }
 
     /// Takes the reply to a start.
@@ -125,22 +134,6 @@ impl Inner {
 async fn never_sent(lease: &Lease) -> Result<Outcome, Error> {
     lease.report(Report { cancel: Some(CancelDelivery::Acked), ..Report::default() }).await?;
     Ok(Outcome::Canceled(None))
-}
-
-/// Tells whoever cancels an operation whose only reply is its end that it cannot be called back.
-async fn too_late(lease: &Lease, plan: &Plan<'_>) -> Infallible {
-    let told = lease.operation().cancel.as_ref().map(|cancel| cancel.delivery);
-    if plan.poll.is_none() && told != Some(CancelDelivery::Refused) {
-        lease.canceled().await;
-        let text =
-            "it cannot be canceled there: the request is with the node, whose reply is the end";
-        let log = vec![line(lease, text)];
-        let report = Report { cancel: Some(CancelDelivery::Refused), log, ..Report::default() };
-        if let Err(error) = lease.report(report).await {
-            tracing::debug!(%error, operation = %lease.operation().id, "a line was not recorded");
-        }
-    }
-    std::future::pending().await
 }
 
 /// Records how far the request is.

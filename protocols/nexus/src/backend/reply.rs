@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
+use opgate_bus::CancelAttempt;
 use opgate_core::{Code, Error, ErrorKind, Failure, Link, Outcome, Retry, limits};
 use opgate_egress::Problem;
 use serde::Deserialize;
@@ -28,17 +29,6 @@ pub(super) enum Looked {
     Running,
     /// The handler has no get-result, or none in this form, or not of this operation.
     Absent(String),
-}
-
-/// What became of a cancel.
-#[derive(Debug, PartialEq)]
-pub(super) enum Told {
-    /// The handler took it.
-    Taken,
-    /// The handler does not know this form, or this operation.
-    Absent(String),
-    /// The handler does not cancel it.
-    Refused(String),
 }
 
 /// A start: an error is worth a repeat, whatever its retry says beyond that.
@@ -85,17 +75,20 @@ pub(super) fn looked(reply: &Response<Bytes>) -> Result<Looked, Error> {
     }
 }
 
-/// A cancel: an error is worth a repeat.
-pub(super) fn told(reply: &Response<Bytes>) -> Result<Told, Error> {
+/// A cancel. What is gone may be known in another form.
+pub(super) fn canceled(reply: &Response<Bytes>) -> CancelAttempt {
     let status = reply.status();
     if status.is_success() {
-        return Ok(Told::Taken);
+        return CancelAttempt::Acknowledged;
     }
     let refusal = refusal(reply);
     if is_absence(status) {
-        return Ok(Told::Absent(refusal.message));
+        CancelAttempt::Gone(refusal.message)
+    } else if refusal.retryable {
+        CancelAttempt::Retry(refusal.into_error())
+    } else {
+        CancelAttempt::Refused(refusal.message)
     }
-    if refusal.retryable { Err(refusal.into_error()) } else { Ok(Told::Refused(refusal.message)) }
 }
 
 /// What it means that there was no reply to a start: an error is worth a repeat.

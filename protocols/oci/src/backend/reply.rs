@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response, StatusCode, header};
+use opgate_bus::CancelAttempt;
 use opgate_core::{Code, Error, ErrorKind, Failure, Native, Outcome, Payload, Retry, limits};
 use opgate_egress::Problem;
 
@@ -49,15 +50,6 @@ pub(super) enum Listed {
     Page(Option<String>),
     /// The API has no such list.
     Absent,
-}
-
-/// What became of a cancel.
-#[derive(Debug, PartialEq)]
-pub(super) enum Told {
-    /// The API took it.
-    Taken,
-    /// The API does not cancel it.
-    Refused(String),
 }
 
 /// A start: an error is worth a repeat. `repeated`: an earlier one may have arrived.
@@ -133,17 +125,20 @@ pub(super) fn listed(reply: &Response<Bytes>) -> Result<Listed, Error> {
     }
 }
 
-/// A cancel: an error is worth a repeat.
-pub(super) fn told(reply: &Response<Bytes>) -> Result<Told, Error> {
+/// A cancel.
+pub(super) fn canceled(reply: &Response<Bytes>) -> CancelAttempt {
     if reply.status().is_success() {
-        return Ok(Told::Taken);
+        return CancelAttempt::Acknowledged;
     }
     let refusal = Refusal::read(reply);
     // What passes only once it has ended is no reason to go on asking.
     if refusal.is_passing() && refusal.status != StatusCode::CONFLICT {
-        return Err(refusal.to_error());
+        CancelAttempt::Retry(refusal.to_error())
+    } else if refusal.status == StatusCode::NOT_FOUND {
+        CancelAttempt::Gone(refusal.text())
+    } else {
+        CancelAttempt::Refused(refusal.text())
     }
-    Ok(Told::Refused(refusal.text()))
 }
 
 /// What it means that there was no reply to a start: an error is worth a repeat.

@@ -46,14 +46,15 @@ async fn where_nothing_can_be_canceled_nobody_is_asked() {
 async fn a_refusal_is_recorded_with_its_reason_and_the_work_goes_on() {
     let (dir, mut upstream) = (tempdir().unwrap(), Upstream::start().await);
     let side = Setup::with(&[("cancel", "true")]).open(&dir, &upstream);
-    for status in [404, 405, 409, 501] {
+    let (refused, gone) = ("does not cancel it", "does not know what to cancel");
+    for (status, said) in [(404, gone), (405, refused), (409, refused), (501, refused)] {
         let id = side.start().await;
         upstream.start_call().await.start();
         let look = upstream.look().await;
         side.cancel(id).await;
         upstream.expect(&Method::DELETE, LOOK).await.refuse(status, "IncorrectState", "has begun");
         let now = side.until(id, |now| delivered(now, CancelDelivery::Refused)).await;
-        let text = format!("the upstream does not cancel it: {status} IncorrectState: has begun");
+        let text = format!("the upstream {said}: {status} IncorrectState: has begun");
         assert_eq!(log(&now), [text]);
         look.show("SUCCEEDED", "");
         assert_eq!(side.ended(id).await.state, State::Succeeded);

@@ -243,18 +243,23 @@ fn what_is_not_seen_is_no_end_and_trouble_teaches_nothing() {
 #[test]
 fn a_cancel_is_taken_refused_or_worth_a_repeat() {
     for (status, expected) in [
-        (200, Some(true)),
-        (202, Some(true)),
-        (404, Some(false)),
-        (409, Some(false)),
-        (501, Some(false)),
-        (429, None),
-        (500, None),
-        (503, None),
+        (200, "taken"),
+        (202, "taken"),
+        (404, "gone"),
+        (410, "gone"),
+        (409, "refused"),
+        (501, "refused"),
+        (429, "again"),
+        (500, "again"),
+        (503, "again"),
     ] {
-        let made = told(&reply(status, "", &json!({}))).ok();
-        let taken = made.as_ref().map(|told| *told == Told::Taken);
-        assert_eq!(taken, expected, "{status}: {made:?}");
+        let made = match canceled(&reply(status, "", &json!({}))) {
+            CancelAttempt::Acknowledged => "taken",
+            CancelAttempt::Gone(_) => "gone",
+            CancelAttempt::Refused(_) => "refused",
+            CancelAttempt::Retry(_) => "again",
+        };
+        assert_eq!(made, expected, "{status}");
     }
 }
 

@@ -137,15 +137,19 @@ fn a_list_may_have_another_page_or_be_absent() {
 #[test]
 fn a_cancel_is_taken_refused_or_told_again() {
     for status in [200, 202, 204] {
-        assert_eq!(told(&reply(status, &[], "")).unwrap(), Told::Taken);
+        assert!(matches!(canceled(&reply(status, &[], "")), CancelAttempt::Acknowledged));
     }
-    for status in [400, 401, 403, 404, 405, 409, 412, 501] {
-        let body = r#"{"code":"IncorrectState","message":"too late"}"#;
-        let Told::Refused(text) = told(&reply(status, &[], body)).unwrap() else { panic!() };
+    let body = r#"{"code":"IncorrectState","message":"too late"}"#;
+    for status in [400, 401, 403, 405, 409, 412, 501] {
+        let made = canceled(&reply(status, &[], body));
+        let CancelAttempt::Refused(text) = made else { panic!("{made:?}") };
         assert!(text.contains("too late"), "{text}");
     }
+    let made = canceled(&reply(404, &[], body));
+    assert!(matches!(&made, CancelAttempt::Gone(text) if text.contains("too late")), "{made:?}");
     for status in [429, 500, 503] {
-        assert!(told(&reply(status, &[], "")).is_err(), "{status}");
+        let made = canceled(&reply(status, &[], ""));
+        assert!(matches!(made, CancelAttempt::Retry(_)), "{status}: {made:?}");
     }
 }
 

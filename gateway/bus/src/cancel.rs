@@ -1,0 +1,155 @@
+//! Passing a cancel on to whoever carries an operation out elsewhere.
+//!
+//! ```text
+//!   asked for -> [ Sent -> one attempt ]* -> Acked | Refused | GaveUp
+//! ```
+//!
+//! Each step is durable before the next one, and what is settled is never sent again, whichever lease
+//! settled it. How the operation then ends is the upstream's to say.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use opgate_core::{CancelDelivery, Error, LogEntry, Operation, Report, Retry, limits};
+use tokio::sync::Notify;
+use tokio::time::sleep;
+
+use crate::backoff::{Backoff, LONGEST};
+use crate::lease::Lease;
+
+/// What became of asking an upstream once to cancel an operation.
+#[derive(Debug)]
+pub enum CancelAttempt {
+    /// It took the cancel.
+    Acknowledged,
+    /// It does not cancel the operation: in its own words.
+    Refused(String),
+    /// It does not know the operation, or not any more, or no cancels at all: in its own words.
+    Gone(String),
+    /// It was not reached, or not understood, or asks for patience.
+    Retry(Error),
+}
+
+impl CancelAttempt {
+    /// Tells the operator of an attempt that nothing follows from, as nobody waits for the operation
+    /// any more.
+    pub fn log(&self, operation: &Operation) {
+        match self {
+            Self::Acknowledged => {}
+            Self::Refused(problem) | Self::Gone(problem) => {
+                tracing::info!(operation = %operation.id, problem, "not canceled upstream");
+            }
+            Self::Retry(error) => {
+                tracing::warn!(operation = %operation.id, %error, "not canceled upstream");
+            }
+        }
+    }
+}
+
+impl Lease {
+    /// Once a cancel is asked for, has `attempt` tell the upstream, at most as often in this lease as
+    /// `backoff` says and with its waits in between, or the longer ones that the upstream asks for.
+    /// `hurry` is notified once the upstream has taken it: the end may be near.
+    ///
+    /// Never resolves: it is for as long as something else does, which ends it.
+    pub async fn pass_cancel_on<F>(
+        &self,
+        backoff: Backoff,
+        hurry: &Notify,
+        attempt: impl Fn() -> F,
+    ) -> Infallible
+    where
+        F: Future<Output = CancelAttempt>,
+    {
+        if !self.cancel_is_settled() {
+            self.canceled().await;
+            self.deliver(backoff, hurry, attempt).await;
+        }
+        std::future::pending().await
+    }
+
+    /// Once a cancel is asked for, records that it cannot be passed on, and `why`: no attempt is made.
+    ///
+    /// Never resolves, as [`Lease::pass_cancel_on`].
+    pub async fn refuse_cancel(&self, backoff: Backoff, why: &str) -> Infallible {
+        if !self.cancel_is_settled() {
+            self.canceled().await;
+            let text = format!("it cannot be canceled there: {why}");
+            self.delivered(backoff, CancelDelivery::Refused, Some(&text)).await;
+        }
+        std::future::pending().await
+    }
+
+    /// Whether an earlier lease came to the end of it.
+    fn cancel_is_settled(&self) -> bool {
+        match self.operation().cancel.as_ref().map(|cancel| cancel.delivery) {
+            Some(CancelDelivery::Acked | CancelDelivery::Refused | CancelDelivery::GaveUp) => true,
+            Some(CancelDelivery::Queued | CancelDelivery::Sent) | None => false,
+        }
+    }
+
+    async fn deliver<F>(&self, backoff: Backoff, hurry: &Notify, attempt: impl Fn() -> F)
+    where
+        F: Future<Output = CancelAttempt>,
+    {
+        let attempts = backoff.attempts.max(1);
+        let mut tried = 0;
+        loop {
+            tried += 1;
+            self.delivered(backoff, CancelDelivery::Sent, None).await;
+            let (end, text) = match attempt().await {
+                CancelAttempt::Acknowledged => (CancelDelivery::Acked, None),
+                CancelAttempt::Refused(why) => (
+                    CancelDelivery::Refused,
+                    Some(format!("the upstream does not cancel it: {why}")),
+                ),
+                CancelAttempt::Gone(why) => {
+                    let text = format!("the upstream does not know what to cancel: {why}");
+                    (CancelDelivery::Refused, Some(text))
+                }
+                CancelAttempt::Retry(error) if tried < attempts => {
+                    let asked = match error.retry {
+                        Retry::After(wait) => wait.min(LONGEST),
+                        Retry::Never | Retry::SameRequest | Retry::Unknown => Duration::ZERO,
+                    };
+                    sleep(backoff.after(tried).max(asked)).await;
+                    continue;
+                }
+                CancelAttempt::Retry(error) => {
+                    let text = format!(
+                        "the upstream was not told of the cancel, {attempts} attempts: {}",
+                        error.message
+                    );
+                    (CancelDelivery::GaveUp, Some(text))
+                }
+            };
+            self.delivered(backoff, end, text.as_deref()).await;
+            if end == CancelDelivery::Acked {
+                hurry.notify_one();
+            }
+            return;
+        }
+    }
+
+    /// Records how far the cancel is. Goes on trying while the journal takes no writes: the lease
+    /// ends this where it ends.
+    async fn delivered(&self, backoff: Backoff, delivery: CancelDelivery, trouble: Option<&str>) {
+        // It has no code: it is no error of the work.
+        let line = |text| LogEntry {
+            at: self.now(),
+            error: true,
+            code: Box::default(),
+            message: limits::clip(text).into(),
+        };
+        let log = trouble.map(line).into_iter().collect();
+        let report = Report { cancel: Some(delivery), log, ..Report::default() };
+        let mut tries = 0_u32;
+        while let Err(error) = self.report(report.clone()).await {
+            if error.retry == Retry::Never {
+                return;
+            }
+            tries = tries.saturating_add(1);
+            sleep(backoff.after(tries)).await;
+        }
+    }
+}
