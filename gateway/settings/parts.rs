@@ -43,6 +43,7 @@ impl Settings {
             watches: self.watches,
             // A worker that waits is a wait like any other.
             askers: self.wait.open,
+            grace: self.drain.timeout,
             backoff: self.backoff(),
             callbacks: self.callbacks.delivery,
         }

@@ -51,6 +51,14 @@ impl Authority {
         std::fs::write(file, self.0.pem()).unwrap();
     }
 
+    /// A certificate for a client of that name, and its key, in files.
+    pub(crate) fn issue_client(&self, name: &str, cert: &Path, key: &Path) {
+        let pair = KeyPair::generate().unwrap();
+        let params = CertificateParams::new([name.to_owned()]).unwrap();
+        std::fs::write(cert, params.signed_by(&pair, &self.0).unwrap().pem()).unwrap();
+        std::fs::write(key, pair.serialize_pem()).unwrap();
+    }
+
     /// A certificate for a client of that name, and its key.
     pub(crate) fn client(&self, name: &str) -> Shown {
         let pair = KeyPair::generate().unwrap();

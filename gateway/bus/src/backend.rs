@@ -45,8 +45,8 @@ pub trait Backend: Send + Sync + 'static {
     /// number of times; then it ends as failed with that error. A panic counts as an error worth a
     /// repeat.
     ///
-    /// The future is dropped, at any await, when the lease ends otherwise: the gateway drains, the
-    /// operation's deadline has passed, or it was ended by hand.
+    /// The future is dropped, at any await, when the lease ends otherwise: the gateway drains and the
+    /// lease is not held ([`Lease::hold`]), the operation's deadline has passed, or it was ended by hand.
     fn run(&self, lease: Lease) -> Pin<Box<dyn Future<Output = Result<Outcome, Error>> + Send>>;
 
     /// Hears that an operation it was given by this route has ended without it: by its deadline or by

@@ -46,6 +46,9 @@ pub struct Options {
     pub askers: usize,
     /// When to repeat what a backend could not do.
     pub backoff: Backoff,
+    /// How long a drain waits for leases that are not to be cut short
+    /// ([`Lease::hold`](crate::Lease::hold)).
+    pub grace: Duration,
     /// How callbacks are delivered, and how many may be owed.
     pub callbacks: Callbacks,
 }
@@ -57,6 +60,7 @@ impl Default for Options {
             watches: 1_000,
             askers: 100_000,
             backoff: Backoff::default(),
+            grace: Duration::ZERO,
             callbacks: Callbacks::default(),
         }
     }
@@ -129,6 +133,7 @@ impl Bus {
             store: store.clone(),
             router,
             backoff: options.backoff,
+            grace: options.grace,
             metrics: Arc::clone(&metrics),
             drain: drain.clone(),
             abandoning: Semaphore::new(AT_A_TIME),
@@ -423,8 +428,9 @@ impl Bus {
         }
     }
 
-    /// Answers every wait and watch, now and from now on, and gives all leases back. Commands are
-    /// still taken: a request that was let in is served to its end.
+    /// Answers every wait and watch, now and from now on, and gives all leases back, those that are
+    /// held within [`Options::grace`]. Commands are still taken: a request that was let in is served to
+    /// its end.
     pub async fn quiesce(&self) {
         self.0.drain.cancel();
         self.0.dispatcher.wait().await;

@@ -12,8 +12,8 @@ use opgate_core::{
 };
 use opgate_store::{Snapshot, Store};
 use opgate_telemetry::{self as telemetry, Metrics};
-use tokio::sync::Semaphore;
-use tokio::time::sleep;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::{Backoff, LONGEST};
@@ -49,6 +49,8 @@ pub(crate) struct Carrier {
     pub(crate) work: Work,
     pub(crate) reach: Reach,
     pub(crate) backoff: Backoff,
+    /// How long a drain waits for leases that are held.
+    pub(crate) grace: Duration,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) drain: CancellationToken,
     /// Room for telling backends of ends.
@@ -88,8 +90,10 @@ impl Carrier {
         let metrics = self.metrics.dispatch.backend(&placed.name);
         let _held = metrics.map(|metrics| metrics.leases.hold());
         let began = Instant::now();
+        let holds = watch::Sender::new(0);
+        let drained = self.drained(holds.subscribe());
         let lease =
-            Lease::new(self.store.clone(), Arc::clone(&target.route), Arc::clone(&snapshot));
+            Lease::new(self.store.clone(), Arc::clone(&target.route), Arc::clone(&snapshot), holds);
         let result = tokio::select! {
             biased;
             result = contained(async { backend.run(lease).await }) => result,
@@ -97,7 +101,7 @@ impl Carrier {
                 self.lost(target.backend);
                 return Verdict::Lost;
             }
-            () = self.drain.cancelled() => return Verdict::Released,
+            () = drained => return Verdict::Released,
         };
         let result = result.unwrap_or_else(|Panicked| {
             tracing::error!(backend = &*placed.name, operation = %id, "a backend panicked");
@@ -114,6 +118,13 @@ impl Carrier {
             Ok(outcome) => self.end(target.backend, &snapshot, outcome).await,
             Err(error) => self.failed(target.backend, &snapshot, attempts, &error).await,
         }
+    }
+
+    /// Resolves once the gateway drains and the lease is held no more, or for too long.
+    async fn drained(&self, mut holds: watch::Receiver<usize>) {
+        self.drain.cancelled().await;
+        // An error is the end of the lease, which nobody holds then.
+        timeout(self.grace, holds.wait_for(|holds| *holds == 0)).await.ok();
     }
 
     /// The backend could not carry it out: again after a while, or the end.
@@ -354,6 +365,7 @@ mod tests {
             reach: Reach::new(&router),
             router,
             backoff: Backoff::default(),
+            grace: Duration::ZERO,
             metrics,
             drain: CancellationToken::new(),
             abandoning: Semaphore::new(1),

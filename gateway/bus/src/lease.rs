@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use opgate_core::{Command, Epoch, Error, OperationId, Report, Submission, Timestamp};
 use opgate_store::{Peek, Snapshot, Store};
+use tokio::sync::watch;
 
 use crate::router::Route;
 use crate::token::Sealer;
@@ -16,12 +17,38 @@ pub struct Lease {
     store: Store,
     route: Arc<Route>,
     snapshot: Arc<Snapshot>,
+    /// How many hold it.
+    holds: watch::Sender<usize>,
+}
+
+/// As long as it lives, a drain waits for the lease, within its bound.
+#[derive(Debug)]
+pub struct Hold<'a>(&'a watch::Sender<usize>);
+
+impl Drop for Hold<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|holds| *holds = holds.saturating_sub(1));
+    }
 }
 
 impl Lease {
-    /// `snapshot` is the operation right after its start under this lease.
-    pub(crate) const fn new(store: Store, route: Arc<Route>, snapshot: Arc<Snapshot>) -> Self {
-        Self { store, route, snapshot }
+    /// `snapshot` is the operation right after its start under this lease. `holds`: where those who hold
+    /// it are counted.
+    pub(crate) const fn new(
+        store: Store,
+        route: Arc<Route>,
+        snapshot: Arc<Snapshot>,
+        holds: watch::Sender<usize>,
+    ) -> Self {
+        Self { store, route, snapshot, holds }
+    }
+
+    /// Asks a drain not to cut the lease short while what is returned lives: for what would be lost, and
+    /// could not be done or asked again by the next lease. It is over in any case after
+    /// [`Options::grace`](crate::Options::grace).
+    pub fn hold(&self) -> Hold<'_> {
+        self.holds.send_modify(|holds| *holds = holds.saturating_add(1));
+        Hold(&self.holds)
     }
 
     /// The operation as it was when the lease began.

@@ -38,7 +38,7 @@ pub use bus::{Bus, Options, Subject};
 pub use cancel::CancelAttempt;
 pub use deliver::Callbacks;
 pub use handles::Handles;
-pub use lease::Lease;
+pub use lease::{Hold, Lease};
 pub use list::{Filter, List, Listing, PAGE_SIZE};
 pub use notify::{Notice, Notifier, Told};
 pub use opgate_core as core;

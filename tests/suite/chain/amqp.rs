@@ -1,5 +1,9 @@
 //! One daemon calls the management node of another.
 
+mod faults;
+mod node;
+mod users;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;

@@ -39,6 +39,40 @@ async fn a_drain_gives_leases_back_and_the_next_process_goes_on() {
 }
 
 #[tokio::test]
+async fn a_drain_waits_for_what_is_held_and_gives_the_rest_back_at_once() {
+    let dir = tempdir().unwrap();
+    let mut setup = synced(&dir);
+    setup.options.grace = LONG;
+    let bench = setup.open();
+    let (held, other) = (bench.start("grip").await, bench.start("hold").await);
+    bench.script.running(2).await;
+    let draining = tokio::spawn({
+        let bus = bench.bus.clone();
+        async move { bus.drain().await }
+    });
+    bench.script.running(1).await;
+    assert!(!draining.is_finished());
+    bench.script.open_gate();
+    tokio::time::timeout(LONG, draining).await.unwrap().unwrap();
+    let ended = bench.bus.get(&bench.caller, held).await.unwrap();
+    assert_eq!(ended.outcome, Some(succeeded("gripped")));
+    assert_eq!(bench.bus.get(&bench.caller, other).await.unwrap().state, State::Running);
+}
+
+#[tokio::test]
+async fn what_is_held_for_longer_than_a_drain_may_take_is_given_back() {
+    let dir = tempdir().unwrap();
+    let mut setup = synced(&dir);
+    setup.options.grace = Duration::from_millis(20);
+    let bench = setup.open();
+    let held = bench.start("grip").await;
+    bench.script.running(1).await;
+    tokio::time::timeout(LONG, bench.bus.drain()).await.unwrap();
+    bench.script.running(0).await;
+    assert_eq!(bench.bus.get(&bench.caller, held).await.unwrap().state, State::Running);
+}
+
+#[tokio::test]
 async fn a_drain_answers_waits() {
     let dir = tempdir().unwrap();
     let bench = synced(&dir).open();

@@ -27,7 +27,7 @@ pub(crate) const RETENTION: Duration = Duration::from_hours(1);
 
 /// Carries out what the input's text says:
 /// `done` is done at once, `refuse` is refused, `quick` succeeds, `hold` succeeds when the gate
-/// opens or is canceled, `stubborn` refuses to be canceled, `flaky N` fails N times first, `never`
+/// opens or is canceled, `grip` when it opens and holds its lease until then, `stubborn` refuses to be canceled, `flaky N` fails N times first, `never`
 /// fails for good, `panic` panics, `huge` has an outcome that cannot be kept, `leak` hands its
 /// lease to the test and fails once, `lend` hands each to the test, the first until the gate opens, `large` holds and has a large outcome, `tell` holds and tells
 /// what a report told it, `later` asks for an endless rest, `contrary` fails when it is canceled and
@@ -148,6 +148,11 @@ impl Script {
             ("panic", _) => panic!("as told"),
             ("huge", _) => {
                 Ok(Outcome::Succeeded(Some(Payload::new("text/plain", vec![0; 5 * 1024 * 1024]))))
+            }
+            ("grip", _) => {
+                let _hold = lease.hold();
+                self.opened().await;
+                Ok(succeeded("gripped"))
             }
             ("lend", _) => {
                 self.leaks.send(lease).await.unwrap();

@@ -37,6 +37,8 @@ impl Inner {
             () = lease.canceled(), if unsent => return Ok(Begun::Ended(never_sent(lease).await?)),
             ready = self.line.ready() => ready?,
         };
+        // An orderly stop waits for the reply as long as it can: nobody could ask for it again.
+        let _hold = (!plan.idempotent).then(|| lease.hold());
         // Before anything is sent: whether it was is not to be a matter of luck after a crash.
         if !plan.idempotent {
             note(lease, REQUESTED).await?;

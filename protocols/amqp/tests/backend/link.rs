@@ -122,3 +122,27 @@ async fn whatever_answers_instead_of_a_container_nothing_was_sent() {
     side.stop().await;
     serving.abort();
 }
+
+#[tokio::test]
+async fn who_takes_bytes_and_never_says_any_is_not_reached() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (dir, mut upstream) = (tempdir().unwrap(), Upstream::start().await);
+    upstream.address = listener.local_addr().unwrap();
+    let serving = tokio::spawn(async move {
+        let mut open = Vec::new();
+        loop {
+            open.push(listener.accept().await.unwrap());
+        }
+    });
+    let mut setup = Setup::with(&[]);
+    setup.timeout = Duration::from_millis(200);
+    let side = setup.open(&dir, &upstream);
+    let id = side.start().await;
+    let ended = side.ended(id).await;
+    let told = failure(&ended);
+    assert_eq!((told.code, told.retryable), (Code::Unavailable, Some(true)), "{told:?}");
+    assert!(told.message.contains("did not open in time"), "{told:?}");
+    assert_eq!(&*ended.native_state, "");
+    side.stop().await;
+    serving.abort();
+}

@@ -1,11 +1,14 @@
 //! What a process leaves to the next one.
 
+use std::time::Duration;
+
+use opgate_bus::Until;
 use opgate_bus::core::{Epoch, State};
 use serde_json::json;
 use tempfile::tempdir;
 
 use crate::side::{Setup, failure, result};
-use crate::upstream::Upstream;
+use crate::upstream::{LONG, Upstream};
 
 #[tokio::test]
 async fn a_request_that_may_have_been_sent_is_not_sent_by_the_next_process() {
@@ -23,6 +26,39 @@ async fn a_request_that_may_have_been_sent_is_not_sent_by_the_next_process() {
     assert!(upstream.is_quiet());
     second.stop().await;
     drop(call);
+}
+
+#[tokio::test]
+async fn an_orderly_stop_waits_for_the_reply() {
+    let (dir, mut upstream) = (tempdir().unwrap(), Upstream::start().await);
+    let setup = Setup { stop: LONG, ..Setup::with(&[]) };
+    let first = setup.open(&dir, &upstream);
+    let id = first.start().await;
+    let call = upstream.call().await;
+    let (bus, caller) = (first.bus.clone(), first.caller.clone());
+    let stopping = tokio::spawn(first.stop());
+    // Waits are answered as soon as it stops.
+    let now = bus.wait(&caller, id, Until::Done, LONG).await.unwrap();
+    assert!(!now.is_done() && !stopping.is_finished(), "{now:?}");
+    call.answer(200, json!("done")).await;
+    stopping.await.unwrap();
+    assert_eq!(result(&bus.get(&caller, id).await.unwrap()), Some("\"done\""));
+}
+
+#[tokio::test]
+async fn it_waits_for_none_that_may_come_twice_or_can_be_asked_about() {
+    for options in [("idempotent", "true"), ("completion", "poll")] {
+        let (dir, mut upstream) = (tempdir().unwrap(), Upstream::start().await);
+        let setup = Setup { stop: Duration::MAX, ..Setup::with(&[options]) };
+        let side = setup.open(&dir, &upstream);
+        side.start().await;
+        let call = upstream.call().await;
+        if options.0 == "completion" {
+            call.answer(202, json!({"identity": "there"})).await;
+            upstream.expect("READ").await;
+        }
+        tokio::time::timeout(LONG, side.stop()).await.unwrap();
+    }
 }
 
 #[tokio::test]

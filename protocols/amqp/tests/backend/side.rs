@@ -27,6 +27,9 @@ pub(crate) struct Setup {
     pub(crate) reply: ReplyTo,
     pub(crate) in_flight: usize,
     pub(crate) grace: Duration,
+    pub(crate) idle: Duration,
+    /// How long its stop waits for replies.
+    pub(crate) stop: Duration,
     /// The TLS of its endpoint.
     pub(crate) tls: Option<Arc<ClientConfig>>,
 }
@@ -42,6 +45,8 @@ impl Setup {
             reply: ReplyTo::Auto,
             in_flight: 16,
             grace: LONG,
+            idle: LONG,
+            stop: Duration::ZERO,
             tls: None,
         }
     }
@@ -60,7 +65,7 @@ impl Setup {
             node: "$management".into(),
             reply: self.reply,
             timeout: self.timeout,
-            idle: LONG,
+            idle: self.idle,
             in_flight: self.in_flight,
             poll_first: Duration::from_millis(2),
             poll_longest: Duration::from_millis(20),
@@ -81,7 +86,11 @@ impl Setup {
             })
             .build()
             .unwrap();
-        let options = opgate_bus::Options { backoff: BACKOFF, ..opgate_bus::Options::default() };
+        let options = opgate_bus::Options {
+            backoff: BACKOFF,
+            grace: self.stop,
+            ..opgate_bus::Options::default()
+        };
         let bus = Bus::open(store, router, options, metrics);
         Side { bus, caller: Caller::anonymous() }
     }

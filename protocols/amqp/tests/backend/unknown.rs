@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use opgate_bus::core::{CancelDelivery, Code, State};
+use opgate_bus::core::{CancelDelivery, Code, Epoch, State};
 use serde_json::json;
 use tempfile::tempdir;
 
@@ -53,6 +53,34 @@ async fn where_the_route_says_so_it_is_sent_again_under_the_same_key() {
 }
 
 #[tokio::test]
+async fn half_a_connection_is_noticed_by_its_silence() {
+    for idempotent in ["false", "true"] {
+        let (dir, mut upstream) = (tempdir().unwrap(), Upstream::start().await);
+        let mut setup = Setup::with(&[("idempotent", idempotent)]);
+        setup.idle = Duration::from_secs(2);
+        let side = setup.open(&dir, &upstream);
+        let id = side.start().await;
+        let call = upstream.call().await;
+        // Whatever comes is taken, and nothing is said any more: no heartbeats either.
+        call.mute();
+        if idempotent == "true" {
+            let again = upstream.call().await;
+            assert_eq!(again.property("idempotency-key"), Some(id.to_string()));
+            again.answer(200, json!("done")).await;
+            assert_eq!(result(&*side.ended(id).await), Some("\"done\""));
+            assert_eq!(upstream.connections(), 2);
+        } else {
+            let ended = side.ended(id).await;
+            let told = failure(&ended);
+            assert_eq!(told.reason.as_deref(), Some("outcome_unknown"));
+            assert!(told.message.contains("connection was lost"), "{}", told.message);
+        }
+        assert!(upstream.is_quiet());
+        side.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn silence_is_an_unknown_outcome_and_a_late_reply_is_nobodys() {
     let (dir, mut upstream) = (tempdir().unwrap(), Upstream::start().await);
     let side = Setup::with(&[("timeout", "200")]).open(&dir, &upstream);
@@ -68,6 +96,27 @@ async fn silence_is_an_unknown_outcome_and_a_late_reply_is_nobodys() {
 
 #[tokio::test]
 async fn what_got_no_credit_was_not_sent_and_is_sent_again() {
+    let nature = Nature { credit: 0, ..Nature::default() };
+    let (dir, mut upstream) = (tempdir().unwrap(), Upstream::of(nature).await);
+    let side = Setup::with(&[("timeout", "1000")]).open(&dir, &upstream);
+    let id = side.start().await;
+    let now = side.until(id, |now| !now.log.is_empty()).await;
+    assert!(logged(&now, "the node gave no credit in time"), "{now:?}");
+    assert_eq!(&*now.native_state, "", "that it may have been sent is taken back");
+    // The link that the next attempt makes.
+    upstream.gives(100);
+    let call = upstream.call().await;
+    assert_eq!(call.property("idempotency-key"), Some(id.to_string()));
+    call.answer(200, json!(1)).await;
+    let ended = side.ended(id).await;
+    assert_eq!(ended.state, State::Succeeded);
+    assert!(ended.epoch > Epoch(1), "{ended:?}");
+    assert!(upstream.is_quiet(), "it came once");
+    side.stop().await;
+}
+
+#[tokio::test]
+async fn more_than_there_is_credit_for_waits_for_it() {
     let nature = Nature { credit: 1, ..Nature::default() };
     let (dir, mut upstream) = (tempdir().unwrap(), Upstream::of(nature).await);
     let mut setup = Setup::with(&[("timeout", "20000")]);

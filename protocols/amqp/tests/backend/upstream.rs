@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use fe2o3_amqp::acceptor::{
@@ -19,7 +19,7 @@ use fe2o3_amqp_types::primitives::SimpleValue;
 use opgate_amqp::wire::{json, text};
 use serde_amqp::Value;
 use serde_json::Value as Json;
-use tokio::io::{copy_bidirectional, duplex};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, copy, copy_bidirectional, duplex, sink};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -63,6 +63,8 @@ pub(crate) struct Upstream {
     pub(crate) address: SocketAddr,
     calls: mpsc::UnboundedReceiver<Call>,
     connections: Arc<AtomicUsize>,
+    /// What it gives to the next link of requests.
+    credit: Arc<AtomicU32>,
     /// Drives it, and is dropped with it.
     _serving: JoinSet<()>,
 }
@@ -73,6 +75,7 @@ pub(crate) struct Call {
     info: DeliveryInfo,
     deeds: mpsc::UnboundedSender<(Deed, oneshot::Sender<()>)>,
     cut: CancellationToken,
+    mute: CancellationToken,
 }
 
 impl Upstream {
@@ -96,37 +99,45 @@ impl Upstream {
         let connections = Arc::new(AtomicUsize::new(0));
         let mut serving = JoinSet::new();
         let count = Arc::clone(&connections);
+        let credit = Arc::new(AtomicU32::new(nature.credit));
+        let given = Arc::clone(&credit);
         serving.spawn(async move {
             let mut open = JoinSet::new();
             loop {
-                let (mut stream, _) = listener.accept().await.unwrap();
+                let (stream, _) = listener.accept().await.unwrap();
                 count.fetch_add(1, Ordering::SeqCst);
-                let (mut near, far) = duplex(1 << 20);
-                let (cut, calls) = (CancellationToken::new(), sender.clone());
-                let (cutting, tls) = (cut.clone(), tls.clone());
+                let (near, far) = duplex(1 << 20);
+                let (cut, mute) = (CancellationToken::new(), CancellationToken::new());
+                let wires = Wires {
+                    calls: sender.clone(),
+                    credit: Arc::clone(&given),
+                    cut: cut.clone(),
+                    mute: mute.clone(),
+                };
+                let tls = tls.clone();
                 open.spawn(async move {
-                    let copy = async {
-                        match tls {
-                            // One that is not let in has no more to say.
-                            Some(tls) => match tls.accept(stream).await {
-                                Ok(mut stream) => copy_bidirectional(&mut stream, &mut near).await,
-                                Err(error) => Err(error),
-                            },
-                            None => copy_bidirectional(&mut stream, &mut near).await,
+                    match tls {
+                        // One that is not let in has no more to say.
+                        Some(tls) => {
+                            if let Ok(stream) = tls.accept(stream).await {
+                                carry(stream, near, cut, mute).await;
+                            }
                         }
-                    };
-                    tokio::select! {
-                        _ = copy => {}
-                        () = cutting.cancelled() => {}
+                        None => carry(stream, near, cut, mute).await,
                     }
                 });
                 open.spawn(async move {
                     // A connection that is cut ends somewhere in the middle.
-                    serve(far, nature, calls, cut).await.unwrap_or_default();
+                    serve(far, nature, wires).await.unwrap_or_default();
                 });
             }
         });
-        Self { address, calls, connections, _serving: serving }
+        Self { address, calls, connections, credit, _serving: serving }
+    }
+
+    /// What it gives to links of requests from now on.
+    pub(crate) fn gives(&self, credit: u32) {
+        self.credit.store(credit, Ordering::SeqCst);
     }
 
     /// The next request.
@@ -152,13 +163,33 @@ impl Upstream {
     }
 }
 
-/// Serves one connection: one session, and its links.
-async fn serve(
-    stream: tokio::io::DuplexStream,
-    nature: Nature,
-    calls: mpsc::UnboundedSender<Call>,
+/// Carries bytes between a peer and the node.
+async fn carry(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    mut near: DuplexStream,
     cut: CancellationToken,
-) -> Option<()> {
+    mute: CancellationToken,
+) {
+    tokio::select! {
+        _ = copy_bidirectional(&mut stream, &mut near) => {}
+        () = cut.cancelled() => {}
+        // What the peer says is taken and thrown away; it is told nothing.
+        () = mute.cancelled() => {
+            copy(&mut stream, &mut sink()).await.unwrap_or_default();
+        }
+    }
+}
+
+/// What one connection shares with the test.
+struct Wires {
+    calls: mpsc::UnboundedSender<Call>,
+    credit: Arc<AtomicU32>,
+    cut: CancellationToken,
+    mute: CancellationToken,
+}
+
+/// Serves one connection: one session, and its links.
+async fn serve(stream: DuplexStream, nature: Nature, wires: Wires) -> Option<()> {
     let acceptor = ConnectionAcceptor::builder()
         .container_id("upstream")
         .sasl_acceptor(SaslAnonymousMechanism {})
@@ -189,7 +220,7 @@ async fn serve(
                     Ok(LinkEndpoint::Sender(link)) => replies = Some(link),
                     Ok(LinkEndpoint::Receiver(mut link)) => {
                         link.set_credit_mode(CreditMode::Manual);
-                        link.set_credit(nature.credit).await.ok()?;
+                        link.set_credit(wires.credit.load(Ordering::SeqCst)).await.ok()?;
                         requests = Some(link);
                     }
                     // One that it does not take.
@@ -200,9 +231,9 @@ async fn serve(
                 // A link that ended; another may come.
                 let Ok(delivery) = received else { requests = None; continue };
                 let info = DeliveryInfo::from(&delivery);
-                let (deeds, cut) = (deeds.clone(), cut.clone());
-                let message = delivery.into_message();
-                calls.send(Call { message, info, deeds, cut }).ok()?;
+                let (cut, mute) = (wires.cut.clone(), wires.mute.clone());
+                let (deeds, message) = (deeds.clone(), delivery.into_message());
+                wires.calls.send(Call { message, info, deeds, cut, mute }).ok()?;
             }
             deed = doing.recv() => {
                 let (deed, done) = deed?;
@@ -291,6 +322,11 @@ impl Call {
     /// Ends the connection without a word.
     pub(crate) fn cut(&self) {
         self.cut.cancel();
+    }
+
+    /// Has the connection take whatever comes, and say nothing more.
+    pub(crate) fn mute(&self) {
+        self.mute.cancel();
     }
 
     /// Takes the request and answers it.
