@@ -72,7 +72,7 @@ impl Running {
     /// Takes from settings that were read again what can change without a restart: who may sign OCI
     /// requests, by which keys, how far their clocks may be off, and for which hosts; who may come over
     /// AMQP; the certificates and authorities of TLS. No request is dropped for it, and connections stay
-    /// who they are. Settings that could not be used are counted, and change nothing.
+    /// who they are, but for those of AMQP whose user is one no longer. Settings that could not be used are counted, and change nothing.
     pub fn reload(&self, loaded: Result<&Settings, &Problems>) {
         let result = match loaded {
             Ok(settings) => {

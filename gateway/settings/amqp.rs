@@ -11,6 +11,8 @@ use super::nexus::secret;
 use super::section::Section;
 use super::{HOUR, KIB, Listener, MIB, MS, SECOND, Tls, listener, narrow};
 
+/// How the keys begin whose values hold as soon as the settings were read again.
+pub(super) const RELOADED: [&str; 2] = ["amqp.anonymous", "amqp.users"];
 /// Names of client certificates that one user may have.
 const CERTIFICATE_NAMES: usize = 100;
 /// Longest text of `[amqp.properties]`.

@@ -6,7 +6,7 @@ use std::fmt;
 use config::{Value, ValueKind};
 
 use super::sources::Table;
-use super::{oci_keys, tls};
+use super::{amqp, oci_keys, tls};
 
 /// The configuration in effect, each value with where it came from. Shown as TOML that can be read
 /// back with `--config`.
@@ -23,7 +23,8 @@ impl Effective {
         let all: BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
         let differ = all.into_iter().filter(|key| ours.get(*key) != theirs.get(*key));
         let holds = |key: &str| {
-            let mut reloaded = oci_keys::RELOADED.iter().chain(&tls::RELOADED);
+            let mut reloaded =
+                oci_keys::RELOADED.iter().chain(&tls::RELOADED).chain(&amqp::RELOADED);
             let rest = reloaded.find_map(|reloaded| key.strip_prefix(reloaded));
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };

@@ -4,10 +4,10 @@ mod broker;
 mod certificates;
 mod clients;
 mod crate_client;
-
 mod hostile;
 mod raw;
 mod tls;
+mod users;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;

@@ -1,5 +1,7 @@
 //! The peer's frames: which are let through, and how.
 
+use std::hash::{BuildHasher as _, RandomState};
+
 use fe2o3_amqp_types::definitions::Role;
 use fe2o3_amqp_types::performatives::{Attach, Begin, Open, Performative as Typed};
 use serde::Serialize;
@@ -28,6 +30,8 @@ pub(super) enum Verdict {
     Replace(Vec<u8>),
     /// The crate does not get it, or not now.
     Hold,
+    /// Neither it nor what follows is for the crate before more has been written: it is judged again then.
+    Wait,
 }
 
 impl From<Wrong> for Refusal {
@@ -199,8 +203,9 @@ impl Ledger {
         if links >= most {
             return Err(Refusal::Links { limit: most });
         }
+        let second = session.links.iter().any(|(_, link)| link.is_twin(&name, peer_sends));
         let unique = unique(session, &name, peer_sends);
-        let link_watch = LinkWatch::new(&name);
+        let link_watch = LinkWatch::new(&name, second);
         let initial = initial_delivery_count.unwrap_or(0);
         let suffix = unique.len() - name.len();
         let at = session.links.insert(Link {
@@ -380,7 +385,13 @@ impl Ledger {
 
     fn end(&mut self, channel: u16, frame: &[u8]) -> Result<Verdict, Refusal> {
         typed(frame)?;
-        self.session(channel)?.theirs = None;
+        let closing = self.close_sent;
+        let session = self.session(channel)?;
+        if !session.begun && !closing {
+            // The crate could forget the session before it has answered it, and closes the connection over that.
+            return Ok(Verdict::Wait);
+        }
+        session.theirs = None;
         self.watch.end_session(channel);
         if let Some(at) = self.table.theirs.take(channel.into()) {
             self.sweep_session(at);
@@ -504,16 +515,17 @@ pub(super) fn framed(channel: u16, performative: &impl Serialize) -> Option<Vec<
     Some([&size.to_be_bytes()[..], &[2, 0], &channel.to_be_bytes(), &body].concat())
 }
 
-/// A name that no link of the other direction has.
+/// A name that no other link has.
 ///
 /// The crate finds links by their names alone, so that the second of a pair would never be answered.
 fn unique(session: &Session, name: &str, peer_sends: bool) -> String {
+    let taken = |name: &str| session.links.iter().any(|(_, link)| *link.name == *name);
     let mut unique = name.to_owned();
-    let taken = |name: &str| {
-        session.links.iter().any(|(_, link)| link.peer_sends != peer_sends && *link.name == *name)
-    };
+    let mut suffix = if peer_sends { "#in" } else { "#out" }.to_owned();
     while taken(&unique) {
-        unique.push_str(if peer_sends { "#in" } else { "#out" });
+        unique = format!("{name}{suffix}");
+        // Nobody can tell which, and have taken that.
+        suffix = format!("#{:016x}", RandomState::new().hash_one(name));
     }
     unique
 }

@@ -94,7 +94,7 @@ impl Ledger {
                 flows: 0,
                 drain: None,
                 detach: None,
-                watch: LinkWatch::new(name),
+                watch: LinkWatch::new(name, false),
                 incoming: Incoming::default(),
             })
         };

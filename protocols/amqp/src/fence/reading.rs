@@ -24,6 +24,17 @@ enum Phase {
     Amqp,
 }
 
+/// What there is of the next frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// It was judged.
+    Judged,
+    /// Not all of it has come.
+    Partial,
+    /// It must not be judged before more has been written.
+    Waits,
+}
+
 /// Bytes on their way from the stream.
 #[derive(Debug)]
 pub(super) struct Reading {
@@ -116,14 +127,16 @@ impl Reading {
         }
     }
 
-    /// Judges the next frame, for which all before it must have been handed on. Whether there was one.
-    pub(super) fn judge(&mut self, ledger: &mut Ledger) -> Result<bool, Refusal> {
+    /// Judges the next frame, for which all before it must have been handed on.
+    pub(super) fn judge(&mut self, ledger: &mut Ledger) -> Result<Next, Refusal> {
         if let Some(due) = ledger.due.pop_front() {
             self.other = due;
-            return Ok(true);
+            return Ok(Next::Judged);
         }
         self.judged = self.start;
-        let Some(rest) = self.buffer.get_mut(self.start..self.end) else { return Ok(false) };
+        let Some(rest) = self.buffer.get_mut(self.start..self.end) else {
+            return Ok(Next::Partial);
+        };
         let header = match self.phase {
             Phase::Start => true,
             Phase::Sasl => rest.starts_with(b"AMQP"),
@@ -131,17 +144,17 @@ impl Reading {
         };
         self.wanted = 8;
         if header {
-            let Some(header) = rest.first_chunk::<8>() else { return Ok(false) };
+            let Some(header) = rest.first_chunk::<8>() else { return Ok(Next::Partial) };
             self.phase = match (Opening::of(*header), self.phase) {
                 (Opening::Amqp, _) => Phase::Amqp,
                 (Opening::Sasl, Phase::Start) => Phase::Sasl,
                 _ => return Err(Refusal::Header),
             };
             self.judged = self.start + 8;
-            return Ok(true);
+            return Ok(Next::Judged);
         }
         let Some(size) = rest.first_chunk::<4>().map(|size| u32::from_be_bytes(*size)) else {
-            return Ok(false);
+            return Ok(Next::Partial);
         };
         if size < 8 {
             return Err(Refusal::FrameTooSmall { size });
@@ -153,7 +166,7 @@ impl Reading {
             return Err(Refusal::FrameTooLarge { size, limit });
         }
         self.wanted = usize::try_from(size).unwrap_or(usize::MAX);
-        let Some(frame) = rest.get_mut(..self.wanted) else { return Ok(false) };
+        let Some(frame) = rest.get_mut(..self.wanted) else { return Ok(Next::Partial) };
         let extended = check_head(frame, size, self.phase)?;
         if extended > 0 {
             // The crate takes none: the head moves to where the body begins.
@@ -163,7 +176,7 @@ impl Reading {
         }
         let length = self.wanted - extended;
         let Some(frame) = self.buffer.get_mut(self.start..self.start + length) else {
-            return Ok(false);
+            return Ok(Next::Partial);
         };
         if extended > 0 {
             let size = u32::try_from(length).unwrap_or(size);
@@ -190,13 +203,14 @@ impl Reading {
             Verdict::Hold => {
                 self.start += length;
                 self.judged = self.start;
-                return Ok(true);
+                return Ok(Next::Judged);
             }
+            Verdict::Wait => return Ok(Next::Waits),
         }
         if self.phase == Phase::Amqp {
             ledger.watch.count_received();
         }
-        Ok(true)
+        Ok(Next::Judged)
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use super::ledger::Ledger;
-use super::reading::Reading;
+use super::reading::{Next, Reading};
 use super::writing::Writing;
 use super::{Limits, Refusal, Transport, Watch};
 
@@ -63,7 +63,10 @@ enum Ending {
 /// - Of an Open of more than 512 bytes only the first five fields pass; the crate reads no more. [`Watch::peer`] has all.
 /// - A link whose name the session has in the other direction gets another one, and its own again in our Attach: the
 ///   crate would not answer it. [`super::LinkWatch::name`] is its own.
-/// - A Detach waits until the link is attached by us; the crate would forget it.
+/// - The second of two links of one name and direction gets another name, too, so that it can be refused:
+///   [`super::LinkWatch::is_second`].
+/// - A Detach waits until the link is attached by us; the crate would forget it. An End, and all that follows, waits
+///   until the session is begun by us; the crate could close the connection.
 /// - A request to drain a link of ours passes as one for credit, and as what it is after [`Limits::drain`]: the crate
 ///   would give the credit back before what is ready is sent.
 /// - Transfers that resume a delivery are left out, as nothing is ever resumed.
@@ -273,10 +276,12 @@ impl<Io: Transport> Fence<Io> {
                 }
                 continue;
             }
+            let mut waits = false;
             if self.doomed.is_none() {
                 match self.reading.judge(&mut self.ledger) {
-                    Ok(true) => continue,
-                    Ok(false) => {}
+                    Ok(Next::Judged) => continue,
+                    Ok(Next::Partial) => {}
+                    Ok(Next::Waits) => waits = true,
                     Err(refusal) => self.doomed = Some(refusal),
                 }
             }
@@ -286,6 +291,13 @@ impl<Io: Transport> Fence<Io> {
             if let Some(refusal) = self.doomed.take() {
                 self.end(refusal);
                 break;
+            }
+            if waits {
+                // The task that reads is the one that writes, and then reads on.
+                if self.poll_drains(cx).is_pending() {
+                    return self.poll_idle(cx);
+                }
+                continue;
             }
             self.reads += 1;
             if self.reads > READS && self.writing.is_dirty() {

@@ -141,6 +141,15 @@ pub(super) struct Delivery {
     pub(super) walk: Walk,
 }
 
+impl Link {
+    /// Whether the peer has a link of that name and direction with this one. What either has detached is no more.
+    pub(super) fn is_twin(&self, name: &str, peer_sends: bool) -> bool {
+        let detached = self.input.is_none() || self.detach.is_some();
+        let refused = self.answered && self.output.is_none();
+        !detached && !refused && self.peer_sends == peer_sends && self.watch.name() == name
+    }
+}
+
 impl Session {
     /// Whether both have ended it.
     pub(super) fn is_over(&self) -> bool {

@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool, AtomicU32, AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use fe2o3_amqp_types::performatives::Open;
@@ -34,6 +37,11 @@ impl Watch {
     /// (`Attach::handle`), until it is detached by both.
     pub fn link(&self, channel: u16, handle: u32) -> Option<LinkWatch> {
         self.links().get(&(channel, handle)).cloned()
+    }
+
+    /// Whether the peer has attached links that nobody has entered yet ([`LinkWatch::enter`]).
+    pub fn has_new_links(&self) -> bool {
+        self.links().values().any(|link| !link.0.entered.load(Acquire))
     }
 
     /// Why the fence ended the connection; None if it did not.
@@ -116,6 +124,8 @@ pub struct LinkWatch(Arc<LinkShared>);
 #[derive(Debug)]
 struct LinkShared {
     name: Box<str>,
+    second: bool,
+    entered: AtomicBool,
     limit: AtomicU32,
     sent: AtomicU32,
     drain: AtomicBool,
@@ -124,9 +134,11 @@ struct LinkShared {
 }
 
 impl LinkWatch {
-    pub(super) fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str, second: bool) -> Self {
         Self(Arc::new(LinkShared {
             name: name.into(),
+            second,
+            entered: AtomicBool::new(false),
             limit: AtomicU32::new(0),
             sent: AtomicU32::new(0),
             drain: AtomicBool::new(false),
@@ -164,6 +176,17 @@ impl LinkWatch {
     /// The name that the peer gave the link. The one in the crate's Attach may have been made unique.
     pub fn name(&self) -> &str {
         &self.0.name
+    }
+
+    /// Whether the peer had a link of this name and direction attached to the session when it attached this one, which
+    /// section 2.6.1 of the specification does not allow.
+    pub fn is_second(&self) -> bool {
+        self.0.second
+    }
+
+    /// Notes that whoever serves the connection knows of the link.
+    pub fn enter(&self) {
+        self.0.entered.store(true, Release);
     }
 
     /// Deliveries that may be sent to the peer in all, wrapping: its delivery-count and link-credit added up.

@@ -16,13 +16,14 @@ use opgate_telemetry::{AmqpRefusal, Cut, Listener, Metrics, Place};
 use serde_amqp::Value;
 use serde_amqp::primitives::Symbol;
 use tokio::io::AsyncWriteExt as _;
+use tokio::sync::Mutex;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, error as log_error};
 
-use super::cbs;
+use super::cbs::{self, NotTaken};
 use super::io::Stream;
 use super::refuse::error;
 use super::replies::Replies;
@@ -76,6 +77,9 @@ pub(super) struct Connection {
     dynamic: AtomicUsize,
     identity: RwLock<Identity>,
     users: Arc<Users>,
+    origin: Origin,
+    /// Held by the token that is looked at: one at a time.
+    proving: Mutex<()>,
 }
 
 /// A link that counts, until this is dropped.
@@ -126,6 +130,8 @@ where
         dynamic: AtomicUsize::new(0),
         identity: RwLock::new(identity),
         users: Arc::clone(&shared.users),
+        origin,
+        proving: Mutex::default(),
     });
     connection.serve(handle).await;
 }
@@ -195,6 +201,7 @@ impl Connection {
         let mut sessions = JoinSet::new();
         let mut begun = 0;
         let mut unproven = self.identity() == Identity::Unproven;
+        let mut changes = self.users.changes();
         let mut time_is_up = pin!(sleep(self.limits.handshake_timeout));
         let why = loop {
             tokio::select! {
@@ -202,6 +209,12 @@ impl Connection {
                 Some(ended) = sessions.join_next() => self.contain(ended),
                 () = self.drained() => {
                     break error(ConnectionError::ConnectionForced, "opgate is shutting down");
+                }
+                Ok(()) = changes.changed() => {
+                    if !self.users.welcome(&self.origin, &self.identity()) {
+                        self.metrics.amqp.refused.of(AmqpRefusal::SignIn).increment(1);
+                        break error(AmqpError::UnauthorizedAccess, "the user is one no longer");
+                    }
                 }
                 () = &mut time_is_up, if unproven => {
                     unproven = false;
@@ -231,7 +244,8 @@ impl Connection {
                             let connection = Arc::clone(&self);
                             sessions.spawn(Session { connection, id: begun, channel, handle: session }.serve());
                         }
-                        Err(error) => return debug!(%error, "a session cannot begin"),
+                        // Where the connection is gone, there will not be another.
+                        Err(error) => debug!(%error, "a session cannot begin"),
                     }
                 }
             }
@@ -262,23 +276,39 @@ impl Connection {
 
     /// Takes a token that was put to `$cbs`. Who was let in without one is nobody still if it proves
     /// nothing: Azure's clients sign with whatever key they were given for an emulator.
-    pub(super) fn put_token(&self, message: &Message<Body<Value>>) -> Replying {
+    ///
+    /// A token is a password that is tried: the next one is looked at a while after one that was wrong.
+    pub(super) fn put_token(self: &Arc<Self>, message: Message<Body<Value>>) -> Replying {
+        let this = Arc::clone(self);
+        Box::pin(async move {
+            let _turn = this.proving.lock().await;
+            let (taken, guessed) = this.prove(&message);
+            if guessed {
+                sleep(sasl::REFUSAL).await;
+            }
+            cbs::reply(&taken)
+        })
+    }
+
+    /// Takes a token; and whether it was a wrong one that somebody could have tried.
+    fn prove(&self, message: &Message<Body<Value>>) -> (Result<Option<Caller>, NotTaken>, bool) {
         let mut identity = self.identity.write().unwrap_or_else(PoisonError::into_inner);
-        let taken = match cbs::put(message, &self.users, SystemTime::now()) {
-            Err(refused) if refused.is_proof() && *identity != Identity::Unproven => Ok(None),
-            taken => taken,
-        };
+        let taken = cbs::put(message, &self.users, SystemTime::now());
+        let proof = taken.as_ref().is_err_and(NotTaken::is_proof);
+        let guessed = proof && self.users.has_passwords();
+        if proof && *identity != Identity::Unproven {
+            return (Ok(None), guessed);
+        }
         if taken.is_err() {
             self.metrics.amqp.refused.of(AmqpRefusal::Token).increment(1);
         }
-        let reply = cbs::reply(&taken);
         let nobody = *identity == Identity::Known(Caller::anonymous());
-        if let Ok(Some(caller)) = taken
+        if let Ok(Some(caller)) = &taken
             && (nobody || *identity == Identity::Unproven)
         {
-            *identity = Identity::Known(caller);
+            *identity = Identity::Known(caller.clone());
         }
-        Box::pin(std::future::ready(reply))
+        (taken, guessed)
     }
 
     /// How the peer's container calls itself.

@@ -2,8 +2,11 @@
 //!
 //! A client names the link of its replies in one of four ways: by the address it was given for a dynamic
 //! source, by an address that it chose itself as the link's target, by the link's name (Azure's client for
-//! JavaScript, at `$cbs`), or not at all (uamqp, pyamqp), when any link from the request's node will do. Only links of the same connection are looked at: an address is no
-//! way to anybody else.
+//! JavaScript, at `$cbs`), or not at all (uamqp, pyamqp), when any link from the request's node will do. Only links
+//! of the same connection are looked at: an address is no way to anybody else.
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,7 +19,7 @@ use fe2o3_amqp_types::messaging::{AmqpValue, Body, Message};
 use opgate_core::{Error, ErrorKind};
 use opgate_telemetry::{AmqpLoss, Metrics};
 use serde_amqp::Value;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinSet;
 use tracing::debug;
 
@@ -42,7 +45,11 @@ pub(super) type Outlet = mpsc::UnboundedSender<Held>;
 
 /// The links of a connection that requests come over and replies go over.
 #[derive(Debug, Default)]
-pub(super) struct Replies(Mutex<Links>);
+pub(super) struct Replies {
+    links: Mutex<Links>,
+    /// Told when a link that the peer attached has been looked at.
+    pub(super) changed: Notify,
+}
 
 #[derive(Debug, Default)]
 struct Links {
@@ -103,7 +110,7 @@ impl Drop for Registered {
 
 impl Replies {
     fn lock(&self) -> MutexGuard<'_, Links> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn add(self: &Arc<Self>, mut link: ReplyLink) -> Registered {

@@ -19,6 +19,7 @@ use opgate_telemetry::{AmqpLoss, AmqpRefusal};
 use serde_amqp::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::debug;
 
@@ -32,6 +33,10 @@ use crate::wire::address;
 
 /// Azure's clients say in it how long they wait, in milliseconds.
 const PATIENCE: &str = "com.microsoft:server-timeout";
+
+/// Time for links that were attached just before a request. They are looked at without a wait, but for a session
+/// that ends.
+const NEW_LINK: Duration = Duration::from_secs(1);
 
 type Incoming = Delivery<Body<Value>>;
 
@@ -191,14 +196,23 @@ impl Requests {
                     reply_to,
                     correlation,
                 };
-                // What is known at once needs no task.
+                let outlet = way.find();
+                let there = outlet.as_ref().is_some_and(|outlet| !outlet.is_closed());
                 match poll_fn(|cx| Poll::Ready(replying.as_mut().poll(cx))).await {
-                    Poll::Ready(reply) => way.send(reply, permit),
-                    Poll::Pending => {
-                        let outlet = way.find();
+                    // What is known at once needs no task.
+                    Poll::Ready(reply) if there => way.send(outlet, reply, permit),
+                    known @ (Poll::Ready(_) | Poll::Pending) => {
                         answering.spawn(async move {
-                            let reply = replying.await;
-                            way.send_over(outlet, reply, permit);
+                            let reply = match known {
+                                Poll::Ready(reply) => reply,
+                                Poll::Pending => replying.await,
+                            };
+                            // The way that was known when the request came, or else the one that is there now.
+                            let outlet = match outlet.filter(|outlet| !outlet.is_closed()) {
+                                Some(outlet) => Some(outlet),
+                                None => way.find_new().await,
+                            };
+                            way.send(outlet, reply, permit);
                         });
                     }
                 }
@@ -219,7 +233,7 @@ impl Requests {
         let place = place(path);
         let nowhere = || error(AmqpError::NotFound, format!("no node at {path:?}"));
         if place == Some(Place::Cbs) {
-            return Ok(Goal::Node(self.connection.put_token(&message)));
+            return Ok(Goal::Node(self.connection.put_token(message)));
         }
         let Identity::Known(caller) = self.connection.identity() else {
             return Err(error(AmqpError::UnauthorizedAccess, "nobody has been authenticated"));
@@ -272,14 +286,24 @@ impl Way {
         })
     }
 
-    fn send(self, reply: Reply, permit: OwnedSemaphorePermit) {
-        let outlet = self.find();
-        self.send_over(outlet, reply, permit);
+    /// Looks again, once all links are known that were attached before the request: it may have overtaken them.
+    async fn find_new(&self) -> Option<Outlet> {
+        let Connection { replies, watch, .. } = &*self.connection;
+        let found = async {
+            loop {
+                let changed = replies.changed.notified();
+                let all = !watch.has_new_links();
+                let outlet = self.find();
+                if all || outlet.is_some() {
+                    return outlet;
+                }
+                changed.await;
+            }
+        };
+        timeout(NEW_LINK, found).await.ok().flatten()
     }
 
-    /// Sends it the way that was known when the request came, or else the way that is there now.
-    fn send_over(self, outlet: Option<Outlet>, reply: Reply, permit: OwnedSemaphorePermit) {
-        let outlet = outlet.filter(|outlet| !outlet.is_closed()).or_else(|| self.find());
+    fn send(self, outlet: Option<Outlet>, reply: Reply, permit: OwnedSemaphorePermit) {
         let properties = Properties {
             to: self.reply_to,
             subject: reply.subject,

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use fe2o3_amqp_types::sasl::{
     SaslChallenge, SaslCode, SaslInit, SaslMechanisms, SaslOutcome, SaslResponse,
@@ -10,6 +11,7 @@ use opgate_bus::Caller;
 use opgate_edge::ClientCertificate;
 use serde_amqp::primitives::{Array, Binary, Symbol};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::time::{Instant, sleep_until};
 
 use super::users::Users;
 
@@ -19,6 +21,10 @@ const FRAME_TYPE: u8 = 1;
 
 /// The protocol header that SASL begins with.
 pub(super) const HEADER: [u8; 8] = *b"AMQP\x03\x01\x00\x00";
+
+/// Time that a refusal takes, whatever is wrong: passwords cannot be tried quickly, and nobody is locked out. The
+/// connection counts for as long; a shorter `handshake_timeout` ends it without an answer.
+pub(super) const REFUSAL: Duration = Duration::from_secs(1);
 
 /// What a peer has proven, or may prove later.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +64,7 @@ where
     io.flush().await?;
 
     let init: SaslInit = read(io).await?;
+    let asked = Instant::now();
     let mechanism = init.mechanism.as_str();
     let identity = match mechanism {
         "PLAIN" if mechanisms.contains(&"PLAIN") => {
@@ -78,6 +85,9 @@ where
         "ANONYMOUS" | "MSSBCBS" => users.anonymous(origin),
         _ => None,
     };
+    if identity.is_none() {
+        sleep_until(asked + REFUSAL).await;
+    }
     let code = if identity.is_some() { SaslCode::Ok } else { SaslCode::Auth };
     let mut outcome = Vec::new();
     frame(&mut outcome, &SaslOutcome { code, additional_data: None })?;

@@ -74,12 +74,20 @@ impl Session {
     /// error ends the session.
     async fn attach(&mut self, mut attach: Attach, links: &mut JoinSet<()>) -> Result<(), Error> {
         let is_request = attach.role == Role::Sender;
-        let purpose = self.connection.slot().and_then(|slot| {
-            let purpose = if is_request { self.request(&attach) } else { self.source(&attach) };
-            purpose.map(|purpose| (purpose, slot))
-        });
         // The fence may have made the name unique in the session.
         let watch = self.connection.watch.link(self.channel, attach.handle.0);
+        let second = watch.as_ref().is_some_and(LinkWatch::is_second);
+        let purpose = self.connection.slot().and_then(|slot| {
+            let purpose = if second {
+                let text = "name: a link of this name and direction is attached already";
+                Err(error(AmqpError::NotAllowed, text))
+            } else if is_request {
+                self.request(&attach)
+            } else {
+                self.source(&attach)
+            };
+            purpose.map(|purpose| (purpose, slot))
+        });
         let name = watch.as_ref().map_or(attach.name.as_str(), LinkWatch::name);
         let name: Arc<str> = Arc::from(name);
         if matches!(purpose, Ok((Purpose::Replies(_), _)))
@@ -114,6 +122,10 @@ impl Session {
             }
             Ok((Purpose::Requests(_) | Purpose::Work(..), _)) | Err(_) => None,
         };
+        if let Some(watch) = &watch {
+            watch.enter();
+            self.connection.replies.changed.notify_waiters();
+        }
         let acceptor = LinkAcceptor::builder()
             .verify_incoming_source(false)
             .verify_incoming_target(false)

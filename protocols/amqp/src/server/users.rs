@@ -2,22 +2,25 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use opgate_bus::Caller;
 use ring::hmac;
+use tokio::sync::watch;
 
 use super::sasl::{Identity, Origin};
 use super::settings::{Anonymous, User};
 
-/// The users of the listener. Can be replaced while it serves: connections that are open stay who they are.
+/// The users of the listener. Can be replaced while it serves: connections that are open stay who they are, but those
+/// of a user that is there no longer, or has another tenant, are closed. A password counts only when a connection is
+/// opened.
 #[derive(Debug)]
 pub struct Users {
-    known: RwLock<Arc<Known>>,
+    known: watch::Sender<Arc<Known>>,
 }
 
 #[derive(Debug)]
-struct Known {
+pub(super) struct Known {
     anonymous: Anonymous,
     users: BTreeMap<String, User>,
 }
@@ -25,17 +28,38 @@ struct Known {
 impl Users {
     /// These.
     pub fn new(anonymous: Anonymous, users: BTreeMap<String, User>) -> Self {
-        Self { known: RwLock::new(Arc::new(Known { anonymous, users })) }
+        Self { known: watch::Sender::new(Arc::new(Known { anonymous, users })) }
     }
 
     /// These from now on.
     pub fn replace(&self, anonymous: Anonymous, users: BTreeMap<String, User>) {
-        let known = Arc::new(Known { anonymous, users });
-        *self.known.write().unwrap_or_else(PoisonError::into_inner) = known;
+        self.known.send_replace(Arc::new(Known { anonymous, users }));
+    }
+
+    /// Tells when they are replaced, from now on.
+    pub(super) fn changes(&self) -> watch::Receiver<Arc<Known>> {
+        self.known.subscribe()
+    }
+
+    /// Whether a peer that came as this one may stay.
+    pub(super) fn welcome(&self, origin: &Origin, identity: &Identity) -> bool {
+        let known = self.known();
+        match identity {
+            Identity::Unproven => known.has_passwords(),
+            Identity::Known(Caller { tenant, principal }) => {
+                known.users.get(&**principal).is_some_and(|user| user.tenant == *tenant)
+                    || known.anonymous(origin).as_ref() == Some(identity)
+            }
+        }
+    }
+
+    /// Whether there is a password that somebody could guess.
+    pub(super) fn has_passwords(&self) -> bool {
+        self.known().has_passwords()
     }
 
     fn known(&self) -> Arc<Known> {
-        Arc::clone(&self.known.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.known.borrow())
     }
 
     /// What that peer may choose from, best first.

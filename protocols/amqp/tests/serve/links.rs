@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use fe2o3_amqp_types::definitions::ReceiverSettleMode;
+use fe2o3_amqp_types::definitions::{AmqpError, ReceiverSettleMode};
 use fe2o3_amqp_types::messaging::{Body, DeliveryState, Message};
 use fe2o3_amqp_types::performatives::{Close, Detach, End};
 use fe2o3_amqp_types::primitives::Symbol;
 use opgate_amqp::Product;
 
-use crate::raw::{Frame, Raw, receiving, sending};
+use crate::raw::{Frame, Raw, begin, frame, receiving, sending};
+use crate::replies::request;
 use crate::server::{Server, settings};
 
 fn detach(handle: u32) -> Detach {
@@ -44,13 +45,88 @@ async fn open_begin_and_attach_say_who_we_are() {
     assert!(!open.properties.unwrap().is_empty());
     let offered = format!("{:?}", open.offered_capabilities);
     assert!(offered.contains("ANONYMOUS-RELAY"), "{offered}");
-    client.send(0, &crate::raw::begin(), &[]).await;
+    client.send(0, &begin(), &[]).await;
     let Frame::Begin(begin) = client.next().await else { panic!("no Begin") };
     assert!(!begin.properties.unwrap().is_empty());
     assert!(begin.incoming_window > 1_000_000);
     let attach = client.attach(sending(0, Some("$management"))).await;
     assert!(!attach.properties.unwrap().is_empty());
     assert_eq!(attach.max_message_size, Some(4 << 20));
+}
+
+#[tokio::test]
+async fn a_second_link_of_one_name_and_direction_is_refused_and_the_first_goes_on() {
+    let server = Server::start().await;
+    let mut client = Raw::begin(&server).await;
+    client.attach(receiving(0, Some("$management"), None)).await;
+    client.credit(0, 0, 10).await;
+    client.sender(1, Some("$management")).await;
+    let twin = |handle, of: u32| {
+        let (mut twin, name) = match of {
+            0 => (receiving(handle, Some("$management"), None), "receiver-0"),
+            _ => (sending(handle, Some("$management")), "sender-1"),
+        };
+        name.clone_into(&mut twin.name);
+        twin
+    };
+    for (handle, of) in [(2, 0), (3, 1), (4, 1), (3, 0)] {
+        let twin = twin(handle, of);
+        let answer = client.attach(twin.clone()).await;
+        assert_eq!(answer.name, twin.name);
+        assert_ne!(answer.role, twin.role);
+        assert_eq!(client.refused().await, AmqpError::NotAllowed.into());
+        if handle != 4 {
+            client.send(0, &detach(handle), &[]).await;
+        }
+        client.request(1, request(1.into(), None)).await;
+        client.disposition().await;
+        client.message().await;
+    }
+    // What is detached is no more, whether that has been answered or not.
+    let breath = [frame(0, 0, &detach(1), &[]), frame(0, 0, &twin(5, 1), &[])];
+    client.bytes(&breath.concat()).await;
+    let mut answers = Vec::new();
+    while answers.len() < 2 {
+        answers.push(client.beside_flows().await);
+    }
+    let attached = answers.iter().any(|frame| {
+        matches!(frame, Frame::Attach(attach) if attach.name == "sender-1" && attach.target.is_some())
+    });
+    assert!(attached, "{answers:?}");
+    client.request(5, request(2.into(), None)).await;
+    client.disposition().await;
+    client.message().await;
+}
+
+#[tokio::test]
+async fn sessions_that_begin_and_end_in_one_breath_harm_no_other() {
+    let server = Server::start().await;
+    let mut client = Raw::begin(&server).await;
+    client.attach(receiving(0, Some("$management"), None)).await;
+    client.credit(0, 0, 1000).await;
+    client.sender(1, Some("$management")).await;
+    for round in 0..100_u64 {
+        let breath = [frame(0, 1, &begin(), &[]), frame(0, 1, &End { error: None }, &[])];
+        client.bytes(&breath.concat().repeat(3)).await;
+        let (mut begun, mut ended) = (0, 0);
+        while (begun, ended) != (3, 3) {
+            match client.beside_flows().await {
+                Frame::Begin(_) => begun += 1,
+                Frame::End(_) => ended += 1,
+                other @ (Frame::Open(_)
+                | Frame::Attach(_)
+                | Frame::Flow(_)
+                | Frame::Transfer(..)
+                | Frame::Disposition(_)
+                | Frame::Detach(_)
+                | Frame::Close(_)
+                | Frame::Empty) => panic!("in round {round}: {other:?}"),
+            }
+        }
+        client.request(1, request(round.into(), None)).await;
+        client.disposition().await;
+        client.message().await;
+    }
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 
 mod client;
 mod drain;
+mod limits;
 mod links;
 mod raw;
 mod replies;

@@ -3,7 +3,9 @@
 use std::io::Cursor;
 use std::time::Duration;
 
-use fe2o3_amqp_types::definitions::{Handle, ReceiverSettleMode, Role, SenderSettleMode};
+use fe2o3_amqp_types::definitions::{
+    ErrorCondition, Handle, ReceiverSettleMode, Role, SenderSettleMode,
+};
 use fe2o3_amqp_types::messaging::message::__private::{Deserializable, Serializable};
 use fe2o3_amqp_types::messaging::{Body, Message, Source, Target, TargetArchetype};
 use fe2o3_amqp_types::performatives::{
@@ -130,7 +132,7 @@ impl Raw {
     }
 
     /// The next frame that is neither a flow nor a heartbeat.
-    async fn beside_flows(&mut self) -> Frame {
+    pub(crate) async fn beside_flows(&mut self) -> Frame {
         loop {
             let frame = self.next().await;
             if !matches!(frame, Frame::Flow(_) | Frame::Empty) {
@@ -148,20 +150,7 @@ impl Raw {
 
     /// Gives credit for replies.
     pub(crate) async fn credit(&mut self, handle: u32, delivery_count: u32, credit: u32) {
-        let flow = Flow {
-            next_incoming_id: Some(0),
-            incoming_window: 2048,
-            next_outgoing_id: 0,
-            outgoing_window: 2048,
-            handle: Some(Handle(handle)),
-            delivery_count: Some(delivery_count),
-            link_credit: Some(credit),
-            available: None,
-            drain: false,
-            echo: false,
-            properties: None,
-        };
-        self.send(0, &flow, &[]).await;
+        self.send(0, &flow(handle, delivery_count, credit), &[]).await;
     }
 
     /// Sends a message unsettled; its delivery id.
@@ -175,9 +164,16 @@ impl Raw {
         settled: Option<bool>,
         payload: &[u8],
     ) -> u32 {
+        let transfer = self.delivery(handle, settled);
+        self.send(0, &transfer, payload).await;
+        transfer.delivery_id.unwrap()
+    }
+
+    /// The next delivery, to be sent by the caller.
+    pub(crate) fn delivery(&mut self, handle: u32, settled: Option<bool>) -> Transfer {
         let id = self.next_delivery;
         self.next_delivery += 1;
-        let transfer = Transfer {
+        Transfer {
             handle: Handle(handle),
             delivery_id: Some(id),
             delivery_tag: Some(id.to_be_bytes().to_vec().into()),
@@ -189,9 +185,7 @@ impl Raw {
             resume: false,
             aborted: false,
             batchable: false,
-        };
-        self.send(0, &transfer, payload).await;
-        id
+        }
     }
 
     /// The next disposition.
@@ -214,6 +208,20 @@ impl Raw {
         let frame = self.beside_flows().await;
         let Frame::Detach(detach) = frame else { panic!("no Detach but {frame:?}") };
         detach
+    }
+
+    /// The condition of the Detach that comes next, which closes the link.
+    pub(crate) async fn refused(&mut self) -> ErrorCondition {
+        let detach = self.detach().await;
+        assert!(detach.closed);
+        detach.error.unwrap().condition
+    }
+
+    /// The condition of the Close that comes next, which is the end.
+    pub(crate) async fn closed(&mut self) -> ErrorCondition {
+        let frame = self.beside_flows().await;
+        let Frame::Close(close) = frame else { panic!("no Close but {frame:?}") };
+        close.error.unwrap().condition
     }
 }
 
@@ -251,6 +259,22 @@ pub(crate) fn open() -> Open {
         incoming_locales: None,
         offered_capabilities: None,
         desired_capabilities: None,
+        properties: None,
+    }
+}
+
+pub(crate) fn flow(handle: u32, delivery_count: u32, credit: u32) -> Flow {
+    Flow {
+        next_incoming_id: Some(0),
+        incoming_window: 2048,
+        next_outgoing_id: 0,
+        outgoing_window: 2048,
+        handle: Some(Handle(handle)),
+        delivery_count: Some(delivery_count),
+        link_credit: Some(credit),
+        available: None,
+        drain: false,
+        echo: false,
         properties: None,
     }
 }

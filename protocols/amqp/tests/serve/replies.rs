@@ -4,11 +4,11 @@ use fe2o3_amqp_types::definitions::{ReceiverSettleMode, Role, SenderSettleMode};
 use fe2o3_amqp_types::messaging::{
     Accepted, AmqpValue, ApplicationProperties, Body, DeliveryState, Message, MessageId, Properties,
 };
-use fe2o3_amqp_types::performatives::Disposition;
-use fe2o3_amqp_types::primitives::Uuid;
+use fe2o3_amqp_types::performatives::{Detach, Disposition};
+use fe2o3_amqp_types::primitives::{SimpleValue, Uuid};
 use serde_amqp::Value;
 
-use crate::raw::{Raw, receiving, sending};
+use crate::raw::{Frame, Raw, flow, frame, receiving, sending};
 use crate::server::Server;
 
 pub(crate) fn request(id: MessageId, reply_to: Option<&str>) -> Message<Body<Value>> {
@@ -190,6 +190,73 @@ async fn a_reply_link_may_be_called_by_its_name() {
     client.disposition().await;
     let (transfer, reply) = client.message().await;
     assert_eq!((transfer.handle.0, correlation(&reply)), (0, MessageId::Ulong(4)));
+}
+
+#[tokio::test]
+async fn over_a_link_that_is_attached_in_one_breath_with_the_request() {
+    let server = Server::start().await;
+    let mut client = Raw::begin(&server).await;
+    client.sender(0, Some("$management")).await;
+    for handle in 1..=100 {
+        let target = format!("mine-{handle}");
+        let attach = receiving(handle, Some("$management"), Some(&target));
+        let transfer = client.delivery(0, Some(true));
+        let request = crate::raw::encode(request(u64::from(handle).into(), Some(&target)));
+        let breath = [
+            frame(0, 0, &attach, &[]),
+            frame(0, 0, &flow(handle, 0, 1), &[]),
+            frame(0, 0, &transfer, &request),
+        ];
+        client.bytes(&breath.concat()).await;
+        let Frame::Attach(_) = client.beside_flows().await else { panic!("no Attach") };
+        let (_, reply) = client.message().await;
+        assert_eq!(correlation(&reply), MessageId::Ulong(handle.into()));
+    }
+}
+
+#[tokio::test]
+async fn over_the_link_that_took_the_place_of_the_one_asked_for() {
+    let server = Server::start().await;
+    let mut client = Raw::begin(&server).await;
+    client.attach(receiving(0, Some("$management"), Some("mine"))).await;
+    client.sender(1, Some("$management")).await;
+    let mut message = waiting(1);
+    message.properties.as_mut().unwrap().reply_to = Some("mine".into());
+    client.request(1, message).await;
+    client.disposition().await;
+    let detach = Detach { handle: 0.into(), closed: true, error: None };
+    client.send(0, &detach, &[]).await;
+    client.detach().await;
+    client.attach(receiving(5, Some("$management"), Some("mine"))).await;
+    client.credit(5, 0, 10).await;
+    server.gate.add_permits(1);
+    assert_eq!(correlation(&client.message().await.1), MessageId::Ulong(1));
+}
+
+#[tokio::test]
+async fn how_long_its_client_waits_is_told_to_the_node() {
+    let server = Server::start().await;
+    let mut client = Raw::begin(&server).await;
+    client.attach(receiving(0, Some("$management"), None)).await;
+    client.credit(0, 0, 10).await;
+    client.sender(1, Some("$management")).await;
+    for (said, heard) in [
+        (SimpleValue::Uint(1500), "Some(1.5s)"),
+        (SimpleValue::Ulong(20), "Some(20ms)"),
+        (SimpleValue::Int(7), "Some(7ms)"),
+        (SimpleValue::Long(0), "Some(0ns)"),
+        (SimpleValue::Int(-1), "None"),
+        (SimpleValue::from("soon"), "None"),
+    ] {
+        let mut message = request(1.into(), None);
+        let properties =
+            ApplicationProperties::builder().insert("com.microsoft:server-timeout", said).build();
+        message.application_properties = Some(properties);
+        client.request(1, message).await;
+        client.disposition().await;
+        let properties = client.message().await.1.application_properties.unwrap();
+        assert_eq!(properties.get("patience"), Some(&heard.into()));
+    }
 }
 
 #[tokio::test]

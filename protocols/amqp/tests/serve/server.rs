@@ -37,6 +37,7 @@ impl Node for Echo {
                 .insert("principal", request.caller.principal.to_string())
                 .insert("tenant", request.caller.tenant.as_str().to_owned())
                 .insert("node", request.node.to_string())
+                .insert("patience", format!("{:?}", request.patience))
                 .build(),
             body: request.message.body,
         };

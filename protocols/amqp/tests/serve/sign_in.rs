@@ -1,9 +1,10 @@
 //! Who a peer is, and what it may do before that is known.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use fe2o3_amqp_types::definitions::AmqpError;
 use fe2o3_amqp_types::messaging::{AmqpValue, ApplicationProperties, Body, Message, Properties};
 use fe2o3_amqp_types::primitives::{SimpleValue, Symbol};
 use fe2o3_amqp_types::sasl::{SaslCode, SaslInit, SaslMechanisms, SaslOutcome};
@@ -11,6 +12,7 @@ use opgate_amqp::{Anonymous, Settings, User};
 use opgate_core::Tenant;
 use ring::hmac;
 use serde_amqp::Value;
+use tokio::task::JoinSet;
 
 use crate::raw::{Frame, Raw, SASL, begin, decode, frame, receiving, sending};
 use crate::replies::request;
@@ -83,6 +85,7 @@ async fn a_user_with_its_password_is_that_user() {
 #[tokio::test]
 async fn whoever_cannot_prove_it_is_told_so_and_closed() {
     let server = Server::with(with_a_user()).await;
+    let mut attempts = JoinSet::new();
     for (mechanism, response) in [
         ("PLAIN", &b"\0ada\0wrong"[..]),
         ("PLAIN", b"\0ada\0"),
@@ -96,10 +99,21 @@ async fn whoever_cannot_prove_it_is_told_so_and_closed() {
         ("GSSAPI", b"x"),
     ] {
         let mut raw = Raw::connect(&server).await;
-        let (_, code) = sign_in(&mut raw, mechanism, Some(response)).await;
-        assert_eq!(code, SaslCode::Auth, "{mechanism} {response:?}");
-        assert!(raw.is_closed().await);
+        attempts.spawn(async move {
+            let begun = Instant::now();
+            let (_, code) = sign_in(&mut raw, mechanism, Some(response)).await;
+            assert_eq!(code, SaslCode::Auth, "{mechanism} {response:?}");
+            // Whatever is wrong, so that passwords cannot be tried quickly.
+            assert!(begun.elapsed() >= Duration::from_secs(1), "{:?}", begun.elapsed());
+            assert!(raw.is_closed().await);
+        });
     }
+    while let Some(attempt) = attempts.join_next().await {
+        attempt.unwrap();
+    }
+    // Nobody is locked out.
+    let mut raw = Raw::connect(&server).await;
+    assert_eq!(sign_in(&mut raw, "PLAIN", Some(b"\0ada\0secret")).await.1, SaslCode::Ok);
 }
 
 #[tokio::test]
@@ -128,6 +142,57 @@ async fn users_can_be_replaced() {
     server.users.replace(anonymous, users);
     let mut raw = Raw::connect(&server).await;
     assert_eq!(sign_in(&mut raw, "PLAIN", Some(b"\0ada\0secret")).await.1, SaslCode::Ok);
+}
+
+/// Somebody with a session.
+async fn signed_in(server: &Server, response: &[u8]) -> Raw {
+    let mut raw = Raw::connect(server).await;
+    assert_eq!(sign_in(&mut raw, "PLAIN", Some(response)).await.1, SaslCode::Ok);
+    session(&mut raw).await;
+    raw
+}
+
+#[tokio::test]
+async fn a_user_that_is_gone_is_closed_and_one_with_another_password_stays() {
+    let Settings { anonymous, mut users, .. } = with_a_user();
+    let [ada, mut bob] = [users["ada"].clone(), users["ada"].clone()];
+    users.insert("bob".into(), bob.clone());
+    let mut both = settings();
+    both.users = users.clone();
+    let server = Server::with(both).await;
+    let mut hers = signed_in(&server, b"\0ada\0secret").await;
+    let mut his = signed_in(&server, b"\0bob\0secret").await;
+
+    users.insert("ada".into(), User { password: Some("another".into()), ..ada });
+    server.users.replace(anonymous, users.clone());
+    let mut late = signed_in(&server, b"\0ada\0another").await;
+    assert_eq!(whoami(&mut late).await, ("ada".into(), "acme".into()));
+    assert_eq!(whoami(&mut hers).await, ("ada".into(), "acme".into()));
+    let mut raw = Raw::connect(&server).await;
+    assert_eq!(sign_in(&mut raw, "PLAIN", Some(b"\0ada\0secret")).await.1, SaslCode::Auth);
+
+    users.remove("ada");
+    server.users.replace(anonymous, users.clone());
+    for mut gone in [hers, late] {
+        assert_eq!(gone.closed().await, AmqpError::UnauthorizedAccess.into());
+    }
+    assert_eq!(whoami(&mut his).await, ("bob".into(), "acme".into()));
+
+    bob.tenant = Tenant::new("other").unwrap();
+    users.insert("bob".into(), bob);
+    server.users.replace(anonymous, users);
+    assert_eq!(his.closed().await, AmqpError::UnauthorizedAccess.into());
+}
+
+#[tokio::test]
+async fn whoever_came_without_a_name_is_closed_where_that_is_no_longer_enough() {
+    let server = Server::start().await;
+    let mut nobody = Raw::begin(&server).await;
+    let Settings { users, .. } = with_a_user();
+    server.users.replace(Anonymous::Loopback, users.clone());
+    assert_eq!(whoami(&mut nobody).await, ("anonymous".into(), "default".into()));
+    server.users.replace(Anonymous::Auto, users);
+    assert_eq!(nobody.closed().await, AmqpError::UnauthorizedAccess.into());
 }
 
 #[tokio::test]
@@ -201,27 +266,55 @@ async fn a_token_makes_somebody_of_whoever_came_without_a_name() {
     raw.credit(2, 0, 100).await;
     raw.sender(3, Some("$cbs")).await;
     let resource = "sb%3a%2f%2flocalhost%2fq";
-    for (bad, status) in [
-        (token("ada", "another", resource, "99999999999"), 401),
-        (token("bob", "secret", resource, "99999999999"), 401),
-        (token("bob", "", resource, "99999999999"), 401),
-        (token("ada", "secret", resource, "1000000000"), 401),
-        (token("ada", "secret", resource, "soon"), 401),
-        ("SharedAccessSignature sr=x".to_owned(), 401),
-        ("SharedAccessSignature ".to_owned(), 401),
-        ("x".repeat(10_000), 400),
-    ] {
-        raw.request(3, put_token(&bad)).await;
+    let right = token("ada", "secret", resource, "99999999999");
+    for (token, status) in [("x".repeat(10_000), 400), (right, 202)] {
+        raw.request(3, put_token(&token)).await;
         raw.disposition().await;
         let properties = raw.message().await.1.application_properties.unwrap();
-        assert_eq!(properties.get("status-code"), Some(&status.into()), "{bad}");
-        assert_eq!(properties.get("statusCode"), Some(&status.into()), "{bad}");
+        assert_eq!(properties.get("status-code"), Some(&status.into()), "{token}");
+        assert_eq!(properties.get("statusCode"), Some(&status.into()), "{token}");
     }
-    raw.request(3, put_token(&token("ada", "secret", resource, "99999999999"))).await;
-    raw.disposition().await;
-    let properties = raw.message().await.1.application_properties.unwrap();
-    assert_eq!(properties.get("status-code"), Some(&202.into()));
     assert_eq!(whoami(&mut raw).await, ("ada".into(), "acme".into()));
+}
+
+#[tokio::test]
+async fn a_token_that_is_not_valid_is_refused_and_the_next_one_waits() {
+    let server = Server::with(with_a_user()).await;
+    let resource = "sb%3a%2f%2flocalhost%2fq";
+    let mut attempts = JoinSet::new();
+    for bad in [
+        token("ada", "another", resource, "99999999999"),
+        token("bob", "secret", resource, "99999999999"),
+        token("bob", "", resource, "99999999999"),
+        token("ada", "secret", resource, "1000000000"),
+        token("ada", "secret", resource, "soon"),
+        "SharedAccessSignature sr=x".to_owned(),
+        "SharedAccessSignature ".to_owned(),
+    ] {
+        let mut raw = Raw::connect(&server).await;
+        attempts.spawn(async move {
+            assert_eq!(sign_in(&mut raw, "ANONYMOUS", None).await.1, SaslCode::Ok);
+            session(&mut raw).await;
+            raw.attach(receiving(2, Some("$cbs"), None)).await;
+            raw.credit(2, 0, 100).await;
+            raw.sender(3, Some("$cbs")).await;
+            let begun = Instant::now();
+            // The right one at once behind the wrong one.
+            let right = token("ada", "secret", resource, "99999999999");
+            for token in [&bad, &right] {
+                raw.request(3, put_token(token)).await;
+                raw.disposition().await;
+            }
+            for status in [401, 202] {
+                let properties = raw.message().await.1.application_properties.unwrap();
+                assert_eq!(properties.get("status-code"), Some(&status.into()), "{bad}");
+            }
+            assert!(begun.elapsed() >= Duration::from_secs(1), "{:?}", begun.elapsed());
+        });
+    }
+    while let Some(attempt) = attempts.join_next().await {
+        attempt.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -45,6 +45,42 @@ async fn the_second_link_of_a_pair_is_answered_under_its_name() {
 }
 
 #[tokio::test]
+async fn a_second_link_of_one_name_and_direction_can_be_told_and_is_answered_under_its_name() {
+    let mut opened = opened().await;
+    opened.peer.write(&frame(0, &begin(), &[])).await;
+    // However the peer calls them, and in whatever order.
+    for (handle, name) in [(0, "a"), (1, "a#in"), (2, "a"), (3, "a"), (4, "a#in")] {
+        opened.peer.write(&frame(0, &attach(name, handle, Role::Sender), &[])).await;
+        let answer = opened.peer.until(|frame| matches!(frame, Performative::Attach(_))).await;
+        let Performative::Attach(answer) = answer else { unreachable!() };
+        assert_eq!(answer.name, name);
+        let link = opened.watch.link(0, handle).unwrap();
+        assert_eq!((link.name(), link.is_second()), (name, handle > 1));
+    }
+    let detach = Detach { handle: 1.into(), closed: true, error: None };
+    opened.peer.write(&frame(0, &detach, &[])).await;
+    opened.peer.until(|frame| matches!(frame, Performative::Detach(_))).await;
+    assert_eq!(opened.watch.ended(), None);
+}
+
+#[tokio::test]
+async fn a_session_that_begins_and_ends_in_one_breath_is_answered() {
+    let mut opened = opened().await;
+    let end = fe2o3_amqp_types::performatives::End { error: None };
+    for _ in 0..100 {
+        let breath = [frame(1, &begin(), &[]), frame(1, &end, &[])].concat().repeat(2);
+        // In any pieces.
+        for piece in breath.chunks(7) {
+            opened.peer.write(piece).await;
+        }
+        for _ in 0..2 {
+            opened.peer.until(|frame| matches!(frame, Performative::End(_))).await;
+        }
+    }
+    assert_eq!(opened.watch.ended(), None);
+}
+
+#[tokio::test]
 async fn heartbeats_come_twice_in_an_idle_time_out() {
     let mut opened = fenced(limits());
     let mut open = open();
