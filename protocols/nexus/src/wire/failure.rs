@@ -6,14 +6,16 @@
 //! whole:
 //!
 //! ```text
-//! { "message": m, "metadata": {"type": "nexus.OperationError"}, "details": {"state": "failed"},
+//! { "message": m, "metadata": {"type": "nexus.OperationError"},
+//!   "details": {"state": "failed", "code": "NOT_FOUND", "reason"?, "retryable"?, "retryAfter"?},
 //!   "cause": { "message": m, "metadata": {"type": "opgate.v1.Failure"},
 //!     "details": { "code": "NOT_FOUND", "reason"?, "retryable"?, "retryAfter"?: "1500ms",
 //!                  "details"?: [{"typeUrl", "value"}], "native"?: {"protocol", "code", "http"?, "body"} },
 //!     "cause"?: … } }
 //! ```
 //!
-//! `value` and `body` are base64. The message stands in both, as Temporal may keep one of them only.
+//! `value` and `body` are base64. The message stands in both, as Temporal may keep one of them only; so do the code and
+//! what goes with it, as the failures of sdk-go up to v0.4 have no cause.
 
 mod own;
 mod said;
@@ -65,7 +67,7 @@ fn body(state: &'static str, failure: &Failure) -> Bytes {
     let said = native.and_then(|native| Some((native, Said::read(&native.bytes)?)));
     match said {
         Some((native, said)) if said.ends_in(state) && native.code == state => native.bytes.clone(),
-        Some((native, _)) => own::wrapping(state, &failure.message, &native.bytes),
+        Some((native, _)) => own::wrapping(state, failure, &native.bytes),
         None => own::tagged(state, failure),
     }
 }

@@ -26,8 +26,23 @@ struct Written<'a> {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Tag<'a> {
-    State { state: &'a str },
+    State(Box<Ended<'a>>),
     Own(Box<Own>),
+}
+
+/// The state, and of the failure what readers without an eye for causes would not see.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Ended<'a> {
+    state: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retryable: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -75,13 +90,13 @@ struct OwnNative {
 
 /// The tagged body without more than a message.
 pub(super) fn plain(state: &str, message: &str) -> Bytes {
-    written(state, message, None)
+    written(Ended::of(state, None), message, None)
 }
 
 /// The tagged body around a body that is no operation's failure by itself.
-pub(super) fn wrapping(state: &str, message: &str, body: &[u8]) -> Bytes {
+pub(super) fn wrapping(state: &str, failure: &Failure, body: &[u8]) -> Bytes {
     let cause = serde_json::from_slice::<&RawValue>(body).ok().map(Cause::Verbatim);
-    written(state, limits::clip(message), cause)
+    written(Ended::of(state, Some(failure)), limits::clip(&failure.message), cause)
 }
 
 /// The tagged body of a failure from elsewhere.
@@ -90,10 +105,11 @@ pub(super) fn tagged(state: &str, failure: &Failure) -> Bytes {
         .map(weight)
         .sum::<usize>();
     let whole = (large <= BYTES_MAX).then(|| own(failure, true));
-    let whole = whole.map(|own| written(state, &failure.message, Some(own)));
+    let ended = || Ended::of(state, Some(failure));
+    let whole = whole.map(|own| written(ended(), &failure.message, Some(own)));
     // Escapes and base64 make more of it than was weighed.
     whole.filter(|body| body.len() <= BYTES_MAX).unwrap_or_else(|| {
-        written(state, limits::clip(&failure.message), Some(own(failure, false)))
+        written(ended(), limits::clip(&failure.message), Some(own(failure, false)))
     })
 }
 
@@ -103,9 +119,21 @@ fn weight(failure: &Failure) -> usize {
     failure.message.len() + details + native
 }
 
-fn written(state: &str, message: &str, cause: Option<Cause<'_>>) -> Bytes {
+impl<'a> Ended<'a> {
+    fn of(state: &'a str, failure: Option<&'a Failure>) -> Self {
+        Self {
+            state,
+            code: failure.map(|failure| failure.code.name()),
+            reason: failure.and_then(|failure| failure.reason.as_deref()).map(limits::clip),
+            retryable: failure.and_then(|failure| failure.retryable),
+            retry_after: failure.and_then(|failure| failure.retry_after).map(duration::write),
+        }
+    }
+}
+
+fn written(ended: Ended<'_>, message: &str, cause: Option<Cause<'_>>) -> Bytes {
     let metadata = BTreeMap::from([("type", OPERATION_ERROR)]);
-    let written = Written { message, metadata, details: Tag::State { state }, cause };
+    let written = Written { message, metadata, details: Tag::State(Box::new(ended)), cause };
     // Text and numbers under text keys: nothing that could fail.
     serde_json::to_vec(&written).unwrap_or_default().into()
 }

@@ -35,6 +35,10 @@ struct Details<'a> {
     #[serde(borrow, rename = "type")]
     kind: Option<Cow<'a, str>>,
     retryable_override: Option<bool>,
+    /// Of opgate's own, beside the state.
+    #[serde(borrow)]
+    code: Option<Cow<'a, str>>,
+    retryable: Option<bool>,
 }
 
 /// What a handler error's body says of itself.
@@ -152,6 +156,11 @@ impl<'a> Said<'a> {
                 if let Some(cause) = &cause {
                     failure.code = cause.code;
                     failure.retryable = cause.retryable;
+                } else if let Some(details) = self.details() {
+                    // Whoever passed it on may have lost the cause.
+                    let code = details.code.as_deref().and_then(Code::from_name);
+                    failure.code = code.unwrap_or(failure.code);
+                    failure.retryable = details.retryable;
                 }
             }
             Some(_) | None => {}

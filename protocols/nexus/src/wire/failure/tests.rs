@@ -30,7 +30,9 @@ fn a_failure_of_elsewhere_is_the_body_that_all_read_and_carries_everything() {
     let value: Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(value["message"], "no such scene");
     assert_eq!(value["metadata"], json!({"type": "nexus.OperationError"}));
-    assert_eq!(value["details"], json!({"state": "failed"}));
+    let told =
+        json!({"state": "failed", "code": "NOT_FOUND", "reason": "scene", "retryable": false});
+    assert_eq!(value["details"], told);
     assert_eq!(value["cause"]["message"], "no such scene");
     assert_eq!(value["cause"]["metadata"], json!({"type": "opgate.v1.Failure"}));
     let details = json!({
@@ -39,6 +41,14 @@ fn a_failure_of_elsewhere_is_the_body_that_all_read_and_carries_everything() {
     });
     assert_eq!(value["cause"]["details"], details);
     assert_eq!(value["cause"]["cause"]["details"], json!({"code": "INTERNAL"}));
+}
+
+#[test]
+fn what_lost_its_cause_on_the_way_keeps_its_code() {
+    let failure = said(
+        r#"{"message":"m","metadata":{"type":"nexus.OperationError"},"details":{"state":"failed","code":"UNAVAILABLE","retryable":true}}"#,
+    );
+    assert_eq!((failure.code, failure.retryable), (Code::Unavailable, Some(true)));
 }
 
 #[test]
