@@ -5,7 +5,7 @@ use opgate_core::{
     Progress, Resource, Timestamp,
 };
 use serde_amqp::Value;
-use serde_amqp::primitives::{Symbol, Timestamp as AmqpTimestamp};
+use serde_amqp::primitives::{Binary, Symbol, Timestamp as AmqpTimestamp};
 
 use super::Names;
 use super::answer::map;
@@ -35,7 +35,7 @@ const fn long(name: &'static str, of: fn(&Operation, &Names) -> Value) -> Attrib
 }
 
 /// Every attribute there is, in the order in which they are shown.
-static ATTRIBUTES: [Attribute; 36] = [
+static ATTRIBUTES: [Attribute; 37] = [
     short(names::IDENTITY, |operation, _| Value::String(operation.id.to_string())),
     short(names::NAME, |operation, names| Value::String(names.name(operation))),
     short(names::TYPE, |_, _| Value::from(names::OPERATION_TYPE)),
@@ -73,6 +73,9 @@ static ATTRIBUTES: [Attribute; 36] = [
         let all = names.all(operation).into_iter();
         Value::Map(all.map(|(face, name)| (Value::from(&*face), Value::String(name))).collect())
     }),
+    long("errorDetails", |operation, _| {
+        failure(operation).map_or(Value::Null, |failure| details(&failure))
+    }),
     long("resources", |operation, _| list(&operation.resources, resource)),
     long("linksIn", |operation, _| list(&operation.links_in, link)),
     long("linksOut", |operation, _| list(&operation.links_out, link)),
@@ -92,8 +95,8 @@ static RESULT: Attribute =
     long("result", |operation, _| result(operation).map_or(Value::Null, content::value));
 
 /// What gives way, first to last.
-const GIVING_WAY: [&str; 7] =
-    ["input", "log", "resources", "linksIn", "linksOut", "callbacks", "result"];
+const GIVING_WAY: [&str; 8] =
+    ["input", "errorDetails", "log", "resources", "linksIn", "linksOut", "callbacks", "result"];
 
 fn all() -> impl Iterator<Item = &'static Attribute> {
     ATTRIBUTES.iter().chain([&RESULT])
@@ -192,6 +195,27 @@ fn shown(failure: &Failure) -> Value {
         ("retryAfter", after.map_or(Value::Null, Value::Ulong)),
         ("cause", failure.cause.as_deref().map_or(Value::Null, shown)),
     ])
+}
+
+/// What a failure brought along beside what `error` says: typed details, and the backend's own form.
+fn details(failure: &Failure) -> Value {
+    let bytes = |bytes: &[u8]| Value::Binary(Binary::from(bytes.to_vec()));
+    let typed = failure.details.iter().map(|detail| {
+        map([("typeUrl", Value::from(&*detail.type_url)), ("value", bytes(&detail.value))])
+    });
+    let typed: Vec<Value> = typed.collect();
+    let native = failure.native.as_deref().map(|native| {
+        map([
+            ("protocol", Value::from(&*native.protocol)),
+            ("code", optional_text(&native.code)),
+            ("http", native.http.map_or(Value::Null, Value::Ushort)),
+            ("body", if native.bytes.is_empty() { Value::Null } else { bytes(&native.bytes) }),
+        ])
+    });
+    if typed.is_empty() && native.is_none() {
+        return Value::Null;
+    }
+    map([("details", Value::List(typed)), ("native", native.unwrap_or_default())])
 }
 
 fn time(time: Timestamp) -> Value {

@@ -153,7 +153,10 @@ pub const fn row(code: Code) -> (i32, &'static str) {
 pub fn code(status: i32, condition: Option<&str>) -> Code {
     let condition = condition.unwrap_or_default();
     let exact = Code::ALL.into_iter().find(|code| row(*code) == (status, condition));
-    exact.or_else(|| by_condition(condition)).unwrap_or_else(|| by_status(status))
+    let told = exact.or_else(|| by_condition(condition));
+    // A settled delivery has no status code that could say more of who is busy.
+    let busy = (status == 0 && condition == BUSY).then_some(Code::Unavailable);
+    told.or(busy).unwrap_or_else(|| by_status(status))
 }
 
 /// Conditions that mean one thing whatever the status code; those of Service Bus and Event Hubs are in

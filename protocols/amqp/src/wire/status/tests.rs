@@ -15,6 +15,12 @@ fn every_code_reads_back_from_what_it_is_written_as() {
 }
 
 #[test]
+fn who_is_busy_is_so_without_a_status_code_too() {
+    let told = failure(0, "later", Some(BUSY));
+    assert_eq!((told.code, told.retryable), (Code::Unavailable, Some(true)));
+}
+
+#[test]
 fn the_table() {
     let rows = ErrorKind::ALL.map(|of| {
         let (status, condition) = kind(of);
