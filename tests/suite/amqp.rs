@@ -2,7 +2,7 @@
 
 mod broker;
 mod certificates;
-mod clients;
+pub(crate) mod clients;
 mod crate_client;
 mod hostile;
 mod raw;

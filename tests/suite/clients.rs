@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 
 use crate::process::Launch;
 
@@ -36,6 +37,9 @@ pub(crate) fn environment_with(requirements: &str, options: &[&str]) -> PathBuf 
 
 /// The same, of this interpreter.
 pub(crate) fn environment_of(python: &str, requirements: &str, options: &[&str]) -> PathBuf {
+    // Tests that run at the same time share environments.
+    static MAKING: Mutex<()> = Mutex::new(());
+    let _one_at_a_time = MAKING.lock();
     let wanted = Path::new(SOURCES).join(requirements);
     let text = std::fs::read_to_string(&wanted).unwrap();
     let root = Path::new(KEPT).join(requirements.trim_end_matches(".txt"));

@@ -12,6 +12,7 @@ mod faces;
 mod faults;
 mod go;
 mod grpc;
+mod matrix;
 mod nexus;
 mod oci;
 mod oci_backend;

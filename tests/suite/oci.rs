@@ -17,7 +17,7 @@ const CONFIG: &str = include_str!("../clients/oci/opgate.toml");
 
 /// Python with the SDK and the command line. The SDK has a client for each of 150 services: compiling
 /// all of them takes longer than the tests, which use six.
-static PYTHON: LazyLock<PathBuf> =
+pub(crate) static PYTHON: LazyLock<PathBuf> =
     LazyLock::new(|| environment_with("requirements-oci.txt", &["--no-compile"]).join("python"));
 
 /// Two daemons, one that asks for signatures and one that does not, and the keys of their callers.

@@ -26,7 +26,7 @@ const BUILT: RangeInclusive<u32> = 10..=13;
 
 /// Python with the clients. Where the machine's own is too new, another one that it has; where there is
 /// none, pip builds uamqp, which takes `CMake`, a compiler of C and the headers of `OpenSSL`.
-static PYTHON: LazyLock<PathBuf> = LazyLock::new(|| {
+pub(crate) static PYTHON: LazyLock<PathBuf> = LazyLock::new(|| {
     let others = BUILT.rev().map(|minor| format!("python3.{minor}"));
     let fits = |python: &String| minor(python).is_some_and(|minor| BUILT.contains(&minor));
     let python = std::iter::once("python3".to_owned()).chain(others).find(fits);

@@ -1,0 +1,33 @@
+"""Vendors' clients of one daemon, told what to do by lines of JSON (driver.py): `front.py FACE...`.
+
+A face starts, reads, awaits and cancels operations, each in its client's own calls, and shows what that client
+makes of them in one form (faces/shown.py). `kind` is the route: `work`, or `brief`, whose operations have a
+second in all.
+"""
+
+import importlib
+import sys
+
+from driver import serve
+
+
+def main() -> None:
+    faces = {name: importlib.import_module(f"faces.{name}").Face() for name in sys.argv[1:]}
+
+    def connect(http: str, amqp: str) -> None:
+        for face in faces.values():
+            face.connect(http, amqp)
+
+    serve(
+        {
+            "connect": connect,
+            "start": lambda face, kind, input, key: faces[face].start(kind, input, key),
+            "read": lambda face, name: faces[face].read(name),
+            "wait": lambda face, name: faces[face].wait(name),
+            "cancel": lambda face, name: faces[face].cancel(name),
+        }
+    )
+
+
+if __name__ == "__main__":
+    main()
