@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use opgate_amqp::queue;
-use opgate_amqp::{Anonymous, Limits, Product, Settings, User};
+use opgate_amqp::{Anonymous, Limits, Product, Settings, User, WorksOn};
 use opgate_core::Tenant;
 
 use super::nexus::secret;
+use super::routes::{NAME, is_name};
 use super::section::Section;
 use super::{HOUR, KIB, Listener, MIB, MS, SECOND, Tls, listener, narrow};
 
@@ -15,6 +16,8 @@ use super::{HOUR, KIB, Listener, MIB, MS, SECOND, Tls, listener, narrow};
 pub(super) const RELOADED: [&str; 2] = ["amqp.anonymous", "amqp.users"];
 /// Names of client certificates that one user may have.
 const CERTIFICATE_NAMES: usize = 100;
+/// Queues that one user may be named for.
+const QUEUES: usize = 1000;
 /// Longest text of `[amqp.properties]`.
 const PROPERTY_BYTES: usize = 100;
 
@@ -98,6 +101,21 @@ fn users(section: &Section<'_>) -> BTreeMap<String, User> {
     users
 }
 
+/// The queues that a user may work on.
+fn works_on(section: &Section<'_>) -> WorksOn {
+    let names = section.optional("queues", Section::texts).unwrap_or_default();
+    if names.iter().any(|name| name == "*") {
+        return WorksOn::All;
+    }
+    if names.len() > QUEUES {
+        section.refuse("queues", format!("at most {QUEUES} names"));
+    }
+    if let Some(name) = names.iter().find(|name| !is_name(name)) {
+        section.refuse("queues", format!("{name:?} is neither \"*\" nor {NAME}"));
+    }
+    WorksOn::Named(names.into_iter().collect())
+}
+
 fn user(section: &Section<'_>) -> User {
     let tenant = section.optional("tenant", Section::text).unwrap_or_default();
     let tenant = match tenant.as_str() {
@@ -113,6 +131,7 @@ fn user(section: &Section<'_>) -> User {
         certificate_names: section
             .optional("certificate_names", Section::texts)
             .unwrap_or_default(),
+        queues: works_on(section),
     };
     if user.certificate_names.len() > CERTIFICATE_NAMES {
         section.refuse("certificate_names", format!("at most {CERTIFICATE_NAMES} names"));

@@ -368,12 +368,20 @@ fn options(
     found.unwrap_or_default()
 }
 
-/// The queue of a route to workers: a name like all others.
+/// What a queue's name is.
+pub(super) const NAME: &str = "1 to 64 of the characters a-z, 0-9 and -";
+
+/// Whether it is a name of a queue: one like all others.
+pub(super) fn is_name(name: &str) -> bool {
+    let letter = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    (1..=64).contains(&name.len()) && name.bytes().all(letter)
+}
+
+/// The queue of a route to workers.
 fn queue(section: &Section<'_>, key: &'static str) -> String {
     let name = section.text(key);
-    let letter = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    if name.len() > 64 || !name.bytes().all(letter) {
-        section.refuse(key, "must be 1 to 64 of the characters a-z, 0-9 and -");
+    if !name.is_empty() && !is_name(&name) {
+        section.refuse(key, format!("must be {NAME}"));
     }
     name
 }

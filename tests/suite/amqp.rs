@@ -8,6 +8,7 @@ mod hostile;
 mod raw;
 mod tls;
 mod users;
+mod worker;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;

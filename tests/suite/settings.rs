@@ -1,6 +1,7 @@
 //! Settings: layers, problems, and the shipped file as the one source of defaults.
 
 mod amqp_backend;
+mod amqp_users;
 mod nexus;
 mod oci;
 mod oci_backend;

@@ -15,6 +15,7 @@ mod limits;
 mod outbound;
 mod reading;
 mod refusal;
+mod settle;
 mod stream;
 mod table;
 mod transport;

@@ -94,11 +94,11 @@ pub type Working = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Queues of work.
 pub trait Queues: Send + Sync + 'static {
-    /// Whether that caller may work for that queue; the error refuses the link.
+    /// Whether there is that queue; the error refuses the link. Who may work on it has been looked at.
     ///
     /// # Errors
-    /// `amqp:not-found`, `amqp:unauthorized-access` and the like.
-    fn check(&self, caller: &Caller, queue: &str) -> Result<(), Error>;
+    /// `amqp:not-found` and the like.
+    fn check(&self, queue: &str) -> Result<(), Error>;
 
     /// Serves a worker until its link or the drain is over. The future is dropped when the session or the
     /// connection ends: what was leased over it then goes back at once.

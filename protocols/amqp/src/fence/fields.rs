@@ -47,6 +47,15 @@ impl Performative {
     }
 }
 
+/// How a delivery ended. Section 3.4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Accepted,
+    Rejected,
+    Released,
+    Modified,
+}
+
 /// A field that does not hold what it should.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Wrong;
@@ -112,6 +121,22 @@ impl<'a> Field<'a> {
             0x60 => u16::try_from(number(self.content())).map(Some).map_err(|_| Wrong),
             _ => Err(Wrong),
         }
+    }
+
+    /// The outcome that a delivery state is; none for any other state.
+    pub(super) fn outcome(self) -> Option<Outcome> {
+        if self.code() != 0 {
+            return None;
+        }
+        let mut fields = Fields { bytes: self.bytes, list: 0, at: 1, left: 1 };
+        let descriptor = fields.next();
+        Some(match (descriptor.text(), number(descriptor.content())) {
+            (Some(b"amqp:accepted:list"), _) | (None, 0x24) => Outcome::Accepted,
+            (Some(b"amqp:rejected:list"), _) | (None, 0x25) => Outcome::Rejected,
+            (Some(b"amqp:released:list"), _) | (None, 0x26) => Outcome::Released,
+            (Some(b"amqp:modified:list"), _) | (None, 0x27) => Outcome::Modified,
+            (Some(_) | None, _) => return None,
+        })
     }
 
     pub(super) fn boolean(self) -> Result<Option<bool>, Wrong> {

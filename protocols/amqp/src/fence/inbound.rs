@@ -8,11 +8,10 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::fields::{Fields, Performative, Wrong};
-use super::ledger::{DRAINS, FLOWS, Ledger, NAME, SLACK, SPAN, channel};
+use super::ledger::{DRAINS, FLOWS, Ledger, NAME, SLACK, channel};
 use super::refusal::{list_of, sized};
 use super::table::{Delivery, Incoming, Link, Place, Session};
 use super::walk::Walk;
-use super::watch::LinkWatch;
 use super::{Fault, Refusal};
 
 /// The frame that the crate takes before the connection is open. Section 2.4.1 of the specification.
@@ -40,7 +39,7 @@ impl From<Wrong> for Refusal {
     }
 }
 
-fn missing(field: &str) -> Refusal {
+pub(super) fn missing(field: &str) -> Refusal {
     Refusal::Performative(format!("there is no {field}"))
 }
 
@@ -69,7 +68,7 @@ impl Ledger {
                 let payload = frame.get(8 + length..).unwrap_or_default();
                 self.transfer(channel, fields, payload)
             }
-            Performative::Disposition => disposition(fields),
+            Performative::Disposition => self.disposition(channel, frame),
             Performative::Detach => self.detach(channel, frame),
             Performative::End => self.end(channel, frame),
             Performative::Close => {
@@ -205,7 +204,7 @@ impl Ledger {
         }
         let second = session.links.iter().any(|(_, link)| link.is_twin(&name, peer_sends));
         let unique = unique(session, &name, peer_sends);
-        let link_watch = LinkWatch::new(&name, second);
+        let link_watch = watch.new_link(&name, second);
         let initial = initial_delivery_count.unwrap_or(0);
         let suffix = unique.len() - name.len();
         let at = session.links.insert(Link {
@@ -218,7 +217,9 @@ impl Ledger {
             answered: false,
             flows: 0,
             drain: None,
+            drains_after: None,
             detach: None,
+            begun: 0,
             watch: link_watch.clone(),
             incoming: Incoming { initial, count: initial, ..Incoming::default() },
         });
@@ -255,7 +256,7 @@ impl Ledger {
         let last = field.at..field.at + field.bytes.len();
         fields.next().boolean()?;
         let (kept, full) = (self.flows, self.drains.len() >= DRAINS);
-        let when = Instant::now() + self.limits.drain;
+        let (moment, served) = (self.limits.drain, self.limits.served_drain);
         let at = self.table.theirs.get(channel.into()).copied();
         let session = self.session(channel)?;
         session.place = Some(place);
@@ -275,13 +276,18 @@ impl Ledger {
             if drain && (waits || !full) {
                 let Typed::Flow(flow) = typed(frame)? else { return Err(missing("flow")) };
                 link.drain = Some(flow);
+                link.drains_after = None;
+                let hold = if link.watch.serves_drains() { served } else { moment };
+                let when = Instant::now() + hold;
                 // Credit now; the crate hears of the rest when what is ready has been sent.
                 let kept_back: &[u8] = if last.len() == 1 { &[0x42] } else { &[0x56, 0] };
                 if let Some(field) = frame.get_mut(last) {
                     field.copy_from_slice(kept_back);
                 }
                 if let (false, Some(session), Some(link)) = (waits, at, known) {
-                    self.drains.push_back((when, session, link));
+                    let later = self.drains.iter().position(|(other, _, _)| *other > when);
+                    let at = later.unwrap_or(self.drains.len());
+                    self.drains.insert(at, (when, session, link));
                 }
                 self.watch.count_edited();
             }
@@ -378,6 +384,7 @@ impl Ledger {
         session.inputs.take(handle);
         let session = self.table.theirs.get(channel.into()).copied();
         if let Some(session) = session {
+            self.forget(session, at);
             self.sweep_link(session, at);
         }
         Ok(Verdict::Pass)
@@ -471,24 +478,13 @@ impl Incoming {
     }
 }
 
-fn disposition(mut fields: Fields<'_>) -> Result<Verdict, Refusal> {
-    fields.next().boolean()?.ok_or_else(|| missing("role"))?;
-    let first = fields.next().uint()?.ok_or_else(|| missing("first"))?;
-    let last = fields.next().uint()?.unwrap_or(first);
-    let count = u64::from(last.wrapping_sub(first)) + 1;
-    if count > SPAN {
-        return Err(Refusal::Disposition { count, limit: SPAN });
-    }
-    Ok(Verdict::Pass)
-}
-
 /// What the crate will make of it, where that is worth its price.
 fn typed(frame: &[u8]) -> Result<Typed, Refusal> {
     serde_amqp::from_slice(frame.get(8..).unwrap_or_default())
         .map_err(|error| Refusal::Performative(error.to_string()))
 }
 
-fn opened(frame: &[u8]) -> Result<Fields<'_>, Refusal> {
+pub(super) fn opened(frame: &[u8]) -> Result<Fields<'_>, Refusal> {
     let opened = Fields::open(frame, 8).map(|(_, fields)| fields);
     opened.ok_or(Refusal::Encoding(Fault::Truncated))
 }

@@ -51,6 +51,14 @@ pub(super) struct Ledger {
     pub(super) drains: VecDeque<(Instant, u32, u32)>,
     /// Frames of the peer that were held back and are due.
     pub(super) due: VecDeque<Vec<u8>>,
+    /// Frames that settle deliveries, to be written.
+    pub(super) settlements: VecDeque<Vec<u8>>,
+}
+
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        self.watch.close();
+    }
 }
 
 impl Ledger {
@@ -70,6 +78,7 @@ impl Ledger {
             close_received: false,
             drains: VecDeque::new(),
             due: VecDeque::new(),
+            settlements: VecDeque::new(),
         }
     }
 
@@ -83,18 +92,24 @@ impl Ledger {
         while let Some(&(when, session, link)) = self.drains.front()
             && when <= now
         {
-            self.drains.pop_front();
-            let Some(session) = self.table.sessions.get_mut(session) else { continue };
-            let (channel, place) = (session.theirs, session.place);
-            let Some(link) = session.links.get_mut(link) else { continue };
-            let flow = link.drain.take().filter(|_| link.input.is_some());
-            if let (Some(channel), Some(place), Some(mut flow)) = (channel, place, flow) {
-                flow.next_incoming_id = place.next_incoming_id;
-                flow.incoming_window = place.incoming_window;
-                flow.next_outgoing_id = place.next_outgoing_id;
-                flow.outgoing_window = place.outgoing_window;
-                self.due.extend(framed(channel, &flow));
-            }
+            self.drain_link(session, link);
+        }
+    }
+
+    /// Has the crate drain a link.
+    pub(super) fn drain_link(&mut self, session: u32, link: u32) {
+        self.drains.retain(|(_, of, at)| (*of, *at) != (session, link));
+        let Some(session) = self.table.sessions.get_mut(session) else { return };
+        let (channel, place) = (session.theirs, session.place);
+        let Some(link) = session.links.get_mut(link) else { return };
+        link.drains_after = None;
+        let flow = link.drain.take().filter(|_| link.input.is_some());
+        if let (Some(channel), Some(place), Some(mut flow)) = (channel, place, flow) {
+            flow.next_incoming_id = place.next_incoming_id;
+            flow.incoming_window = place.incoming_window;
+            flow.next_outgoing_id = place.next_outgoing_id;
+            flow.outgoing_window = place.outgoing_window;
+            self.due.extend(framed(channel, &flow));
         }
     }
 

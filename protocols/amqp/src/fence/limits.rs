@@ -28,6 +28,9 @@ pub struct Limits {
     pub idle: Duration,
     /// Time for which a request to drain a link is kept back, so that what is ready is sent first.
     pub drain: Duration,
+    /// The same, where the link's server says when all is sent ([`LinkWatch::drained`](super::LinkWatch::drained)),
+    /// for one that never does.
+    pub served_drain: Duration,
     /// Time in which a peer has to take something of what is written to it.
     pub stall: Duration,
     /// Time in which a peer has to answer our Close.
@@ -48,6 +51,7 @@ impl Default for Limits {
             items: 65_536,
             idle: Duration::from_millis(200),
             drain: Duration::from_millis(100),
+            served_drain: Duration::from_secs(30),
             stall: Duration::from_secs(30),
             closing: Duration::from_secs(5),
         }

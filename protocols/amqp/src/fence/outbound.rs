@@ -2,8 +2,7 @@
 
 use super::fields::{Fields, Performative, Wrong};
 use super::ledger::{Ledger, channel};
-use super::table::{Incoming, Link, Session};
-use super::watch::LinkWatch;
+use super::table::{Incoming, Link, Session, Unsettled};
 
 impl Ledger {
     /// Takes note of a frame, or of the beginning of one that is long: bytes at `range` of it are to be left out, and
@@ -75,6 +74,7 @@ impl Ledger {
         fields.skip(6);
         let count = fields.next().uint().ok()?;
         let message = fields.next().ulong().ok()?.filter(|size| *size > 0);
+        let watch = self.watch.new_link(name, false);
         let session = self.table.by_ours(channel)?;
         let known = session.links.iter().find(|(_, link)| {
             !link.answered && link.peer_sends == peer_sends && *link.name == *name
@@ -93,8 +93,10 @@ impl Ledger {
                 answered: false,
                 flows: 0,
                 drain: None,
+                drains_after: None,
                 detach: None,
-                watch: LinkWatch::new(name, false),
+                begun: 0,
+                watch,
                 incoming: Incoming::default(),
             })
         };
@@ -150,12 +152,25 @@ impl Ledger {
 
     fn transferred(&mut self, channel: u16, mut fields: Fields<'_>) -> Result<(), Wrong> {
         let handle = fields.next().uint()?;
-        let begins = fields.next().uint()?.is_some();
+        let id = fields.next().uint()?;
+        fields.skip(2);
+        let settled = fields.next().boolean()?.unwrap_or(false);
         let session = self.table.by_ours(channel);
-        if let (Some(session), Some(handle), true) = (session, handle, begins)
-            && let Some(link) = session.by_output(handle)
+        // Only the first transfer of a delivery has its id.
+        if let (Some(session), Some(handle), Some(id)) = (session, handle, id)
+            && let Some(&at) = session.outputs.get(handle)
+            && let Some(link) = session.links.get_mut(at)
         {
             link.watch.count_delivery();
+            let number = link.begun;
+            link.begun = number.wrapping_add(1);
+            let drains = link.drains_after == Some(link.begun);
+            if !settled {
+                session.unsettled.insert(id, Unsettled { link: at, number, told: false });
+            }
+            if drains && let Some(&session) = self.table.ours.get(channel.into()) {
+                self.drain_link(session, at);
+            }
         }
         Ok(())
     }

@@ -67,8 +67,11 @@ enum Ending {
 ///   [`super::LinkWatch::is_second`].
 /// - A Detach waits until the link is attached by us; the crate would forget it. An End, and all that follows, waits
 ///   until the session is begun by us; the crate could close the connection.
-/// - A request to drain a link of ours passes as one for credit, and as what it is after [`Limits::drain`]: the crate
-///   would give the credit back before what is ready is sent.
+/// - A request to drain a link of ours passes as one for credit, and as what it is when its server says that what is
+///   ready has been sent ([`super::LinkWatch::drained`]), or after [`Limits::drain`]: the crate would give the credit
+///   back before that.
+/// - An outcome that is told of a delivery of ours and does not settle it passes as one that does, and is answered
+///   here: see [`super::LinkWatch::settle`]. The crate would answer some, too early, and remember all.
 /// - Transfers that resume a delivery are left out, as nothing is ever resumed.
 /// - Of a message that is larger than our Attach says the rest is left out, once the crate knows.
 ///
@@ -314,7 +317,10 @@ impl<Io: Transport> Fence<Io> {
                     return Poll::Ready(Err(error));
                 }
                 Poll::Pending => {
-                    if self.poll_drains(cx).is_pending() {
+                    let served = !self.ledger.watch.wait_for_server(cx.waker());
+                    self.settle();
+                    let drains = self.poll_drains(cx).is_ready();
+                    if !served && !drains && self.ledger.due.is_empty() {
                         return self.poll_idle(cx);
                     }
                 }
@@ -342,6 +348,22 @@ impl<Io: Transport> Fence<Io> {
             self.drain = None;
         }
         Poll::Ready(())
+    }
+
+    /// Puts in the frames that settle deliveries. Those that find no place now, in the middle of a frame, do at the
+    /// latest when the crate has written it and reads again.
+    fn settle(&mut self) {
+        self.ledger.serve();
+        if self.ledger.settlements.is_empty() {
+            return;
+        }
+        let is_open = self.ledger.open_sent && !self.ledger.close_sent;
+        while let Some(frame) = self.ledger.settlements.front() {
+            if is_open && !self.writing.put_between(frame, &self.ledger) {
+                return;
+            }
+            self.ledger.settlements.pop_front();
+        }
     }
 
     /// There is nothing to read.
@@ -390,6 +412,8 @@ impl<Io: Transport> AsyncWrite for Fence<Io> {
             Some(_) => return Poll::Ready(Ok(bytes.len())),
             None => {}
         }
+        // Before what the crate says after it: that the link is detached, or the connection closed.
+        this.settle();
         if this.writing.room() == 0 {
             let drained = this.poll_drain(cx);
             if let Poll::Ready(Err(error)) = drained {

@@ -1,5 +1,7 @@
 //! The sessions and links of a connection, found by channel and handle as either side numbers them.
 
+use std::collections::BTreeMap;
+
 use fe2o3_amqp_types::performatives::Flow;
 
 use super::walk::Walk;
@@ -74,6 +76,18 @@ pub(super) struct Session {
     pub(super) inputs: Slots<u32>,
     /// Links by our handles.
     pub(super) outputs: Slots<u32>,
+    /// Deliveries of ours that neither has settled, by id. The crate bounds them: it sends each.
+    pub(super) unsettled: BTreeMap<u32, Unsettled>,
+}
+
+/// A delivery of ours.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unsettled {
+    pub(super) link: u32,
+    /// Which of the link's, from 0 on.
+    pub(super) number: u32,
+    /// Whether the peer has told its outcome, and waits for us to settle it. The crate knows it no more.
+    pub(super) told: bool,
 }
 
 /// The peer's side of a session, in the words of its Flow frames.
@@ -106,8 +120,12 @@ pub(super) struct Link {
     pub(super) flows: u32,
     /// A Flow that asks to drain, and is due.
     pub(super) drain: Option<Flow>,
+    /// Deliveries that must have begun before it.
+    pub(super) drains_after: Option<u32>,
     /// A Detach that came before we had attached.
     pub(super) detach: Option<Vec<u8>>,
+    /// Deliveries that we have begun, wrapping.
+    pub(super) begun: u32,
     pub(super) watch: LinkWatch,
     pub(super) incoming: Incoming,
 }

@@ -5,4 +5,5 @@ mod cured;
 mod fuzz;
 mod peer;
 mod refused;
+mod settled;
 mod unchanged;

@@ -7,11 +7,15 @@ use std::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::Waker;
 
-use fe2o3_amqp_types::performatives::Open;
+use fe2o3_amqp_types::definitions::Role;
+use fe2o3_amqp_types::messaging::DeliveryState;
+use fe2o3_amqp_types::performatives::{Disposition, Open};
 use tokio::sync::Notify;
 
 use super::Refusal;
+use super::inbound::framed;
 
 /// What a fence has seen. Cheap to clone; outlives the connection.
 #[derive(Clone, Default)]
@@ -25,6 +29,68 @@ struct Shared {
     sent: AtomicU64,
     edited: AtomicU64,
     links: Mutex<HashMap<(u16, u32), LinkWatch>>,
+    settling: Arc<Settling>,
+}
+
+/// What the servers of a connection's links have settled, and which of these are drained.
+#[derive(Debug, Default)]
+struct Settling {
+    /// Whether there are any.
+    any: AtomicBool,
+    due: Mutex<Due>,
+}
+
+#[derive(Debug, Default)]
+struct Due {
+    settlements: Vec<Settlement>,
+    drained: Vec<Drained>,
+    /// Who writes them.
+    writer: Option<Waker>,
+    /// Nobody does any more.
+    closed: bool,
+}
+
+/// A delivery whose peer waits for it to be settled, which it is.
+#[derive(Debug)]
+pub(super) struct Settlement {
+    pub(super) link: LinkWatch,
+    /// Ours.
+    pub(super) channel: u16,
+    pub(super) id: u32,
+    pub(super) frame: Vec<u8>,
+}
+
+/// A link of which all that is ready has been handed to the crate: so many deliveries since it was attached, when so
+/// many flow frames had come.
+#[derive(Debug)]
+pub(super) struct Drained {
+    pub(super) link: LinkWatch,
+    pub(super) begun: u32,
+    pub(super) flows: u64,
+}
+
+impl Due {
+    const fn is_empty(&self) -> bool {
+        self.settlements.is_empty() && self.drained.is_empty()
+    }
+}
+
+impl Settling {
+    fn due(&self) -> MutexGuard<'_, Due> {
+        self.due.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, add: impl FnOnce(&mut Due)) {
+        let mut due = self.due();
+        if due.closed {
+            return;
+        }
+        add(&mut due);
+        self.any.store(true, Release);
+        if let Some(writer) = due.writer.take() {
+            writer.wake();
+        }
+    }
 }
 
 impl Watch {
@@ -101,6 +167,33 @@ impl Watch {
         self.links().retain(|(known, _), _| *known != channel);
     }
 
+    pub(super) fn new_link(&self, name: &str, second: bool) -> LinkWatch {
+        LinkWatch::new(name, second, Arc::clone(&self.0.settling))
+    }
+
+    /// Nothing is written any more.
+    pub(super) fn close(&self) {
+        *self.0.settling.due() = Due { closed: true, ..Due::default() };
+    }
+
+    /// What was settled and drained since the last call.
+    pub(super) fn served(&self) -> (Vec<Settlement>, Vec<Drained>) {
+        if !self.0.settling.any.swap(false, Acquire) {
+            return (Vec::new(), Vec::new());
+        }
+        let mut due = self.0.settling.due();
+        (std::mem::take(&mut due.settlements), std::mem::take(&mut due.drained))
+    }
+
+    /// Has `waker` be woken when something is settled or drained; false when something is.
+    pub(super) fn wait_for_server(&self, waker: &Waker) -> bool {
+        let mut due = self.0.settling.due();
+        if due.is_empty() && due.writer.as_ref().is_none_or(|it| !it.will_wake(waker)) {
+            due.writer = Some(waker.clone());
+        }
+        due.is_empty()
+    }
+
     fn links(&self) -> MutexGuard<'_, HashMap<(u16, u32), LinkWatch>> {
         self.0.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -131,10 +224,17 @@ struct LinkShared {
     drain: AtomicBool,
     flows: AtomicU64,
     changed: Notify,
+    /// Whether deliveries are settled by whoever serves the link.
+    holds: AtomicBool,
+    /// Whether whoever serves the link says when it is drained.
+    drains: AtomicBool,
+    /// Deliveries whose peer waits for that: by their number, our channel and their id.
+    told: Mutex<HashMap<u32, (u16, u32)>>,
+    settling: Arc<Settling>,
 }
 
 impl LinkWatch {
-    pub(super) fn new(name: &str, second: bool) -> Self {
+    fn new(name: &str, second: bool, settling: Arc<Settling>) -> Self {
         Self(Arc::new(LinkShared {
             name: name.into(),
             second,
@@ -144,7 +244,75 @@ impl LinkWatch {
             drain: AtomicBool::new(false),
             flows: AtomicU64::new(0),
             changed: Notify::new(),
+            holds: AtomicBool::new(false),
+            drains: AtomicBool::new(false),
+            told: Mutex::default(),
+            settling,
         }))
+    }
+
+    /// Whether it is that link.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    pub(super) fn holds(&self) -> bool {
+        self.0.holds.load(Relaxed)
+    }
+
+    /// The peer has told the outcome of a delivery and not settled it.
+    pub(super) fn told(&self, number: u32, channel: u16, id: u32) {
+        self.waiting().insert(number, (channel, id));
+    }
+
+    pub(super) fn settled_by_peer(&self, number: u32) {
+        self.waiting().remove(&number);
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, HashMap<u32, (u16, u32)>> {
+        self.0.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on deliveries that are sent over the link are settled by [`Self::settle`]. Otherwise one is as soon
+    /// as the peer has told its outcome without settling it.
+    pub fn hold(&self) {
+        self.0.holds.store(true, Relaxed);
+    }
+
+    /// Whether whoever serves the link answers each request to drain it by [`Self::drained`], from now on. Otherwise
+    /// a moment passes in which what is ready may be sent.
+    pub fn serve_drains(&self, does: bool) {
+        self.0.drains.store(does, Relaxed);
+    }
+
+    pub(super) fn serves_drains(&self) -> bool {
+        self.0.drains.load(Relaxed)
+    }
+
+    /// All that was ready when the peer asked to drain the link has been given to the crate: of the link's deliveries
+    /// so many, wrapping. Once those are on their way the peer's credit is given back, unless there is news of it:
+    /// `flows` is what [`Self::flows`] was when the request was seen.
+    pub fn drained(&self, begun: u32, flows: u64) {
+        let drained = Drained { link: self.clone(), begun, flows };
+        self.0.settling.add(|due| due.drained.push(drained));
+    }
+
+    /// Settles a delivery whose outcome is known, and with which all is done: a peer that has told it and not settled
+    /// it hears `state`. `number` says which: those of the link are counted from 0 on as they are sent, wrapping.
+    pub fn settle(&self, number: u32, state: DeliveryState) {
+        let Some((channel, id)) = self.waiting().remove(&number) else { return };
+        let settled = Disposition {
+            role: Role::Sender,
+            first: id,
+            last: None,
+            settled: true,
+            state: Some(state),
+            batchable: false,
+        };
+        if let Some(frame) = framed(channel, &settled) {
+            let settlement = Settlement { link: self.clone(), channel, id, frame };
+            self.0.settling.add(|due| due.settlements.push(settlement));
+        }
     }
 
     /// A flow frame of a peer that is the receiver.

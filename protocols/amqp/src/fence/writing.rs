@@ -94,6 +94,18 @@ impl Writing {
         }
     }
 
+    /// Puts a frame of the fence's own behind what is complete, where one may begin there.
+    pub(super) fn put_between(&mut self, frame: &[u8], ledger: &Ledger) -> bool {
+        if self.passing > 0 {
+            return false;
+        }
+        drop(self.buffer.splice(self.noted..self.noted, frame.iter().copied()));
+        self.noted += frame.len();
+        self.dirty = true;
+        ledger.watch.count_sent();
+        true
+    }
+
     /// Puts a frame of the fence's own behind what is complete; whatever is not, and all that follows, is lost. Not
     /// done if part of a frame has been sent.
     pub(super) fn put_last(&mut self, frame: &[u8]) {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use fe2o3_amqp::link::SendError;
-use fe2o3_amqp_types::messaging::Outcome as Settled;
+use fe2o3_amqp_types::messaging::{DeliveryState, Outcome as Settled, Rejected, Released};
 use opgate_bus::{Bus, Leased};
 use opgate_core::{Code, Error, ErrorKind, Failure, OperationId, Outcome, Report};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -15,6 +15,7 @@ use super::message::pace;
 use super::open::{Entry, Told};
 use super::ordered::Inbound;
 use super::outcome::Verdict;
+use super::report::refusal;
 
 /// Pauses between attempts to end a lease while the journal takes no writes.
 const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(5)];
@@ -56,7 +57,13 @@ impl Delivery {
     /// Extends the lease until the delivery is settled, then ends it so. A lease that is over otherwise
     /// (by hand, by its deadline, because it ran out) stays over: its worker keeps its place on the link
     /// until it settles, for until then it is busy.
-    pub(super) async fn carry(mut self, settled: impl Future<Output = Result<Settled, SendError>>) {
+    ///
+    /// What comes of it is what the worker is to hear, if it waits to: its own outcome once that is on disk; or why
+    /// it was not taken.
+    pub(super) async fn carry(
+        mut self,
+        settled: impl Future<Output = Result<Settled, SendError>>,
+    ) -> DeliveryState {
         let mut settled = std::pin::pin!(settled);
         let mut holds = true;
         let pace = pace(self.leased.length);
@@ -68,14 +75,21 @@ impl Delivery {
                 () = sleep_until(next), if due => {
                     holds = self.extend().await;
                     self.since = Instant::now();
+                    if !holds {
+                        // Who sends a result now hears that it is too late.
+                        self.entry.close();
+                    }
                 }
             }
         };
+        let told = settled.as_ref().ok().cloned();
         let verdict = Verdict::of(settled);
-        if holds {
-            self.end(verdict).await;
-        } else {
-            debug!(operation = %self.leased.snapshot.id, ?verdict, "too late");
+        let taken = if holds { self.end(verdict).await } else { self.is_late(&verdict) };
+        match (taken, told) {
+            (Ok(()), Some(told)) => told.into(),
+            // Nobody is there to hear it.
+            (Ok(()), None) => DeliveryState::Released(Released {}),
+            (Err(error), _) => DeliveryState::Rejected(Rejected { error: Some(refusal(&error)) }),
         }
     }
 
@@ -94,26 +108,40 @@ impl Delivery {
         }
     }
 
-    async fn end(self, verdict: Verdict) {
+    /// The lease was over before. What the worker gives back is back already.
+    fn is_late(&self, verdict: &Verdict) -> Result<(), Error> {
+        debug!(operation = %self.leased.snapshot.id, ?verdict, "too late");
         match verdict {
-            Verdict::Succeeded => {
-                let outcome = match self.told().await {
-                    Told::Nothing => Outcome::Succeeded(None),
-                    Told::Result(result) => Outcome::Succeeded(Some(result)),
-                    Told::Refused(error) => Outcome::Failed(refused(&error)),
-                };
-                self.complete(outcome).await;
+            Verdict::Succeeded | Verdict::Ended(_) => {
+                Err(Error::new(ErrorKind::FailedPrecondition, "the lease is over"))
             }
+            Verdict::Released { .. } | Verdict::Failed { .. } => Ok(()),
+        }
+    }
+
+    /// Ends the lease. The error is why the worker's outcome is not the operation's.
+    async fn end(&self, verdict: Verdict) -> Result<(), Error> {
+        match verdict {
+            Verdict::Succeeded => match self.told().await {
+                Told::Nothing => self.complete(Outcome::Succeeded(None)).await,
+                Told::Result(result) => self.complete(Outcome::Succeeded(Some(result))).await,
+                Told::Refused(error) => {
+                    let outcome = Outcome::Failed(refused(&error));
+                    self.complete(outcome).await.and(Err(error))
+                }
+            },
             Verdict::Ended(outcome) => self.complete(outcome).await,
             Verdict::Released { elsewhere } => {
                 self.unwant(elsewhere);
                 let released = self.bus.release(&self.leased.token, None, None).await;
                 self.note(released);
+                Ok(())
             }
             Verdict::Failed { elsewhere, why } => {
                 self.unwant(elsewhere);
                 let failed = self.bus.fail(&self.leased.token, why).await;
                 self.note(failed);
+                Ok(())
             }
         }
     }
@@ -144,24 +172,26 @@ impl Delivery {
 
     /// Ends the operation. The worker has nothing more to say, so what cannot be written now is tried
     /// again for as long as the lease holds; an attempt extends it.
-    async fn complete(&self, mut outcome: Outcome) {
+    async fn complete(&self, mut outcome: Outcome) -> Result<(), Error> {
         let [mut pause, longest] = PAUSES;
-        let mut is_refusal = false;
+        let mut refusal = None;
         loop {
             let Err(error) = self.bus.complete(&self.leased.token, outcome.clone()).await else {
-                return;
+                return refusal.map_or(Ok(()), Err);
             };
             if is_over(&error) {
-                return debug!(operation = %self.leased.snapshot.id, %error, "an outcome was late");
+                debug!(operation = %self.leased.snapshot.id, %error, "an outcome was late");
+                return Err(late(error));
             }
             if matches!(error.kind, ErrorKind::Unavailable | ErrorKind::TooManyRequests) {
                 sleep(pause).await;
                 pause = longest.min(2 * pause);
-            } else if is_refusal {
-                return tracing::error!(operation = %self.leased.snapshot.id, %error, "an outcome is lost");
+            } else if refusal.is_some() {
+                tracing::error!(operation = %self.leased.snapshot.id, %error, "an outcome is lost");
+                return Err(error);
             } else {
                 outcome = Outcome::Failed(refused(&error));
-                is_refusal = true;
+                refusal = Some(error);
             }
         }
     }
@@ -170,6 +200,11 @@ impl Delivery {
 /// Whether an error says that the lease is over.
 pub(super) fn is_over(error: &Error) -> bool {
     matches!(error.kind, ErrorKind::FailedPrecondition | ErrorKind::Conflict | ErrorKind::NotFound)
+}
+
+/// The same error, but that whatever says that the lease is over says it in one way.
+pub(super) fn late(error: Error) -> Error {
+    if is_over(&error) { Error::new(ErrorKind::FailedPrecondition, error.message) } else { error }
 }
 
 /// The failure of an operation whose result no record can hold.

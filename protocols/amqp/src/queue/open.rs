@@ -27,7 +27,7 @@ pub(super) enum Told {
     Refused(Error),
 }
 
-/// An open delivery; it is open until this is dropped.
+/// An open delivery; it is open until this is dropped, or its lease is lost.
 #[derive(Debug)]
 pub(super) struct Entry {
     open: Arc<Open>,
@@ -98,6 +98,14 @@ impl Told {
 }
 
 impl Entry {
+    /// Nothing is taken any more, and what was is forgotten.
+    pub(super) fn close(&self) {
+        let mut slots = self.open.lock();
+        if let Some(told) = slots.remove(&self.token) {
+            self.open.held.fetch_sub(told.bytes(), Ordering::Relaxed);
+        }
+    }
+
     /// What the worker has sent, of which nothing is kept.
     pub(super) fn told(&self) -> Told {
         let mut slots = self.open.lock();
@@ -109,9 +117,6 @@ impl Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        let mut slots = self.open.lock();
-        if let Some(told) = slots.remove(&self.token) {
-            self.open.held.fetch_sub(told.bytes(), Ordering::Relaxed);
-        }
+        self.close();
     }
 }

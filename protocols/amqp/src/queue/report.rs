@@ -12,6 +12,7 @@ use serde_amqp::Value;
 use serde_amqp::primitives::Symbol;
 use serde_json::{Map, Value as Json};
 
+use super::delivery::late;
 use super::{Shared, told};
 use crate::node::Taking;
 use crate::wire::{json, status};
@@ -66,7 +67,7 @@ fn token(message: &Message<Body<Value>>) -> Result<Cow<'_, str>, Error> {
 
 async fn report(bus: &Bus, token: &str, body: &Body<Value>) -> Result<(), Refusal> {
     let report = read(body, bus.now()).map_err(|error| refusal(&error))?;
-    let held = bus.report(token, report, None).await.map_err(|error| refusal(&error))?;
+    let held = bus.report(token, report, None).await.map_err(|error| refusal(&late(error)))?;
     match held.snapshot.cancel.as_deref() {
         // Its sender hears in no other way.
         Some(cancel) => {

@@ -45,6 +45,8 @@ struct Link {
     /// Told when one of them is over.
     freed: Arc<Notify>,
     unwanted: Arc<Unwanted>,
+    /// Deliveries that were begun, wrapping: the number of the next one.
+    begun: u32,
     /// Deliveries that were begun, and those that a drain has passed over, wrapping: as the peer counts.
     sent: u32,
 }
@@ -108,6 +110,9 @@ impl Drop for Claim {
 pub(super) async fn work(shared: Arc<Shared>, link: WorkerLink) {
     let WorkerLink { caller, container, queue, sender, drain, watch, inbound, .. } = link;
     let Some(watch) = watch else { return };
+    // Nothing is settled before it is on disk.
+    watch.hold();
+    watch.serve_drains(true);
     let container = container.as_deref().unwrap_or(watch.name());
     let worker = message::worker(&caller.principal, container);
     let link = Link {
@@ -115,6 +120,7 @@ pub(super) async fn work(shared: Arc<Shared>, link: WorkerLink) {
         bytes: Arc::default(),
         freed: Arc::default(),
         unwanted: Arc::default(),
+        begun: 0,
         sent: 0,
         shared,
         queue,
@@ -129,7 +135,9 @@ pub(super) async fn work(shared: Arc<Shared>, link: WorkerLink) {
     tokio::select! {
         () = link.serve() => {}
         () = drain.started() => {
-            // What is open may still be settled.
+            // What is open may still be settled; nothing is ready any more.
+            link.watch.serve_drains(false);
+            link.watch.drained(link.begun, link.watch.flows());
             tokio::select! {
                 _ = link.sender.on_detach() => {}
                 _ = places.acquire_many(all) => {}
@@ -151,7 +159,7 @@ impl Link {
             if watch.drain() && flows != drained {
                 drop(changed);
                 (asking, drained) = (None, flows);
-                if self.drain().await.is_err() {
+                if self.drain(flows).await.is_err() {
                     return;
                 }
                 continue;
@@ -196,9 +204,8 @@ impl Link {
         async move { bus.lease(Ask { queue, max, wait, length: None, worker }).await }
     }
 
-    /// Sends what is ready, as far as the credit goes: the rest of it is given back in a moment, by the
-    /// fence.
-    async fn drain(&mut self) -> Result<(), Over> {
+    /// Sends what is ready, as far as the credit goes: the rest of it is given back, by the fence.
+    async fn drain(&mut self, flows: u64) -> Result<(), Over> {
         let limit = self.watch.limit();
         loop {
             let room = self.room();
@@ -211,6 +218,7 @@ impl Link {
             }
         }
         self.advance(limit);
+        self.watch.drained(self.begun, flows);
         Ok(())
     }
 
@@ -301,6 +309,8 @@ impl Link {
                 return Err(Over);
             }
         };
+        let (watch, number) = (self.watch.clone(), self.begun);
+        self.begun = number.wrapping_add(1);
         self.sent = self.sent.wrapping_add(1);
         let delivery = Delivery {
             bus: shared.bus.clone(),
@@ -312,7 +322,8 @@ impl Link {
             unwanted: Arc::clone(&self.unwanted),
         };
         self.shared.deliveries.spawn(async move {
-            delivery.carry(settled).await;
+            let state = delivery.carry(settled).await;
+            watch.settle(number, state);
             drop(place);
         });
         Ok(())

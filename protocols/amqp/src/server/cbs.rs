@@ -7,12 +7,12 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use fe2o3_amqp_types::messaging::{Body, Message};
 use fe2o3_amqp_types::primitives::SimpleValue;
-use opgate_bus::Caller;
 use opgate_core::{Error, ErrorKind};
 use percent_encoding::percent_decode_str;
 use ring::hmac;
 use serde_amqp::Value;
 
+use super::sasl::Identity;
 use super::users::Users;
 use crate::node::Reply;
 use crate::wire::status::Status;
@@ -44,7 +44,7 @@ pub(super) fn put(
     message: &Message<Body<Value>>,
     users: &Users,
     now: SystemTime,
-) -> Result<Option<Caller>, NotTaken> {
+) -> Result<Option<Identity>, NotTaken> {
     let properties = message.application_properties.as_ref();
     let operation = properties.and_then(|properties| properties.get("operation"));
     if operation.and_then(text).as_deref() != Some("put-token") {
@@ -72,7 +72,7 @@ pub(super) fn put(
 
 /// A shared access signature: `sr=RESOURCE&sig=SIGNATURE&se=EXPIRY&skn=KEY`. It is an HMAC of the resource, as it
 /// is written there, and the expiry (Azure Service Bus, "Service Bus access control with SAS").
-fn signature(token: &str, users: &Users, now: SystemTime) -> Result<Caller, NotTaken> {
+fn signature(token: &str, users: &Users, now: SystemTime) -> Result<Identity, NotTaken> {
     const REFUSED: NotTaken =
         NotTaken { kind: ErrorKind::Unauthenticated, text: "the token is not valid" };
     let part = |name: &str| {
@@ -90,13 +90,13 @@ fn signature(token: &str, users: &Users, now: SystemTime) -> Result<Caller, NotT
     let key = signer.as_ref().map_or(&[][..], |(_, password)| password.as_bytes());
     let key = hmac::Key::new(hmac::HMAC_SHA256, key);
     let right = hmac::verify(&key, format!("{resource}\n{expiry}").as_bytes(), &given).is_ok();
-    let (caller, _) = signer.filter(|_| right).ok_or(REFUSED)?;
+    let (identity, _) = signer.filter(|_| right).ok_or(REFUSED)?;
     let seconds: u64 = expiry.parse().map_err(|_| REFUSED)?;
     let until = UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).ok_or(REFUSED)?;
     if until < now {
         return Err(NotTaken { kind: ErrorKind::Unauthenticated, text: "the token has expired" });
     }
-    Ok(caller)
+    Ok(identity)
 }
 
 fn text(value: &SimpleValue) -> Option<Cow<'_, str>> {
@@ -112,7 +112,7 @@ fn text(value: &SimpleValue) -> Option<Cow<'_, str>> {
 }
 
 /// What is answered.
-pub(super) fn reply(taken: &Result<Option<Caller>, NotTaken>) -> Reply {
+pub(super) fn reply(taken: &Result<Option<Identity>, NotTaken>) -> Reply {
     let status = match taken {
         Ok(_) => Status::ACCEPTED,
         Err(refused) => Status::of_error(&Error::new(refused.kind, refused.text)),

@@ -10,7 +10,6 @@ use fe2o3_amqp::acceptor::{ConnectionAcceptor, ListenerConnectionHandle, Session
 use fe2o3_amqp::{Receiver, Sender};
 use fe2o3_amqp_types::definitions::{AmqpError, ConnectionError, Error, Fields};
 use fe2o3_amqp_types::messaging::{Body, Message};
-use opgate_bus::Caller;
 use opgate_edge::{Drain, Tls};
 use opgate_telemetry::{AmqpRefusal, Cut, Listener, Metrics, Place};
 use serde_amqp::Value;
@@ -160,9 +159,7 @@ where
         Opening::Sasl => sasl::serve(&mut io, &shared.users, origin).await?,
         opening @ (Opening::Amqp | Opening::Other(_)) => {
             let welcome = match shared.users.anonymous(origin) {
-                Some(Identity::Known(caller)) if opening == Opening::Amqp => {
-                    Some(Identity::Known(caller))
-                }
+                Some(known @ Identity::Known(..)) if opening == Opening::Amqp => Some(known),
                 _ => None,
             };
             if welcome.is_none() {
@@ -291,7 +288,7 @@ impl Connection {
     }
 
     /// Takes a token; and whether it was a wrong one that somebody could have tried.
-    fn prove(&self, message: &Message<Body<Value>>) -> (Result<Option<Caller>, NotTaken>, bool) {
+    fn prove(&self, message: &Message<Body<Value>>) -> (Result<Option<Identity>, NotTaken>, bool) {
         let mut identity = self.identity.write().unwrap_or_else(PoisonError::into_inner);
         let taken = cbs::put(message, &self.users, SystemTime::now());
         let proof = taken.as_ref().is_err_and(NotTaken::is_proof);
@@ -302,11 +299,11 @@ impl Connection {
         if taken.is_err() {
             self.metrics.amqp.refused.of(AmqpRefusal::Token).increment(1);
         }
-        let nobody = *identity == Identity::Known(Caller::anonymous());
-        if let Ok(Some(caller)) = &taken
+        let nobody = *identity == Identity::anonymous();
+        if let Ok(Some(proven)) = &taken
             && (nobody || *identity == Identity::Unproven)
         {
-            *identity = Identity::Known(caller.clone());
+            *identity = proven.clone();
         }
         (taken, guessed)
     }

@@ -235,7 +235,7 @@ impl Requests {
         if place == Some(Place::Cbs) {
             return Ok(Goal::Node(self.connection.put_token(message)));
         }
-        let Identity::Known(caller) = self.connection.identity() else {
+        let Identity::Known(caller, works_on) = self.connection.identity() else {
             return Err(error(AmqpError::UnauthorizedAccess, "nobody has been authenticated"));
         };
         let request = Request {
@@ -256,6 +256,11 @@ impl Requests {
                 Ok(Goal::Node(node.call(request)))
             }
             Some(Place::Queue(name)) => {
+                // The link of a queue has been looked at when it was attached; this may be another.
+                if !works_on.has(name) {
+                    let text = format!("the queue {name:?} is not the sender's to work on");
+                    return Err(error(AmqpError::UnauthorizedAccess, text));
+                }
                 let queues = places.queues.as_ref().ok_or_else(nowhere)?;
                 Ok(Goal::Sink(queues.take(name, request)))
             }

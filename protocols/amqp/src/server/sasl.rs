@@ -13,6 +13,7 @@ use serde_amqp::primitives::{Array, Binary, Symbol};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep_until};
 
+use super::settings::WorksOn;
 use super::users::Users;
 
 /// Largest frame taken: nothing a client says here is long (the AMQP minimum is 512).
@@ -29,10 +30,17 @@ pub(super) const REFUSAL: Duration = Duration::from_secs(1);
 /// What a peer has proven, or may prove later.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Identity {
-    /// Known.
-    Known(Caller),
+    /// Known, and which queues it may work on.
+    Known(Caller, WorksOn),
     /// Nobody yet: only a token can make it somebody.
     Unproven,
+}
+
+impl Identity {
+    /// Nobody in particular, who may do what is anybody's.
+    pub(super) fn anonymous() -> Self {
+        Self::Known(Caller::anonymous(), WorksOn::All)
+    }
 }
 
 /// What is known of a peer before it says anything.

@@ -11,6 +11,7 @@ use fe2o3_amqp_types::definitions::{
 };
 use fe2o3_amqp_types::messaging::{Source, Target, TargetArchetype};
 use fe2o3_amqp_types::performatives::Attach;
+use opgate_bus::Caller;
 use opgate_telemetry::AmqpRefusal;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -22,6 +23,7 @@ use super::refuse::error;
 use super::replies::{self, Held, Registered, ReplyLink};
 use super::requests::Requests;
 use super::sasl::Identity;
+use super::settings::WorksOn;
 use crate::fence::LinkWatch;
 use crate::node::{Queues, WorkerLink};
 use crate::wire::address;
@@ -90,13 +92,6 @@ impl Session {
         });
         let name = watch.as_ref().map_or(attach.name.as_str(), LinkWatch::name);
         let name: Arc<str> = Arc::from(name);
-        if matches!(purpose, Ok((Purpose::Replies(_), _)))
-            && attach.rcv_settle_mode == ReceiverSettleMode::Second
-            && attach.snd_settle_mode == SenderSettleMode::Unsettled
-        {
-            // The crate never settles what such a receiver has told the outcome of: settled at once, then.
-            attach.snd_settle_mode = SenderSettleMode::Mixed;
-        }
         let mode = attach.snd_settle_mode.clone();
         // What the crate takes for granted, and clients leave out.
         attach.source.get_or_insert_with(|| Box::new(Source::default()));
@@ -188,7 +183,7 @@ impl Session {
                 });
             }
             (LinkEndpoint::Sender(sender), Ok((Purpose::Work(queue, queues), slot))) => {
-                let Identity::Known(caller) = self.connection.identity() else { return Ok(()) };
+                let Identity::Known(caller, _) = self.connection.identity() else { return Ok(()) };
                 let working = queues.work(WorkerLink {
                     caller,
                     connection: self.connection.id,
@@ -259,8 +254,8 @@ impl Session {
         let path = address::path(address);
         match self.place(path)? {
             Place::Queue(name) => {
-                let caller = self.known()?;
-                self.queues(path)?.check(&caller, name)?;
+                self.works_on(name)?;
+                self.queues(path)?.check(name)?;
             }
             Place::Management | Place::Http | Place::Cbs => {}
         }
@@ -280,8 +275,9 @@ impl Session {
         let path = address::path(address);
         match self.place(path)? {
             Place::Queue(name) => {
-                let (caller, queues) = (self.known()?, self.queues(path)?);
-                queues.check(&caller, name)?;
+                self.works_on(name)?;
+                let queues = self.queues(path)?;
+                queues.check(name)?;
                 if attach.snd_settle_mode == SenderSettleMode::Settled {
                     let text = "snd-settle-mode: what a queue delivers is settled by its worker";
                     return Err(error(AmqpError::NotAllowed, text));
@@ -315,12 +311,22 @@ impl Session {
         queues.ok_or_else(|| error(AmqpError::NotFound, format!("nothing at {path:?}")))
     }
 
-    fn known(&self) -> Result<opgate_bus::Caller, Error> {
+    /// Who the peer is, and what it may work on.
+    fn known(&self) -> Result<(Caller, WorksOn), Error> {
         match self.connection.identity() {
-            Identity::Known(caller) => Ok(caller),
+            Identity::Known(caller, works_on) => Ok((caller, works_on)),
             Identity::Unproven => {
                 Err(error(AmqpError::UnauthorizedAccess, "nobody has been authenticated"))
             }
         }
+    }
+
+    fn works_on(&self, queue: &str) -> Result<(), Error> {
+        let (caller, works_on) = self.known()?;
+        if works_on.has(queue) {
+            return Ok(());
+        }
+        let text = format!("{} may not work on the queue {queue:?}", caller.principal);
+        Err(error(AmqpError::UnauthorizedAccess, text))
     }
 }

@@ -1,6 +1,6 @@
 //! What can be set of the listener.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -61,6 +61,27 @@ pub struct User {
     pub tenant: Tenant,
     /// DNS or URI names of a client certificate, any of which proves it.
     pub certificate_names: Vec<String>,
+    /// The queues whose operations it may carry out.
+    pub queues: WorksOn,
+}
+
+/// Which queues somebody may work on. Who does sees operations of all tenants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WorksOn {
+    /// Every one.
+    All,
+    /// Those of these names.
+    Named(BTreeSet<String>),
+}
+
+impl WorksOn {
+    /// Whether it is one of them.
+    pub(super) fn has(&self, queue: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Named(names) => names.contains(queue),
+        }
+    }
 }
 
 impl fmt::Debug for User {
@@ -68,6 +89,7 @@ impl fmt::Debug for User {
         f.debug_struct("User")
             .field("tenant", &self.tenant)
             .field("certificate_names", &self.certificate_names)
+            .field("queues", &self.queues)
             .finish_non_exhaustive()
     }
 }

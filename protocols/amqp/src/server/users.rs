@@ -46,8 +46,9 @@ impl Users {
         let known = self.known();
         match identity {
             Identity::Unproven => known.has_passwords(),
-            Identity::Known(Caller { tenant, principal }) => {
-                known.users.get(&**principal).is_some_and(|user| user.tenant == *tenant)
+            Identity::Known(Caller { principal, .. }, _) => {
+                let user = known.users.get(&**principal);
+                user.is_some_and(|user| self::identity(principal, user) == *identity)
                     || known.anonymous(origin).as_ref() == Some(identity)
             }
         }
@@ -92,22 +93,21 @@ impl Users {
         let key = hmac::Key::new(hmac::HMAC_SHA256, b"opgate");
         let tag = hmac::sign(&key, expected.unwrap_or_default().as_bytes());
         let same = hmac::verify(&key, password, tag.as_ref()).is_ok();
-        (same && expected.is_some()).then(|| user.map(|user| caller(name, user)))?
+        (same && expected.is_some()).then(|| user.map(|user| identity(name, user)))?
     }
 
     /// A peer whose certificate says who it is; one that names somebody must name that one.
     pub(super) fn external(&self, origin: &Origin, named: &[u8]) -> Option<Identity> {
         let known = self.known();
         let (name, user) = known.by_certificate(origin)?;
-        (named.is_empty() || named == name.as_bytes()).then(|| caller(name, user))
+        (named.is_empty() || named == name.as_bytes()).then(|| identity(name, user))
     }
 
     /// The user of that name, and its password: for tokens signed with it.
-    pub(super) fn signer(&self, name: &str) -> Option<(Caller, Arc<str>)> {
+    pub(super) fn signer(&self, name: &str) -> Option<(Identity, Arc<str>)> {
         let known = self.known();
         let user = known.users.get(name)?;
-        let Identity::Known(caller) = caller(name, user) else { return None };
-        Some((caller, user.password.clone()?))
+        Some((identity(name, user), user.password.clone()?))
     }
 }
 
@@ -123,7 +123,7 @@ impl Known {
             Anonymous::Off => false,
         };
         if welcome && is_loopback(origin.address) {
-            return Some(Identity::Known(Caller::anonymous()));
+            return Some(Identity::anonymous());
         }
         // A token may follow.
         self.has_passwords().then_some(Identity::Unproven)
@@ -137,8 +137,9 @@ impl Known {
     }
 }
 
-fn caller(name: &str, user: &User) -> Identity {
-    Identity::Known(Caller { tenant: user.tenant.clone(), principal: Arc::from(name) })
+fn identity(name: &str, user: &User) -> Identity {
+    let caller = Caller { tenant: user.tenant.clone(), principal: Arc::from(name) };
+    Identity::Known(caller, user.queues.clone())
 }
 
 fn is_loopback(address: IpAddr) -> bool {

@@ -204,6 +204,7 @@ async fn a_worker_that_drains_gets_what_is_ready_and_nothing_later() {
     }
     let mut worker = Worker::connect(&gateway, "ann", 0).await;
     worker.receiver.set_credit(5).await.unwrap();
+    // Sent at once, and the credit that is left is given back: as often as is asked.
     worker.receiver.drain().await.unwrap();
     for _ in 0..2 {
         let delivery = worker.next().await;

@@ -359,8 +359,7 @@ async fn replies_are_left_unsettled_for_whoever_wants_to_settle_them() {
     let server = Server::start().await;
     for (sender, receiver, answered, settled) in [
         (Unsettled, First, Unsettled, false),
-        // What a receiver settles second would never be settled.
-        (Unsettled, Second, Mixed, true),
+        (Unsettled, Second, Unsettled, false),
         (Settled, First, Settled, true),
         (Settled, Second, Settled, true),
         (Mixed, First, Mixed, true),
@@ -369,7 +368,7 @@ async fn replies_are_left_unsettled_for_whoever_wants_to_settle_them() {
         let mut client = Raw::begin(&server).await;
         let mut attach = receiving(0, Some("$management"), None);
         attach.snd_settle_mode = sender;
-        attach.rcv_settle_mode = receiver;
+        attach.rcv_settle_mode = receiver.clone();
         assert_eq!(client.attach(attach).await.snd_settle_mode, answered);
         client.credit(0, 0, 10).await;
         client.sender(1, Some("$management")).await;
@@ -383,11 +382,16 @@ async fn replies_are_left_unsettled_for_whoever_wants_to_settle_them() {
                     role: Role::Receiver,
                     first: transfer.delivery_id.unwrap(),
                     last: None,
-                    settled: true,
+                    settled: receiver == First,
                     state: Some(DeliveryState::Accepted(Accepted {})),
                     batchable: false,
                 };
                 client.send(0, &outcome, &[]).await;
+                if receiver == Second {
+                    let answer = client.disposition().await;
+                    assert_eq!((&answer.role, answer.settled), (&Role::Sender, true));
+                    assert_eq!((answer.first, answer.state), (outcome.first, outcome.state));
+                }
             }
         }
     }

@@ -9,7 +9,6 @@ use opgate_amqp::node::{
     Node, Places, Queues, Reply, Replying, Request, Taking, WorkerLink, Working,
 };
 use opgate_amqp::{Amqp, Anonymous, Limits, Product, Settings, Users};
-use opgate_bus::Caller;
 use opgate_edge::{Drain, DrainTrigger};
 use opgate_telemetry::Metrics;
 use serde_amqp::Value;
@@ -56,7 +55,7 @@ impl Node for Echo {
 struct OneQueue;
 
 impl Queues for OneQueue {
-    fn check(&self, _: &Caller, queue: &str) -> Result<(), Error> {
+    fn check(&self, queue: &str) -> Result<(), Error> {
         if queue == "work" { Ok(()) } else { Err(AmqpError::NotFound.into()) }
     }
 

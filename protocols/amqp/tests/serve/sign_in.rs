@@ -8,7 +8,7 @@ use fe2o3_amqp_types::definitions::AmqpError;
 use fe2o3_amqp_types::messaging::{AmqpValue, ApplicationProperties, Body, Message, Properties};
 use fe2o3_amqp_types::primitives::{SimpleValue, Symbol};
 use fe2o3_amqp_types::sasl::{SaslCode, SaslInit, SaslMechanisms, SaslOutcome};
-use opgate_amqp::{Anonymous, Settings, User};
+use opgate_amqp::{Anonymous, Settings, User, WorksOn};
 use opgate_core::Tenant;
 use ring::hmac;
 use serde_amqp::Value;
@@ -23,6 +23,7 @@ fn with_a_user() -> Settings {
         password: Some("secret".into()),
         tenant: Tenant::new("acme").unwrap(),
         certificate_names: Vec::new(),
+        queues: WorksOn::Named(["work".to_owned()].into()),
     };
     let mut settings = settings();
     settings.users.insert("ada".into(), user);
@@ -79,6 +80,36 @@ async fn a_user_with_its_password_is_that_user() {
         assert_eq!(code, SaslCode::Ok);
         session(&mut raw).await;
         assert_eq!(whoami(&mut raw).await, ("ada".into(), "acme".into()));
+    }
+}
+
+#[tokio::test]
+async fn a_user_works_on_the_queues_that_are_its_own() {
+    let mut settings = with_a_user();
+    let ada = settings.users["ada"].clone();
+    settings.users.insert("any".into(), User { queues: WorksOn::All, ..ada.clone() });
+    let none = WorksOn::Named(std::collections::BTreeSet::new());
+    settings.users.insert("none".into(), User { queues: none, ..ada });
+    let server = Server::with(settings).await;
+    for (user, queue, refused) in [
+        ("ada", "work", None),
+        ("ada", "other", Some("UnauthorizedAccess")),
+        ("none", "work", Some("UnauthorizedAccess")),
+        ("any", "work", None),
+        // Its own, but not there.
+        ("any", "other", Some("NotFound")),
+    ] {
+        let mut raw = Raw::connect(&server).await;
+        let response = format!("\0{user}\0secret");
+        assert_eq!(sign_in(&mut raw, "PLAIN", Some(response.as_bytes())).await.1, SaslCode::Ok);
+        session(&mut raw).await;
+        let address = format!("queue/{queue}");
+        let works = raw.attach(receiving(0, Some(&address), None)).await;
+        assert_eq!(works.source.is_none(), refused.is_some(), "{user} on {queue}");
+        let answer = format!("{:?}", raw.detach().await.error.map(|error| error.condition));
+        assert!(answer.contains(refused.unwrap_or("None")), "{user} on {queue}: {answer}");
+        let sends = raw.attach(sending(1, Some(&address))).await;
+        assert_eq!(sends.target.is_none(), refused.is_some(), "{user} to {queue}");
     }
 }
 

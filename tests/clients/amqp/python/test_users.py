@@ -32,6 +32,18 @@ def test_a_tenant_sees_its_own_operations_only(secured):
         connection.close()
 
 
+def test_a_user_of_any_tenant_works_where_it_is_told_to(secured):
+    his = plain(secured, "bob", "build it")
+    assert his.create_receiver("queue/paint", credit=1)
+    hers = plain(secured, "alice", "wonder land")
+    for connection, queue in [(his, "queue/peeked"), (hers, "queue/paint")]:
+        with pytest.raises(LinkDetached) as refused:
+            connection.create_receiver(queue)
+        assert refused.value.condition == "amqp:unauthorized-access"
+    for connection in (hers, his):
+        connection.close()
+
+
 def test_nobody_comes_in_without_a_name_where_there_are_users(secured):
     connection = connect(secured, allowed_mechs="ANONYMOUS")
     with pytest.raises(LinkDetached) as refused:

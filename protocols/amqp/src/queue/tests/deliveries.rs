@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use fe2o3_amqp::connection::ConnectionStopReason;
 use fe2o3_amqp::link::{LinkStateError, SendError, SessionStopReason};
+use fe2o3_amqp_types::definitions::AmqpError;
 use fe2o3_amqp_types::messaging::{
-    Accepted, AmqpValue, Body, Modified, Outcome as Settled, Rejected, Released,
+    Accepted, AmqpValue, Body, DeliveryState, Modified, Outcome as Settled, Rejected, Released,
 };
+use fe2o3_amqp_types::primitives::Symbol;
 use opgate_bus::{Caller, Pull};
 use opgate_core::{Code, Failure, Outcome, Payload, State};
 use proptest::collection::vec;
@@ -21,7 +23,10 @@ use crate::queue::{Settings, report};
 type Settling = oneshot::Sender<Result<Settled, SendError>>;
 
 /// A delivery that is settled by hand.
-fn carried(shop: &Shop, leased: opgate_bus::Leased) -> (Settling, tokio::task::JoinHandle<()>) {
+fn carried(
+    shop: &Shop,
+    leased: opgate_bus::Leased,
+) -> (Settling, tokio::task::JoinHandle<DeliveryState>) {
     let (settle, settled) = oneshot::channel();
     let delivery = shop.delivery(leased);
     let carried = tokio::spawn(delivery.carry(async { settled.await.unwrap() }));
@@ -37,11 +42,31 @@ fn cut_off() -> SendError {
     SendError::LinkStateError(LinkStateError::SessionStopped(reason))
 }
 
-async fn settle(shop: &Shop, leased: opgate_bus::Leased, how: Result<Settled, SendError>) {
+/// Has a delivery be settled so; what its worker hears of it.
+async fn settle(
+    shop: &Shop,
+    leased: opgate_bus::Leased,
+    how: Result<Settled, SendError>,
+) -> DeliveryState {
     let (settle, carried) = carried(shop, leased);
     settle.send(how).unwrap();
-    carried.await.unwrap();
+    let heard = carried.await.unwrap();
     assert_eq!(shop.shared().open.counts(), (0, 0));
+    heard
+}
+
+/// What a worker hears whose outcome was not taken.
+fn refusal(heard: DeliveryState) -> (Symbol, String) {
+    let DeliveryState::Rejected(Rejected { error: Some(error) }) = heard else {
+        panic!("{heard:?}")
+    };
+    let condition = serde_amqp::to_value(&error.condition).unwrap();
+    let Value::Symbol(condition) = condition else { panic!("{condition:?}") };
+    (condition, error.description.unwrap())
+}
+
+fn accepted() -> DeliveryState {
+    DeliveryState::Accepted(Accepted {})
 }
 
 #[tokio::test]
@@ -57,7 +82,7 @@ async fn what_is_accepted_has_the_result_that_was_sent_before() {
             }
         }
         settle.send(Ok(Settled::Accepted(Accepted {}))).unwrap();
-        carried.await.unwrap();
+        assert_eq!(carried.await.unwrap(), accepted());
         let result = result.map(|result| Payload::new("text/plain; charset=utf-8", result));
         assert_eq!(shop.get(id).await.outcome, Some(Outcome::Succeeded(result)));
         let late = report::take(shop.shared(), about(&token, None, text("late"))).await;
@@ -75,7 +100,8 @@ async fn a_result_that_is_refused_is_not_left_out() {
     let refused = report::take(shop.shared(), about(&token, None, text("long"))).await;
     assert!(refused.is_err());
     settle.send(Ok(Settled::Accepted(Accepted {}))).unwrap();
-    carried.await.unwrap();
+    let (condition, _) = refusal(carried.await.unwrap());
+    assert_eq!(condition.as_str(), "com.microsoft:server-busy");
     let ended = shop.ended(id).await;
     let failure = ended.outcome.as_ref().and_then(Outcome::failure).unwrap();
     assert_eq!(failure.reason.as_deref(), Some("outcome_refused"));
@@ -86,7 +112,8 @@ async fn what_is_given_back_is_leased_again_and_failures_are_counted() {
     let shop = Shop::new();
     let leased = shop.begun().await;
     let id = leased.snapshot.id;
-    settle(&shop, leased, Ok(Settled::Released(Released {}))).await;
+    let heard = settle(&shop, leased, Ok(Settled::Released(Released {}))).await;
+    assert_eq!(heard, DeliveryState::Released(Released {}));
     let second = shop.lease().await;
     assert_eq!((second.snapshot.id, second.snapshot.epoch.0, second.failed), (id, 2, 0));
     let failed = Modified {
@@ -94,7 +121,8 @@ async fn what_is_given_back_is_leased_again_and_failures_are_counted() {
         undeliverable_here: None,
         message_annotations: None,
     };
-    settle(&shop, second, Ok(Settled::Modified(failed))).await;
+    let heard = settle(&shop, second, Ok(Settled::Modified(failed.clone()))).await;
+    assert_eq!(heard, DeliveryState::Modified(failed));
     let third = shop.lease().await;
     assert_eq!((third.snapshot.epoch.0, third.failed), (3, 1));
     settle(&shop, third, Err(cut_off())).await;
@@ -141,7 +169,8 @@ async fn who_is_late_changes_nothing() {
     let by_hand = Outcome::Failed(Failure::new(Code::Aborted, "enough"));
     shop.bus().finish(&Caller::anonymous(), id, by_hand.clone()).await.unwrap();
     settle.send(Ok(Settled::Accepted(Accepted {}))).unwrap();
-    carried.await.unwrap();
+    let (condition, _) = refusal(carried.await.unwrap());
+    assert_eq!(condition.as_str(), "amqp:precondition-failed");
     let ended = shop.ended(id).await;
     assert_eq!(ended.outcome, Some(by_hand));
     // Kept for the audit.
@@ -174,8 +203,31 @@ async fn a_worker_that_takes_too_long_loses_its_lease() {
     let second = shop.lease().await;
     assert_eq!((second.snapshot.id, second.snapshot.epoch.0, second.failed), (id, 2, 1));
     settle.send(Ok(Settled::Accepted(Accepted {}))).unwrap();
-    carried.await.unwrap();
+    let (condition, _) = refusal(carried.await.unwrap());
+    assert_eq!(condition.as_str(), "amqp:precondition-failed");
     assert_eq!(shop.get(id).await.state, State::Running, "who is late ended it");
+}
+
+#[tokio::test]
+async fn who_has_lost_its_lease_hears_so_with_its_result() {
+    let lease = Duration::from_secs(1);
+    let shop = Shop::open(Pull { lease, ..Pull::default() }, Settings::default());
+    let leased = shop.begun().await;
+    let (id, token) = (leased.snapshot.id, leased.token.clone());
+    let open = std::sync::Arc::clone(&shop.shared().open);
+    let (settle, carried) = carried(&shop, leased);
+    // It ends otherwise; the next extension finds that out.
+    let by_hand = Outcome::Failed(Failure::new(Code::Aborted, "enough"));
+    shop.bus().finish(&Caller::anonymous(), id, by_hand).await.unwrap();
+    while open.has(&token) {
+        tokio::time::sleep(lease / 100).await;
+    }
+    let result = report::take(shop.shared(), about(&token, None, text("done"))).await;
+    let told = result.unwrap_err();
+    assert_eq!(told.condition, AmqpError::PreconditionFailed.into());
+    settle.send(Ok(Settled::Accepted(Accepted {}))).unwrap();
+    let heard = refusal(carried.await.unwrap());
+    assert_eq!(heard, ("amqp:precondition-failed".into(), "the lease is over".to_owned()));
 }
 
 #[tokio::test]

@@ -1,0 +1,194 @@
+//! Who settles a delivery of ours, and when.
+//!
+//! A receiver may tell the outcome of a delivery and wait for us to settle it (`rcv-settle-mode` second). The crate
+//! does not settle the last such delivery of a disposition, settles the others before anybody has heard of the outcome,
+//! and remembers all of them for ever. So it is shown each outcome as settled, which ends the delivery for it, and the
+//! peer is told that it is settled here: at once, or on links whose server says so itself ([`LinkWatch::hold`]) when
+//! that has been done which the settlement stands for.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use fe2o3_amqp_types::definitions::Role;
+use fe2o3_amqp_types::messaging::{Accepted, DeliveryState, Modified, Rejected, Released};
+use fe2o3_amqp_types::performatives::Disposition;
+
+use super::Refusal;
+use super::fields::Outcome;
+use super::inbound::{Verdict, framed, missing, opened};
+use super::ledger::{Ledger, SPAN};
+use super::table::{Session, Unsettled};
+use super::watch::Drained;
+
+impl Ledger {
+    /// What the peer says of deliveries, its own or ours.
+    pub(super) fn disposition(
+        &mut self,
+        channel: u16,
+        frame: &mut [u8],
+    ) -> Result<Verdict, Refusal> {
+        let mut fields = opened(frame)?;
+        let is_receiver = fields.next().boolean()?.ok_or_else(|| missing("role"))?;
+        let first = fields.next().uint()?.ok_or_else(|| missing("first"))?;
+        let last = fields.next().uint()?.unwrap_or(first);
+        let count = u64::from(last.wrapping_sub(first)) + 1;
+        if count > SPAN {
+            return Err(Refusal::Disposition { count, limit: SPAN });
+        }
+        let settled = fields.next();
+        let is_settled = settled.boolean()?.unwrap_or(false);
+        let place = settled.at..settled.at + settled.bytes.len();
+        let outcome = fields.next().outcome();
+        let Some(session) = self.table.by_theirs(channel).filter(|_| is_receiver) else {
+            return Ok(Verdict::Pass);
+        };
+        if is_settled {
+            session.settled_by_peer(first, last);
+        } else if let Some(outcome) = outcome {
+            let at_once = session.told(first, last);
+            let answer = |run: RangeInclusive<u32>| Disposition {
+                role: Role::Sender,
+                first: *run.start(),
+                last: Some(*run.end()),
+                settled: true,
+                state: Some(state(outcome)),
+                batchable: false,
+            };
+            if let Some(ours) = session.ours {
+                let answers = runs(at_once).into_iter().map(answer);
+                self.settlements.extend(answers.filter_map(|answer| framed(ours, &answer)));
+            }
+            let settles: &[u8] = if place.len() == 1 { &[0x41] } else { &[0x56, 1] };
+            if let Some(field) = frame.get_mut(place) {
+                field.copy_from_slice(settles);
+            }
+            self.watch.count_edited();
+        }
+        Ok(Verdict::Pass)
+    }
+
+    /// Takes over what the servers of links have settled and drained. What their peers do not wait for is left out.
+    pub(super) fn serve(&mut self) {
+        let (settled, drained) = self.watch.served();
+        for settlement in settled {
+            let session = self.table.by_ours(settlement.channel);
+            if let Some(session) = session
+                && let Some(unsettled) = session.unsettled.get(&settlement.id)
+                && let Some(link) = session.links.get(unsettled.link)
+                && link.watch.is(&settlement.link)
+                && link.output.is_some()
+            {
+                session.unsettled.remove(&settlement.id);
+                self.settlements.push_back(settlement.frame);
+            }
+        }
+        for Drained { link: served, begun, flows } in drained {
+            if served.flows() != flows {
+                continue;
+            }
+            let found = self.drains.iter().find_map(|&(_, session, at)| {
+                let link = self.table.sessions.get(session)?.links.get(at)?;
+                link.watch.is(&served).then_some((session, at))
+            });
+            let Some((session, at)) = found else { continue };
+            let of = self.table.sessions.get_mut(session);
+            let Some(link) = of.and_then(|session| session.links.get_mut(at)) else { continue };
+            if begun.wrapping_sub(link.begun).wrapping_sub(1) < u32::MAX / 2 {
+                // Some are still on their way here.
+                link.drains_after = Some(begun);
+            } else {
+                self.drain_link(session, at);
+            }
+        }
+    }
+
+    /// A link of a session is detached. The crate would remember its deliveries that are not settled for as long as
+    /// the session lasts: it is told that they are.
+    pub(super) fn forget(&mut self, session: u32, link: u32) {
+        let Some(session) = self.table.sessions.get_mut(session) else { return };
+        let of_link = |unsettled: &Unsettled| unsettled.link == link;
+        let known = session.unsettled.iter().filter(|(_, unsettled)| of_link(unsettled));
+        let open = known.filter(|(_, unsettled)| !unsettled.told).map(|(id, _)| *id).collect();
+        session.unsettled.retain(|_, unsettled| !of_link(unsettled));
+        let Some(channel) = session.theirs else { return };
+        let settled = |run: RangeInclusive<u32>| Disposition {
+            role: Role::Receiver,
+            first: *run.start(),
+            last: Some(*run.end()),
+            settled: true,
+            state: None,
+            batchable: false,
+        };
+        let frames = runs(open).into_iter().map(settled);
+        self.due.extend(frames.filter_map(|settled| framed(channel, &settled)));
+    }
+}
+
+impl Session {
+    /// The peer has settled deliveries.
+    fn settled_by_peer(&mut self, first: u32, last: u32) {
+        for id in between(&self.unsettled, first, last) {
+            if let Some(unsettled) = self.unsettled.remove(&id)
+                && let Some(link) = self.links.get(unsettled.link)
+            {
+                link.watch.settled_by_peer(unsettled.number);
+            }
+        }
+    }
+
+    /// The peer has told the outcome of deliveries, and waits for us to settle them. Those that are to be settled at
+    /// once, in order.
+    fn told(&mut self, first: u32, last: u32) -> Vec<u32> {
+        let mut at_once = Vec::new();
+        for id in between(&self.unsettled, first, last) {
+            let Some(unsettled) = self.unsettled.get_mut(&id) else { continue };
+            let held = self.links.get(unsettled.link).filter(|link| link.watch.holds());
+            if let (Some(link), Some(ours)) = (held, self.ours) {
+                if !unsettled.told {
+                    unsettled.told = true;
+                    link.watch.told(unsettled.number, ours, id);
+                }
+            } else {
+                self.unsettled.remove(&id);
+                at_once.push(id);
+            }
+        }
+        at_once
+    }
+}
+
+/// The deliveries from `first` to `last`, which wrap.
+fn between(unsettled: &BTreeMap<u32, Unsettled>, first: u32, last: u32) -> Vec<u32> {
+    let ids = |range: RangeInclusive<u32>| unsettled.range(range).map(|(id, _)| *id);
+    if first <= last {
+        ids(first..=last).collect()
+    } else {
+        ids(first..=u32::MAX).chain(ids(0..=last)).collect()
+    }
+}
+
+/// Numbers that follow each other, put together.
+fn runs(ids: Vec<u32>) -> Vec<RangeInclusive<u32>> {
+    let mut runs: Vec<RangeInclusive<u32>> = Vec::new();
+    for id in ids {
+        match runs.last_mut() {
+            Some(run) if run.end().checked_add(1) == Some(id) => *run = *run.start()..=id,
+            Some(_) | None => runs.push(id..=id),
+        }
+    }
+    runs
+}
+
+/// An outcome without what its peer has said of it, which may be long.
+fn state(outcome: Outcome) -> DeliveryState {
+    match outcome {
+        Outcome::Accepted => DeliveryState::Accepted(Accepted {}),
+        Outcome::Rejected => DeliveryState::Rejected(Rejected { error: None }),
+        Outcome::Released => DeliveryState::Released(Released {}),
+        Outcome::Modified => DeliveryState::Modified(Modified {
+            delivery_failed: None,
+            undeliverable_here: None,
+            message_annotations: None,
+        }),
+    }
+}
