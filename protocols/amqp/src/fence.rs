@@ -16,6 +16,7 @@ mod outbound;
 mod reading;
 mod refusal;
 mod settle;
+mod shape;
 mod stream;
 mod table;
 mod transport;
@@ -28,6 +29,7 @@ mod tests;
 
 pub use limits::Limits;
 pub use refusal::Refusal;
+pub(crate) use shape::sasl;
 pub use stream::{Fence, Opening};
 pub use transport::Transport;
 pub use walk::Fault;

@@ -5,7 +5,9 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use super::raw::{Frames, Role, attach, begin, flow, frame, message, open, transfer};
+use super::raw::{
+    Frames, NULL, Role, attach, begin, flow, frame, list, message, open, transfer, uint,
+};
 use crate::process::{Daemon, Launch, PATIENCE};
 
 const HEADER: [u8; 8] = *b"AMQP\x00\x01\x00\x00";
@@ -92,6 +94,116 @@ fn what_harms_ends_its_own_connection_and_says_why() {
     }
     let after = memory(&daemon, "VmHWM:");
     assert!(after < before + 64 * 1024, "{before} KiB before, {after} KiB after");
+}
+
+/// A binary of these bytes, with a length of four.
+fn binary(bytes: &[u8]) -> Vec<u8> {
+    [&[0xb0][..], &u32::try_from(bytes.len()).unwrap().to_be_bytes(), bytes].concat()
+}
+
+/// As the crate writes enumerations, a list of two: `first`, and a binary at whose end another performative, `fake`,
+/// seems to begin for whoever takes the list's head for a descriptor.
+fn disguised(first: &[u8], body: &[u8], fake: &[u8]) -> Vec<u8> {
+    let size = 0x8000_usize;
+    let mut content = body.to_vec();
+    content.resize(size - 4 - first.len() - 5 - 8, 0);
+    content.extend([0, 0, 0, 0, 0, 0, 0, 0x14]);
+    let head = [&[0xd0][..], &u32::try_from(size).unwrap().to_be_bytes(), &[0, 0, 0, 2]].concat();
+    [&head, first, &binary(&content), fake].concat()
+}
+
+#[test]
+fn a_frame_is_not_one_thing_to_the_fence_and_another_to_what_is_behind_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = Launch::new(dir.path()).start();
+    let mut bystander = session(&daemon);
+    let null = || NULL.to_vec();
+    // Ten thousand lists in each other, where only a binary was walked over.
+    let deep = [0xc0, 0xff, 0x01].repeat(10_000);
+    let zero = uint(0);
+    let begun = list(0x14, &[&zero, &zero, &[0xa0, 1, 0], &zero, &[0x41], &[0x41]]);
+    // A list of two: a binary of the five bytes that begin another binary, and what comes then.
+    let opens = |size: u32| {
+        [&[0x00, 0x53, 0x77, 0xd0][..], &size.to_be_bytes(), &[0, 0, 0, 2, 0xa0, 5]].concat()
+    };
+    let rest = |more: Vec<Vec<u8>>| {
+        let first = vec![zero.clone(), null(), null(), null(), vec![0x41], vec![0x42]];
+        let fields = [first, more].concat();
+        list(0x14, &fields.iter().map(Vec::as_slice).collect::<Vec<_>>())
+    };
+    let surplus = rest(vec![null(), null(), null(), null(), null(), binary(&deep)]);
+    let state = rest(vec![null(), list(0x24, &[&binary(&deep)])]);
+    let end = [0, 0, 0, 0, 0, 0x45];
+    // A transfer on a handle that is there, of nothing.
+    let fake = [0xc0, 10, 6, 0x52, 0, 0x43, 0xa0, 1, 0, 0x43, 0x41, 0x42];
+    let disposition = list(0x15, &[&[0x41], &zero, &uint(1_000_000_000), &[0x41]]);
+    let cases: [(&str, Vec<Vec<u8>>); 4] = [
+        (
+            "a transfer of twelve fields",
+            vec![[&begun[..], &opens(12)].concat(), [&surplus[..], &end].concat()],
+        ),
+        (
+            "a transfer whose state has a field",
+            vec![[&begun[..], &opens(12)].concat(), [&state[..], &end].concat()],
+        ),
+        (
+            "a transfer in a list of two",
+            vec![
+                [&begun[..], &opens(0x1_0000)].concat(),
+                disguised(&rest(Vec::new()), &deep, &fake),
+            ],
+        ),
+        ("a disposition in a list of two", vec![disguised(&disposition, &[], &fake)]),
+    ];
+    for (name, bodies) in cases {
+        let mut hostile = session(&daemon);
+        hostile.write(&attach(0, "requests", 0, Role::Sender));
+        hostile.until(0x13);
+        for body in bodies {
+            hostile.write(&frame(0, &body));
+        }
+        let last = hostile.last().unwrap_or_else(|| panic!("{name}: a mute cut"));
+        assert_eq!(last.code(), 0x18, "{name}");
+        let said = String::from_utf8_lossy(last.body());
+        assert!(said.contains("amqp:decode-error"), "{name}: {said}");
+        unharmed(&mut bystander);
+    }
+}
+
+#[test]
+fn links_with_much_to_say_of_themselves_cost_no_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = Launch::new(dir.path()).start();
+    let mut bystander = session(&daemon);
+    let before = memory(&daemon, "VmRSS:");
+    let mut hostile = session(&daemon);
+    let filter = |nulls: usize| {
+        let nulls = list(0x01, &vec![NULL; nulls]);
+        let entry = [&[0xa3, 1, b'f'][..], &nulls].concat();
+        let size = u32::try_from(entry.len() + 4).unwrap().to_be_bytes();
+        [&[0xd1][..], &size, &[0, 0, 0, 2], &entry].concat()
+    };
+    let with = |handle: u32, filter: &[u8]| {
+        let node = [0xa1, 4, b'$', b'c', b'b', b's'];
+        let source = list(0x28, &[&node, NULL, NULL, NULL, NULL, NULL, NULL, filter]);
+        let target = list(0x29, &[&node]);
+        let name = [&[0xa1, 4][..], format!("{handle:04}").as_bytes()].concat();
+        let fields: [&[u8]; 10] =
+            [&name, &uint(handle), &[0x42], NULL, NULL, &source, &target, NULL, NULL, &uint(0)];
+        frame(0, &list(0x12, &fields))
+    };
+    let some = filter(900);
+    for handle in 0..100 {
+        hostile.write(&with(handle, &some));
+        hostile.until(0x12);
+    }
+    unharmed(&mut bystander);
+    let after = memory(&daemon, "VmRSS:");
+    assert!(after < before + 32 * 1024, "{before} KiB before, {after} KiB after");
+    // More values than any link has a use for.
+    hostile.write(&with(100, &filter(2_000)));
+    assert_eq!(hostile.last().map(|last| last.code()), Some(0x18));
+    unharmed(&mut bystander);
 }
 
 #[test]

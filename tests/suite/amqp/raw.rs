@@ -88,7 +88,8 @@ pub(super) fn frame(channel: u16, body: &[u8]) -> Vec<u8> {
     [&size[..], &[2, 0], &channel.to_be_bytes(), body].concat()
 }
 
-fn list(code: u8, fields: &[&[u8]]) -> Vec<u8> {
+/// A described list.
+pub(super) fn list(code: u8, fields: &[&[u8]]) -> Vec<u8> {
     let fields_bytes = fields.concat();
     let size = u32::try_from(fields_bytes.len() + 4).unwrap().to_be_bytes();
     let count = u32::try_from(fields.len()).unwrap().to_be_bytes();
@@ -100,11 +101,11 @@ fn text(text: &str) -> Vec<u8> {
     [&[0xb1][..], &length, text.as_bytes()].concat()
 }
 
-fn uint(number: u32) -> Vec<u8> {
+pub(super) fn uint(number: u32) -> Vec<u8> {
     [&[0x70][..], &number.to_be_bytes()].concat()
 }
 
-const NULL: &[u8] = &[0x40];
+pub(super) const NULL: &[u8] = &[0x40];
 
 pub(super) fn open(container: &str) -> Vec<u8> {
     frame(0, &list(0x10, &[&text(container)]))

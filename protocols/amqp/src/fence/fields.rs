@@ -97,6 +97,29 @@ impl<'a> Field<'a> {
         self.code() == 0x40
     }
 
+    pub(super) fn is_ubyte(self) -> bool {
+        self.code() == 0x50
+    }
+
+    pub(super) fn is_string(self) -> bool {
+        matches!(self.code(), 0xa1 | 0xb1)
+    }
+
+    pub(super) fn is_symbol(self) -> bool {
+        matches!(self.code(), 0xa3 | 0xb3)
+    }
+
+    /// Whether it is an array of symbols. Of an empty one there is no telling.
+    pub(super) fn is_symbols(self) -> bool {
+        match self.bytes {
+            [0xe0, _, 0] | [0xf0, _, _, _, _, 0, 0, 0, 0] => true,
+            [0xe0, _, _, code, ..] | [0xf0, _, _, _, _, _, _, _, _, code, ..] => {
+                matches!(code, 0xa3 | 0xb3)
+            }
+            _ => false,
+        }
+    }
+
     pub(super) fn uint(self) -> Result<Option<u32>, Wrong> {
         match self.code() {
             0x40 => Ok(None),
@@ -160,21 +183,42 @@ pub(super) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// Opens the described list that begins at `at`.
+    /// Opens the performative that begins at `at`.
     pub(super) fn open(bytes: &'a [u8], at: usize) -> Option<(Performative, Self)> {
-        let mut fields = Self { bytes, list: 0, at: at.checked_add(1)?, left: 1 };
-        let performative = Performative::of(fields.next())?;
-        let code = *bytes.get(fields.at)?;
-        let (skipped, count) = match code {
+        let (descriptor, fields) = Self::described(bytes, at)?;
+        Some((Performative::of(descriptor)?, fields))
+    }
+
+    /// Opens the described list that begins at `at`: its descriptor, and the fields.
+    pub(super) fn described(bytes: &'a [u8], at: usize) -> Option<(Field<'a>, Self)> {
+        if *bytes.get(at)? != 0x00 {
+            return None;
+        }
+        let mut descriptor = Self { bytes, list: 0, at: at.checked_add(1)?, left: 1 };
+        let field = descriptor.next();
+        let at = descriptor.at;
+        let (skipped, count) = match *bytes.get(at)? {
             0x45 => (1, 0),
-            0xc0 => (3, number(bytes.get(fields.at + 2..fields.at + 3)?)),
-            0xd0 => (9, number(bytes.get(fields.at + 5..fields.at + 9)?)),
+            0xc0 => (3, number(bytes.get(at + 2..at + 3)?)),
+            0xd0 => (9, number(bytes.get(at + 5..at + 9)?)),
             _ => return None,
         };
-        fields.list = fields.at;
-        fields.at += skipped;
-        fields.left = count;
-        Some((performative, fields))
+        Some((field, Self { bytes, list: at, at: at + skipped, left: count }))
+    }
+
+    /// Opens a map: keys and values in turn.
+    pub(super) fn map(bytes: &'a [u8]) -> Option<Self> {
+        let (at, left) = match *bytes.first()? {
+            0xc1 => (3, number(bytes.get(2..3)?)),
+            0xd1 => (9, number(bytes.get(5..9)?)),
+            _ => return None,
+        };
+        Some(Self { bytes, list: 0, at, left })
+    }
+
+    /// The bytes from the next field to `end`.
+    pub(super) fn until(&self, end: usize) -> &'a [u8] {
+        self.bytes.get(self.at..end).unwrap_or_default()
     }
 
     /// How many are left.

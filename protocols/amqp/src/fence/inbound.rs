@@ -3,13 +3,14 @@
 use std::hash::{BuildHasher as _, RandomState};
 
 use fe2o3_amqp_types::definitions::Role;
-use fe2o3_amqp_types::performatives::{Attach, Begin, Open, Performative as Typed};
+use fe2o3_amqp_types::performatives::{Attach, Begin, Detach, Open, Performative as Typed};
 use serde::Serialize;
 use tokio::time::Instant;
 
 use super::fields::{Fields, Performative, Wrong};
-use super::ledger::{DRAINS, FLOWS, Ledger, NAME, SLACK, channel};
+use super::ledger::{ATTACH, ATTACH_ITEMS, DRAINS, FLOWS, Ledger, NAME, SLACK, channel};
 use super::refusal::{list_of, sized};
+use super::shape;
 use super::table::{Delivery, Incoming, Link, Place, Session};
 use super::walk::Walk;
 use super::{Fault, Refusal};
@@ -49,7 +50,7 @@ impl Ledger {
         let Some(body) = frame.get(8..).filter(|body| !body.is_empty()) else {
             return Ok(Verdict::Pass);
         };
-        let length = Walk::value(body, self.limits.items).map_err(Refusal::Encoding)?;
+        let length = Walk::value(body, self.limits.fields).map_err(Refusal::Encoding)?;
         let (performative, fields) = Fields::open(frame, 8)
             .ok_or_else(|| Refusal::Performative("it is no performative".to_owned()))?;
         if performative != Performative::Transfer && length != body.len() {
@@ -58,6 +59,23 @@ impl Ledger {
         if self.open_received == (performative == Performative::Open) {
             return Err(Refusal::Open);
         }
+        let Some(list) = shape::judge(performative, &fields)? else {
+            return self.sound(performative, frame, length);
+        };
+        let head = frame.get(4..fields.list()).unwrap_or_default();
+        let mut frame = lengthened(head, &list);
+        let verdict = self.sound(performative, &mut frame, length)?;
+        Ok(if verdict == Verdict::Pass { Verdict::Replace(frame) } else { verdict })
+    }
+
+    /// Judges a frame that is what its performative has, by what it asks for. Its first `length` bytes are the
+    /// performative.
+    fn sound(
+        &mut self,
+        performative: Performative,
+        frame: &mut [u8],
+        length: usize,
+    ) -> Result<Verdict, Refusal> {
         let channel = channel(frame);
         match performative {
             Performative::Open => self.open(frame),
@@ -66,7 +84,7 @@ impl Ledger {
             Performative::Flow => self.flow(channel, frame),
             Performative::Transfer => {
                 let payload = frame.get(8 + length..).unwrap_or_default();
-                self.transfer(channel, fields, payload)
+                self.transfer(channel, opened(frame)?, payload)
             }
             Performative::Disposition => self.disposition(channel, frame),
             Performative::Detach => self.detach(channel, frame),
@@ -92,7 +110,6 @@ impl Ledger {
             && let Some(field) = frame.get_mut(at + 1..at + 1 + edited.len())
         {
             field.copy_from_slice(&edited);
-            self.watch.count_edited();
         }
         if frame.len() <= SMALLEST {
             return Ok(Verdict::Pass);
@@ -105,7 +122,6 @@ impl Ledger {
             let size = u32::try_from(frame.len()).unwrap_or(u32::MAX);
             return Err(Refusal::FrameTooLarge { size, limit: 512 });
         }
-        self.watch.count_edited();
         Ok(Verdict::Replace(frame))
     }
 
@@ -164,6 +180,12 @@ impl Ledger {
     }
 
     fn attach(&mut self, channel: u16, frame: &[u8]) -> Result<Verdict, Refusal> {
+        let size = u32::try_from(frame.len()).unwrap_or(u32::MAX);
+        if size > ATTACH {
+            return Err(Refusal::Attach { size, limit: ATTACH });
+        }
+        let body = frame.get(8..).unwrap_or_default();
+        Walk::value(body, ATTACH_ITEMS).map_err(Refusal::Encoding)?;
         let Typed::Attach(attach) = typed(frame)? else {
             return Err(missing("attach"));
         };
@@ -232,7 +254,6 @@ impl Ledger {
         let mut fields = opened(frame)?;
         let count = u32::try_from(fields.left()).unwrap_or(u32::MAX);
         fields.next();
-        watch.count_edited();
         let name = sized(0xa1, 0xb1, unique.as_bytes());
         Ok(Verdict::Replace(rebuilt(frame, &fields, &name, fields.at()..frame.len(), count)))
     }
@@ -289,7 +310,6 @@ impl Ledger {
                     let at = later.unwrap_or(self.drains.len());
                     self.drains.insert(at, (when, session, link));
                 }
-                self.watch.count_edited();
             }
         }
         if let Some(link) = self.session(channel)?.by_input(handle)
@@ -376,7 +396,9 @@ impl Ledger {
             if link.detach.is_some() {
                 return Err(Refusal::Unattached { handle });
             }
-            link.detach = Some(frame.to_vec());
+            // Why it is detached is nobody's concern: the link was never served.
+            let bare = Detach { error: None, ..detach };
+            link.detach = framed(channel, &bare);
             return Ok(Verdict::Hold);
         }
         link.input = None;
@@ -480,8 +502,10 @@ impl Incoming {
 
 /// What the crate will make of it, where that is worth its price.
 fn typed(frame: &[u8]) -> Result<Typed, Refusal> {
-    serde_amqp::from_slice(frame.get(8..).unwrap_or_default())
-        .map_err(|error| Refusal::Performative(error.to_string()))
+    let mut rest = frame.get(8..).unwrap_or_default();
+    let typed = serde_amqp::from_reader(&mut rest)
+        .map_err(|error| Refusal::Performative(error.to_string()))?;
+    if rest.is_empty() { Ok(typed) } else { Err(Wrong.into()) }
 }
 
 pub(super) fn opened(frame: &[u8]) -> Result<Fields<'_>, Refusal> {
@@ -499,9 +523,13 @@ fn rebuilt(
 ) -> Vec<u8> {
     let rest = frame.get(rest).unwrap_or_default();
     let head = frame.get(4..fields.list()).unwrap_or_default();
-    let list = list_of(count, &[before, rest].concat());
+    lengthened(head, &list_of(count, &[before, rest].concat()))
+}
+
+/// A frame of all but its length.
+fn lengthened(head: &[u8], list: &[u8]) -> Vec<u8> {
     let size = u32::try_from(4 + head.len() + list.len()).unwrap_or(u32::MAX);
-    [&size.to_be_bytes()[..], head, &list].concat()
+    [&size.to_be_bytes()[..], head, list].concat()
 }
 
 /// A frame of `performative`; none if it cannot be written, which would be strange.

@@ -14,6 +14,10 @@ use super::{Limits, Watch};
 /// that is bounded.
 pub(super) const SLACK: u32 = 64;
 
+/// Bytes of an Attach frame, without what is left out of it, and values in it: the crate keeps both termini, twice.
+pub(super) const ATTACH: u32 = 4096;
+pub(super) const ATTACH_ITEMS: u32 = 256;
+
 /// Bytes of a link's name.
 pub(super) const NAME: usize = 1024;
 

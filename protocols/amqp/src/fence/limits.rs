@@ -22,8 +22,10 @@ pub struct Limits {
     pub links: u32,
     /// The highest handle of a session.
     pub handle: u32,
-    /// Values in one frame, or in one message: each costs the crate some hundred bytes, however short it is.
+    /// Values in one message: each costs the crate some hundred bytes, however short it is.
     pub items: u32,
+    /// Values in the performative of one frame, which cost as much.
+    pub fields: u32,
     /// The shortest idle time-out that a peer gets, in the pace of heartbeats: a shorter one is lengthened to it.
     pub idle: Duration,
     /// Time for which a request to drain a link is kept back, so that what is ready is sent first.
@@ -49,6 +51,7 @@ impl Default for Limits {
             links: 1024,
             handle: 1023,
             items: 65_536,
+            fields: 1000,
             idle: Duration::from_millis(200),
             drain: Duration::from_millis(100),
             served_drain: Duration::from_secs(30),

@@ -4,7 +4,8 @@ use tokio::io::ReadBuf;
 
 use super::inbound::Verdict;
 use super::ledger::Ledger;
-use super::walk::{Walk, number};
+use super::shape;
+use super::walk::number;
 use super::{Opening, Refusal};
 
 /// Bytes read at a time, at first; and most buffer a connection with nothing to read keeps.
@@ -172,7 +173,6 @@ impl Reading {
             // The crate takes none: the head moves to where the body begins.
             frame.copy_within(..8, extended);
             self.start += extended;
-            ledger.watch.count_edited();
         }
         let length = self.wanted - extended;
         let Some(frame) = self.buffer.get_mut(self.start..self.start + length) else {
@@ -187,11 +187,7 @@ impl Reading {
         let verdict = if self.phase == Phase::Amqp {
             ledger.inbound(frame)?
         } else {
-            let body = frame.get(8..).unwrap_or_default();
-            let length = Walk::value(body, ledger.limits.items).map_err(Refusal::Encoding)?;
-            if length != body.len() {
-                return Err(Refusal::Performative("it is followed by something".to_owned()));
-            }
+            shape::sasl(frame.get(8..).unwrap_or_default())?;
             Verdict::Pass
         };
         match verdict {
@@ -206,9 +202,6 @@ impl Reading {
                 return Ok(Next::Judged);
             }
             Verdict::Wait => return Ok(Next::Waits),
-        }
-        if self.phase == Phase::Amqp {
-            ledger.watch.count_received();
         }
         Ok(Next::Judged)
     }

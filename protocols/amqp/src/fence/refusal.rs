@@ -113,6 +113,16 @@ pub enum Refusal {
         /// What is allowed.
         limit: usize,
     },
+    /// An Attach that is too long to be kept.
+    #[error(
+        "an attach frame of {size} bytes, counting what would be kept; at most {limit} are allowed"
+    )]
+    Attach {
+        /// Of what would be kept.
+        size: u32,
+        /// What is allowed.
+        limit: u32,
+    },
     /// Flow frames without end for a link that is not attached by us yet.
     #[error("more than {limit} flow frames for links that are not attached yet")]
     Flows {
@@ -178,6 +188,7 @@ impl Refusal {
             | Self::Sessions { .. }
             | Self::Links { .. }
             | Self::LinkName { .. }
+            | Self::Attach { .. }
             | Self::Flows { .. }
             | Self::Disposition { .. }
             | Self::Unfinished { .. }

@@ -62,7 +62,6 @@ impl Ledger {
             if let Some(field) = frame.get_mut(place) {
                 field.copy_from_slice(settles);
             }
-            self.watch.count_edited();
         }
         Ok(Verdict::Pass)
     }

@@ -61,6 +61,8 @@ enum Ending {
 /// - An idle-time-out in an Open frame is halved, and not below [`Limits::idle`]: the crate sends one heartbeat in
 ///   each, where peers expect two.
 /// - Of an Open of more than 512 bytes only the first five fields pass; the crate reads no more. [`Watch::peer`] has all.
+/// - Properties and capabilities of a Begin, an Attach and a Flow, an Attach's unsettled deliveries and a source's filter
+///   are left out: nobody here looks at them, and the crate would keep them. So a filter is never said to be applied.
 /// - A link whose name the session has in the other direction gets another one, and its own again in our Attach: the
 ///   crate would not answer it. [`super::LinkWatch::name`] is its own.
 /// - The second of two links of one name and direction gets another name, too, so that it can be refused:
@@ -126,16 +128,6 @@ impl<Io: Transport> Fence<Io> {
     /// What the fence sees, for those who serve the connection.
     pub fn watch(&self) -> Watch {
         self.ledger.watch.clone()
-    }
-
-    /// The limits it was made with.
-    pub fn limits(&self) -> &Limits {
-        &self.ledger.limits
-    }
-
-    /// The stream inside.
-    pub fn get_ref(&self) -> &Io {
-        &self.io
     }
 
     /// Waits for the peer's protocol header, which is read again by whoever reads next.
@@ -359,7 +351,7 @@ impl<Io: Transport> Fence<Io> {
         }
         let is_open = self.ledger.open_sent && !self.ledger.close_sent;
         while let Some(frame) = self.ledger.settlements.front() {
-            if is_open && !self.writing.put_between(frame, &self.ledger) {
+            if is_open && !self.writing.put_between(frame) {
                 return;
             }
             self.ledger.settlements.pop_front();

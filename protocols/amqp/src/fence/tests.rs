@@ -3,7 +3,7 @@
 mod bare;
 mod cured;
 mod fuzz;
-mod peer;
+pub(super) mod peer;
 mod refused;
 mod settled;
 mod unchanged;

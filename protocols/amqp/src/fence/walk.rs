@@ -2,7 +2,8 @@
 //!
 //! `serde_amqp` takes each length for granted, fills as many bytes with zeros before it reads them, recurses for each
 //! list inside a list, and subtracts without looking. After this walk all of that is safe: each value ends where it
-//! says, inside what surrounds it, and the crate begins to read at no other place than a value's beginning.
+//! says, inside what surrounds it. That the crate begins to read at no other place than a value's beginning, and stops
+//! at a frame's end, is for [`shape`](super::shape) to see to.
 //!
 //! The walk takes its bytes in any number of pieces, keeps no copy, and so is made over a message while its frames
 //! pass. Format codes: section 1.6 of the specification.

@@ -25,9 +25,6 @@ pub struct Watch(Arc<Shared>);
 struct Shared {
     peer: OnceLock<Arc<Open>>,
     ended: OnceLock<Refusal>,
-    received: AtomicU64,
-    sent: AtomicU64,
-    edited: AtomicU64,
     links: Mutex<HashMap<(u16, u32), LinkWatch>>,
     settling: Arc<Settling>,
 }
@@ -115,21 +112,6 @@ impl Watch {
         self.0.ended.get()
     }
 
-    /// Frames let through from the peer.
-    pub fn received(&self) -> u64 {
-        self.0.received.load(Relaxed)
-    }
-
-    /// Frames of ours that were given to the stream.
-    pub fn sent(&self) -> u64 {
-        self.0.sent.load(Relaxed)
-    }
-
-    /// Frames of either side that were not let through as they were written.
-    pub fn edited(&self) -> u64 {
-        self.0.edited.load(Relaxed)
-    }
-
     pub(super) fn opened(&self, open: Open) {
         drop(self.0.peer.set(Arc::new(open)));
     }
@@ -137,18 +119,6 @@ impl Watch {
     /// Only the first reason counts.
     pub(super) fn end(&self, refusal: Refusal) {
         drop(self.0.ended.set(refusal));
-    }
-
-    pub(super) fn count_received(&self) {
-        self.0.received.fetch_add(1, Relaxed);
-    }
-
-    pub(super) fn count_sent(&self) {
-        self.0.sent.fetch_add(1, Relaxed);
-    }
-
-    pub(super) fn count_edited(&self) {
-        self.0.edited.fetch_add(1, Relaxed);
     }
 
     pub(super) fn attach(&self, channel: u16, handle: u32, link: &LinkWatch) {
@@ -368,7 +338,8 @@ impl LinkWatch {
     }
 
     /// How many deliveries the peer would take now. Those on their way to the fence are not yet counted.
-    pub fn credit(&self) -> u32 {
+    #[cfg(test)]
+    pub(super) fn credit(&self) -> u32 {
         let credit = self.limit().wrapping_sub(self.sent());
         // Credit that was taken back while deliveries were on their way.
         if credit > u32::MAX / 2 { 0 } else { credit }

@@ -81,28 +81,25 @@ impl Writing {
             self.passing = size - beginning;
             let frame = rest.get(..beginning).unwrap_or_default();
             // Type 1 is SASL's.
-            if frame.get(5) == Some(&0) {
-                ledger.watch.count_sent();
-                if let Some(cut) = ledger.outbound(frame) {
-                    let before = self.buffer.len();
-                    cut.apply(&mut self.buffer, self.noted);
-                    beginning -= before - self.buffer.len();
-                    ledger.watch.count_edited();
-                }
+            if frame.get(5) == Some(&0)
+                && let Some(cut) = ledger.outbound(frame)
+            {
+                let before = self.buffer.len();
+                cut.apply(&mut self.buffer, self.noted);
+                beginning -= before - self.buffer.len();
             }
             self.noted += beginning;
         }
     }
 
     /// Puts a frame of the fence's own behind what is complete, where one may begin there.
-    pub(super) fn put_between(&mut self, frame: &[u8], ledger: &Ledger) -> bool {
+    pub(super) fn put_between(&mut self, frame: &[u8]) -> bool {
         if self.passing > 0 {
             return false;
         }
         drop(self.buffer.splice(self.noted..self.noted, frame.iter().copied()));
         self.noted += frame.len();
         self.dirty = true;
-        ledger.watch.count_sent();
         true
     }
 

@@ -9,6 +9,7 @@ use fe2o3_amqp_types::sasl::{SaslCode, SaslInit, SaslMechanisms, SaslOutcome};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use crate::backend::settings::Sasl;
+use crate::fence;
 
 /// What a peer that wants SASL begins with.
 const HEADER: [u8; 8] = *b"AMQP\x03\x01\x00\x00";
@@ -126,6 +127,7 @@ async fn read<T: serde::de::DeserializeOwned>(
     let behind = usize::from(doff).checked_mul(4).and_then(|from| from.checked_sub(5));
     let body = behind.and_then(|from| rest.get(from..));
     let body = body.ok_or_else(|| malformed("a frame's body is beyond its end".to_owned()))?;
+    fence::sasl(body).map_err(|refusal| malformed(refusal.to_string()))?;
     serde_amqp::from_slice(body).map_err(|error| malformed(error.to_string()))
 }
 

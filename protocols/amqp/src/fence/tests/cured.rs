@@ -124,7 +124,6 @@ async fn extended_headers_and_large_opens_are_cut_down() {
     extended[4] = 3;
     opened.peer.write(&extended).await;
     opened.peer.until(|frame| matches!(frame, Performative::Begin(_))).await;
-    assert_eq!(opened.watch.edited(), 2);
 }
 
 #[tokio::test]

@@ -184,17 +184,21 @@ impl Peer {
 }
 
 /// A frame of `performative`.
-pub(super) fn frame(channel: u16, performative: &impl Serialize, payload: &[u8]) -> Vec<u8> {
+pub(in crate::fence) fn frame(
+    channel: u16,
+    performative: &impl Serialize,
+    payload: &[u8],
+) -> Vec<u8> {
     raw(channel, &[&serde_amqp::to_vec(performative).unwrap(), payload].concat())
 }
 
 /// A frame of any body.
-pub(super) fn raw(channel: u16, body: &[u8]) -> Vec<u8> {
+pub(in crate::fence) fn raw(channel: u16, body: &[u8]) -> Vec<u8> {
     let size = u32::try_from(body.len() + 8).unwrap().to_be_bytes();
     [&size[..], &[2, 0], &channel.to_be_bytes(), body].concat()
 }
 
-pub(super) fn open() -> Open {
+pub(in crate::fence) fn open() -> Open {
     Open {
         container_id: "peer".to_owned(),
         hostname: Some("host".to_owned()),
@@ -209,7 +213,7 @@ pub(super) fn open() -> Open {
     }
 }
 
-pub(super) fn begin() -> Begin {
+pub(in crate::fence) fn begin() -> Begin {
     Begin {
         remote_channel: None,
         next_outgoing_id: 0,
@@ -222,7 +226,7 @@ pub(super) fn begin() -> Begin {
     }
 }
 
-pub(super) fn attach(name: &str, handle: u32, role: Role) -> Attach {
+pub(in crate::fence) fn attach(name: &str, handle: u32, role: Role) -> Attach {
     Attach {
         name: name.to_owned(),
         handle: Handle(handle),
@@ -241,7 +245,7 @@ pub(super) fn attach(name: &str, handle: u32, role: Role) -> Attach {
     }
 }
 
-pub(super) fn transfer(id: u32, more: bool) -> Transfer {
+pub(in crate::fence) fn transfer(id: u32, more: bool) -> Transfer {
     Transfer {
         handle: Handle(0),
         delivery_id: Some(id),
