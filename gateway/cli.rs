@@ -70,6 +70,12 @@ pub(crate) enum Command {
         #[arg(long)]
         print: bool,
     },
+    /// Show the routes, their backends, and the requests that start them through each protocol
+    Routes {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Start, show and steer operations of a running gateway
     Ops(Box<Ops>),
     /// Show the version

@@ -5,6 +5,8 @@ mod logging;
 mod ops;
 mod ready;
 mod reload;
+mod routes;
+mod table;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
     match cli.command() {
         Command::Version { json } => version(json),
         Command::Check { print } => check(&cli.sources(), print),
+        Command::Routes { json } => routes(&cli.sources(), json),
         Command::Ops(ops) => ops::run(&ops, &cli.sources(), cli.ready_file.as_deref()),
         Command::Run => run(&cli),
     }
@@ -77,6 +80,13 @@ fn check(sources: &Sources, print: bool) -> ExitCode {
     match Settings::load(sources) {
         Ok((_, effective)) if print => show(&effective.to_string()),
         Ok(_) => ExitCode::SUCCESS,
+        Err(problems) => complain(&problems),
+    }
+}
+
+fn routes(sources: &Sources, json: bool) -> ExitCode {
+    match Settings::load(sources) {
+        Ok((settings, _)) => show(&routes::show(&settings, json)),
         Err(problems) => complain(&problems),
     }
 }

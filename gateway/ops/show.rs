@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::table;
+
 /// Columns of a list, with the widest each may grow; the last takes what is left.
 const COLUMNS: [(&str, usize); 6] = [
     ("ID", 26),
@@ -28,20 +30,7 @@ pub(super) fn json_list(operations: &[Value], is_first: bool, is_last: bool) -> 
 pub(super) fn list(operations: &[Value], is_first: bool) -> String {
     let heading = is_first.then(|| COLUMNS.map(|(name, _)| name.to_owned()));
     let rows: Vec<[String; 6]> = heading.into_iter().chain(operations.iter().map(row)).collect();
-    let mut widths = LEAST;
-    for row in &rows {
-        for (width, (cell, (_, most))) in widths.iter_mut().zip(row.iter().zip(COLUMNS)) {
-            *width = (*width).max(cell.chars().count()).min(most);
-        }
-    }
-    let mut text = String::new();
-    for row in &rows {
-        let cells = row.iter().zip(widths);
-        let line: Vec<String> = cells.map(|(cell, width)| format!("{cell:<width$}")).collect();
-        text.push_str(line.join("  ").trim_end());
-        text.push('\n');
-    }
-    text
+    table::lines(&rows, LEAST, COLUMNS.map(|(_, most)| most))
 }
 
 fn row(operation: &Value) -> [String; 6] {

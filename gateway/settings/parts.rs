@@ -97,6 +97,9 @@ impl Settings {
         }
         let declared = Longrunning::declared(&self.grpc());
         for (name, route) in &self.routes {
+            if route.unify_keys {
+                builder = builder.unify(name.as_str());
+            }
             builder = builder.route(Route {
                 name: name.as_str().into(),
                 kind: route.kind.clone(),
@@ -112,6 +115,13 @@ impl Settings {
             let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
             StartError::Configuration(problems.join("; "))
         })
+    }
+
+    /// The HTTP requests with JSON that start routes in the manner of `google.longrunning`, as
+    /// configured or as descriptors say: the route's name, and method with path.
+    #[must_use]
+    pub fn rest(&self) -> Vec<(String, String)> {
+        Longrunning::requests(&self.grpc())
     }
 
     /// The gRPC face: its doors, and their types.

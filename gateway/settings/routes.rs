@@ -44,7 +44,8 @@ pub enum BackendKind {
 
 impl BackendKind {
     /// The word in the configuration.
-    const fn word(&self) -> &'static str {
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
         match self {
             Self::Showcase => "showcase",
             Self::Worker(_) => "worker",
@@ -97,6 +98,8 @@ pub struct Route {
     pub retention: Duration,
     /// How long an operation may take in all; none is no limit.
     pub timeout: Option<Duration>,
+    /// Whether a caller's key is the same start through whichever protocol.
+    pub unify_keys: bool,
     /// The gRPC method that starts it, if there is one.
     pub grpc: Option<GrpcDoor>,
     /// The HTTP request that starts it beside the gRPC method, where it is configured.
@@ -268,6 +271,7 @@ fn route(
             .unwrap_or(retention),
         timeout: section
             .optional("timeout", |section, key| section.duration(key, MS..=RETENTION_MAX)),
+        unify_keys: section.optional("unify_keys", Section::flag).unwrap_or(false),
         grpc: section.optional("grpc", |section, key| grpc(&section.section(key))),
         http,
         oci,

@@ -66,6 +66,59 @@ fn a_wrong_configuration_is_78_and_all_of_it_is_told() {
 }
 
 #[test]
+fn routes_are_shown_with_every_door() {
+    let path =
+        "routes.delete-compartment.http.request=DELETE /20160918/compartments/{compartmentId}";
+    let output = opgate(&["routes", "--set", path]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let told = text(&output.stdout);
+    assert_eq!(
+        told.lines().next().unwrap().split_whitespace().collect::<Vec<_>>(),
+        ["ROUTE", "BACKEND", "DOOR", "REQUEST"]
+    );
+    // Words of a line, however wide its columns are.
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let lines: Vec<String> = told.lines().map(words).collect();
+    for line in [
+        "create-workflow showcase grpc /google.cloud.workflows.v1.Workflows/CreateWorkflow",
+        "create-workflow showcase rest POST /v1/{parent=projects/*/locations/*}/workflows",
+        "delete-compartment showcase oci DELETE /20160918/compartments/{compartmentId}",
+        "showcase-echo showcase nexus POST /nexus/showcase/echo",
+        "showcase-run showcase amqp any $management operation=run type=org.opgate.showcase, reply when accepted",
+        "showcase-run showcase native POST /opgate/v1/operations showcase/run",
+    ] {
+        assert!(lines.iter().any(|told| told == line), "{line} is not in\n{told}");
+    }
+    assert!(!lines.iter().any(|line| line.contains("not-there")));
+}
+
+#[test]
+fn routes_as_json_have_their_backends_and_queues() {
+    let settings = [
+        "backends.crew.kind=worker",
+        "backends.crew.concurrency=2",
+        "routes.paint.service=a b",
+        "routes.paint.operation=paint",
+        "routes.paint.backend=crew",
+        "routes.paint.worker.queue=walls",
+    ];
+    let settings: Vec<&str> = settings.iter().flat_map(|one| ["--set", one]).collect();
+    let output = opgate(&[&["routes", "--json"], &settings[..]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let routes: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let paint = routes.as_array().unwrap().iter().find(|route| route["route"] == "paint").unwrap();
+    assert_eq!(paint["backend"], "crew");
+    assert_eq!((&paint["kind"], &paint["queue"]), (&"worker".into(), &"walls".into()));
+    assert_eq!(
+        paint["doors"],
+        serde_json::json!([
+            { "door": "nexus", "request": "POST /nexus/a%20b/paint" },
+            { "door": "native", "request": "POST /opgate/v1/operations a b/paint" },
+        ])
+    );
+}
+
+#[test]
 fn check_finds_what_run_refuses() {
     let types = "routes.create-workflow.grpc.response_type=acme.v1.Nothing";
     // A file that is no descriptor set; it has newlines, and what is said of it has none.

@@ -1,7 +1,7 @@
 //! Nexus's unmodified SDK against the daemon, as caller, as receiver of callbacks, and as the handler
 //! behind it: runs the Go tests in `tests/clients/nexus`. And callbacks that a crash comes between.
 
-mod callbacks;
+pub(crate) mod callbacks;
 mod temporal;
 mod wire;
 

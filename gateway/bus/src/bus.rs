@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use opgate_core::{
-    Accept, Command, Dedupe, DedupeKey, Error, ErrorKind, Expects, Fingerprint, Finish,
-    OperationId, Origin, Outcome, Report, Routed, Submission, Timestamp, Version,
+    Accept, Command, Error, ErrorKind, Expects, Finish, OperationId, Origin, Outcome, Report,
+    Routed, Submission, Timestamp, Version,
 };
 use opgate_store::{Health, Peek, Receipt, Snapshot, Store};
 use opgate_telemetry::Metrics;
@@ -22,14 +22,12 @@ use crate::deliver::{Callbacks, Courier, deliver};
 use crate::dispatch::dispatch;
 use crate::handles::Handles;
 use crate::reach::Reach;
+use crate::repeat::dedupe;
 use crate::resources;
 use crate::router::{Carrying, Route, Router};
-use crate::start::{Caller, DEDUPE_KEY_BYTES, RepeatKey, Start};
+use crate::start::{Caller, Start};
 use crate::token::Sealer;
 use crate::work::Work;
-
-/// How long a dedupe key is honoured at the least, whatever the retention: what OCI promises.
-const DEDUPE_HOURS: u64 = 24;
 
 /// How long a removed operation leaves its tombstone; its dedupe key may keep it longer.
 const TOMBSTONE: Duration = Duration::from_hours(1);
@@ -251,7 +249,7 @@ impl Bus {
         let now = self.0.store.clock().now();
         let limit = [start.deadline, route.timeout].into_iter().flatten().min();
         let dedupe = match &start.dedupe {
-            Some(key) => Some(Box::new(dedupe(caller, route, &start, key, now)?)),
+            Some(key) => Some(Box::new(dedupe(caller, target, &start, key, now)?)),
             None => None,
         };
         let id = fresh_id(now)?;
@@ -476,33 +474,6 @@ impl Bus {
         };
         if same_tenant && visible { Ok(snapshot) } else { Err(Error::not_found()) }
     }
-}
-
-fn dedupe(
-    caller: &Caller,
-    route: &Route,
-    start: &Start,
-    repeat: &RepeatKey,
-    now: Timestamp,
-) -> Result<Dedupe, Error> {
-    let RepeatKey { space, key, fingerprint, while_live } = repeat;
-    if key.is_empty() || key.len() > DEDUPE_KEY_BYTES {
-        let text = format!("is {} bytes long, 1 to {DEDUPE_KEY_BYTES} are allowed", key.len());
-        return Err(Error::invalid("request_id", text));
-    }
-    let callback = start.callbacks.first().map(|callback| &*callback.url);
-    Ok(Dedupe {
-        space: space.clone(),
-        key: DedupeKey::derive(&caller.tenant, space, key),
-        fingerprint: fingerprint
-            .unwrap_or_else(|| Fingerprint::of(&route.kind, &start.input, callback)),
-        until: if *while_live {
-            now
-        } else {
-            now.plus(route.retention.max(Duration::from_hours(DEDUPE_HOURS)))
-        },
-        live: *while_live,
-    })
 }
 
 fn fresh_id(now: Timestamp) -> Result<OperationId, Error> {

@@ -23,6 +23,7 @@ mod pace;
 mod pull;
 mod reach;
 mod ready;
+mod repeat;
 mod resources;
 mod router;
 mod start;

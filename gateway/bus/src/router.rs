@@ -1,6 +1,6 @@
 //! Which backend carries out what. Closed at start: nothing here changes while the daemon runs.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -139,6 +139,8 @@ pub(crate) struct Target {
     pub(crate) queue: Option<QueueIndex>,
     /// How long its operations take.
     pub(crate) pace: Pace,
+    /// Whether a caller's key is the same start through whichever face.
+    pub(crate) unified: bool,
 }
 
 /// Which parent an operation of a route belongs to, by its input: asked where its face says none.
@@ -235,6 +237,7 @@ pub struct RouterBuilder {
     placing: Option<Placing>,
     routes: Vec<Route>,
     backends: Vec<Placed>,
+    unified: HashSet<Arc<str>>,
 }
 
 impl RouterBuilder {
@@ -286,6 +289,14 @@ impl RouterBuilder {
         self
     }
 
+    /// Has one key and the same input start one operation of this route, through whichever faces they
+    /// come. Otherwise each face has its own keys: strangers who happen on one do not meet.
+    #[must_use]
+    pub fn unify(mut self, route: impl Into<Arc<str>>) -> Self {
+        self.unified.insert(route.into());
+        self
+    }
+
     /// Checks everything.
     ///
     /// # Errors
@@ -327,7 +338,8 @@ impl RouterBuilder {
                 }
             };
             let pace = Pace::default();
-            let target = Target { route: Arc::new(route), backend, queue, pace };
+            let unified = self.unified.contains(&name);
+            let target = Target { route: Arc::new(route), backend, queue, pace, unified };
             if routes.insert(Arc::clone(&name), target).is_some() {
                 problems.push(Problem::DuplicateRoute(name));
             }

@@ -67,6 +67,9 @@ pub struct RepeatKey {
     pub space: KeySpace,
     /// The key, 1 to [`DEDUPE_KEY_BYTES`] bytes.
     pub key: String,
+    /// What of it the caller chose: it is the key where a route has one space for all faces. None where
+    /// nobody chose one.
+    pub own: Option<Box<str>>,
     /// What must be alike in a repeat. Left out: kind, input and callback.
     pub fingerprint: Option<Fingerprint>,
     /// Whether it is honoured only while the operation runs, rather than for a day and for as long
@@ -77,7 +80,9 @@ pub struct RepeatKey {
 impl RepeatKey {
     /// A caller's own key: what it is for must be the same in a repeat.
     pub fn new(space: KeySpace, key: impl Into<String>) -> Self {
-        Self { space, key: key.into(), fingerprint: None, while_live: false }
+        let key = key.into();
+        let own = Some(key.as_str().into());
+        Self { space, key, own, fingerprint: None, while_live: false }
     }
 }
 

@@ -177,6 +177,12 @@ impl Longrunning {
         checked(settings, |_| true).doors.declared()
     }
 
+    /// The HTTP requests that start routes, in the doors' order: route, and method with path.
+    pub fn requests(settings: &Settings) -> Vec<(String, String)> {
+        let doors = checked(settings, |_| true).doors;
+        doors.requests().map(|(route, text)| (route.to_owned(), text.to_owned())).collect()
+    }
+
     /// Whether a request is for this frontend, by its content type.
     pub fn takes(headers: &HeaderMap) -> bool {
         wire::is_grpc(headers)

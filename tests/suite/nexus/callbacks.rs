@@ -29,24 +29,24 @@ longest = "1s"
 
 /// One callback as it came.
 #[derive(Debug)]
-struct Callback {
-    path: String,
-    token: String,
-    state: String,
-    body: Value,
+pub(crate) struct Callback {
+    pub(crate) path: String,
+    pub(crate) token: String,
+    pub(crate) state: String,
+    pub(crate) body: Value,
 }
 
 /// A receiver that first keeps its callers waiting, and later takes everything.
-struct Desk {
-    address: SocketAddr,
+pub(crate) struct Desk {
+    pub(crate) address: SocketAddr,
     came: Receiver<Callback>,
-    open: watch::Sender<bool>,
+    pub(crate) open: watch::Sender<bool>,
     /// What it runs on; it ends with it.
     _runtime: Runtime,
 }
 
 impl Desk {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let runtime = Runtime::new().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
@@ -66,7 +66,7 @@ impl Desk {
         Self { address, came, open, _runtime: runtime }
     }
 
-    fn next(&self) -> Callback {
+    pub(crate) fn next(&self) -> Callback {
         self.came.recv_timeout(PATIENCE).unwrap()
     }
 }

@@ -83,6 +83,12 @@ pub(super) fn bindings(
     }
 }
 
+/// The method and the template: `POST /v1/things`.
+pub(super) fn text(binding: &Binding) -> Arc<str> {
+    let word = binding.method().map_or("*", http::Method::as_str);
+    Arc::from(format!("{word} {}", Template::text(binding.template())))
+}
+
 /// Adds the requests of a door, and returns every problem.
 pub(super) fn add(
     rules: &mut Rules<HttpStart>,
@@ -92,8 +98,7 @@ pub(super) fn add(
     let mut problems = Vec::new();
     for binding in bindings {
         let (method, template) = (binding.method().cloned(), binding.template().clone());
-        let word = method.as_ref().map_or("*", http::Method::as_str);
-        let endpoint = Arc::from(format!("{word} {}", Template::text(&template)));
+        let endpoint = text(&binding);
         let start = HttpStart { door: Arc::clone(door), binding, endpoint };
         if let Err(conflict) = rules.insert(method, template, start) {
             problems.push(format!("http: {conflict}"));

@@ -31,6 +31,8 @@ pub(crate) struct Doors {
     services: HashMap<String, Arc<Door>>,
     /// By HTTP method and path.
     http: Rules<HttpStart>,
+    /// Routes with the texts of these.
+    requests: Vec<(Arc<str>, Arc<str>)>,
 }
 
 impl Doors {
@@ -62,6 +64,8 @@ impl Doors {
                     described.as_ref(),
                 );
                 found.extend(wrong);
+                let texts = bindings.iter().map(http_form::text);
+                doors.requests.extend(texts.map(|text| (Arc::clone(&door.route), text)));
                 found.extend(http_form::add(&mut doors.http, &door, bindings));
             }
             let method = &settings.method;
@@ -87,6 +91,11 @@ impl Doors {
         path: &str,
     ) -> Result<Option<Found<'_, HttpStart>>, Error> {
         self.http.find(method, path)
+    }
+
+    /// The HTTP requests that start routes, each with its route, such as `POST /v1/things`.
+    pub(crate) fn requests(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.requests.iter().map(|(route, request)| (&**route, &**request))
     }
 
     /// The types that each door's route declares for its operations.

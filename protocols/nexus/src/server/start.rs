@@ -58,7 +58,10 @@ impl Inner {
         start.parent = target.parent.clone();
         let request_id = head::request_id(headers)?;
         start.request_id = request_id.map(Box::from);
-        start.dedupe = request_id.map(|id| RepeatKey::new(KeySpace::new(KEYS), key(target, id)));
+        start.dedupe = request_id.map(|id| RepeatKey {
+            own: Some(id.into()),
+            ..RepeatKey::new(KeySpace::new(KEYS), key(target, id))
+        });
         start.deadline = head::operation_timeout(headers);
         start.headers = head::kept(headers);
         start.links = link::read(headers)?;

@@ -47,7 +47,7 @@ pub(super) fn key(asked: &Asked<'_>, headers: &HeaderMap) -> Result<Option<Repea
     }
     let target = Fingerprint::of_request([method, path.as_bytes()]);
     let key = RepeatKey::new(KeySpace::new(TARGETS), URL_SAFE_NO_PAD.encode(target.0));
-    Ok(Some(RepeatKey { fingerprint: Some(target), while_live: true, ..key }))
+    Ok(Some(RepeatKey { own: None, fingerprint: Some(target), while_live: true, ..key }))
 }
 
 /// A path in the one form that all its spellings have.

@@ -1,0 +1,130 @@
+//! The pairings in `config/examples`, as they are shipped but for the addresses of others: started through
+//! one protocol, carried out by another, there and back.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use fe2o3_amqp::{Connection, Receiver, Session};
+use serde_amqp::Value as AmqpValue;
+use serde_json::{Value, json};
+
+use crate::faces::{JSON, raw};
+use crate::grpc;
+use crate::nexus::callbacks::Desk;
+use crate::process::{Daemon, Launch};
+
+/// A daemon by the settings of this example.
+fn example(dir: &Path, name: &str) -> Launch {
+    let examples = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("config/examples");
+    Launch::new(dir).config_file(&examples.join(name))
+}
+
+/// What `GET` of this path shows.
+fn shown(daemon: &Daemon, path: &str) -> Value {
+    let reply = raw(daemon.http, "GET", path, &[], b"");
+    assert_eq!(reply.status, 200, "{path}: {}", reply.head);
+    reply.json()
+}
+
+#[test]
+fn temporals_nexus_to_oci() {
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let identity = Launch::new(dirs[0].path())
+        .config(
+            r#"
+[routes.move]
+service = "identity"
+operation = "MOVE_COMPARTMENT"
+backend = "showcase"
+[routes.move.http]
+reply = "oci"
+request = "POST /20160918/compartments/{compartmentId}/actions/moveCompartment"
+required = ["targetCompartmentId"]
+[routes.move.showcase]
+duration = "50ms"
+"#,
+        )
+        .start();
+    let front = example(dirs[1].path(), "temporal-to-oci.toml")
+        .set(&format!("backends.identity.endpoint=http://{}", identity.http))
+        .set(r#"callbacks.allow=["127.0.0.1:*"]"#)
+        .start();
+    let temporal = Desk::start();
+    temporal.open.send_replace(true);
+    let callback = format!("http%3A%2F%2F{}%2Fnexus%2Fcallback", temporal.address);
+    let path = format!("/nexus/identity/moveCompartment?callback={callback}");
+    let input =
+        json!({"compartmentId": "ocid1.compartment.oc1..a", "to": "ocid1.compartment.oc1..b"});
+    let started = raw(front.http, "POST", &path, &[JSON], input.to_string().as_bytes());
+    assert_eq!(started.status, 201, "{}", started.head);
+    let told = temporal.next();
+    assert_eq!(
+        (&*told.state, told.token.as_str().into()),
+        ("succeeded", started.json()["token"].clone())
+    );
+    assert_eq!(
+        (&told.body["status"], &told.body["operationType"]),
+        (&"SUCCEEDED".into(), &"MOVE_COMPARTMENT".into())
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn googles_client_to_a_nexus_handler() {
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let handler = Launch::new(dirs[0].path())
+        .config(
+            r#"
+[callbacks]
+allow = ["127.0.0.1:*"]
+plaintext = true
+networks = ["127.0.0.0/8"]
+[routes.charge]
+service = "payments.v1"
+operation = "Charge"
+backend = "showcase"
+[routes.charge.showcase]
+duration = "50ms"
+result = { charged = "${/amount}" }
+"#,
+        )
+        .start();
+    let front = example(dirs[1].path(), "google-to-nexus.toml")
+        .set(&format!("backends.billing.endpoint=http://{}/nexus", handler.http))
+        .start();
+    let client = grpc::Client::connect(front.http).await;
+    let started = client.start("/acme.v1.Billing/Charge", &json!({"amount": 5}), "").await.unwrap();
+    let done = client.wait(&started.name, Duration::from_mins(1)).await.unwrap();
+    assert!(done.done && done.error.is_none(), "{done:?}\n{}", front.log());
+    // By REST it is started as well, and shows its result there.
+    let body = json!({"amount": 7}).to_string();
+    let started = raw(front.http, "POST", "/v1/charges", &[JSON], body.as_bytes()).json();
+    let path = format!("/v1/{}:wait", started["name"].as_str().unwrap());
+    let done = raw(front.http, "POST", &path, &[JSON], br#"{"timeout": "60s"}"#).json();
+    assert_eq!(done["response"]["value"], json!({"charged": 7.0}), "{done}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ocis_sdk_to_workers_over_amqp() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = example(dir.path(), "oci-to-amqp-workers.toml").start();
+    let url = format!("amqp://{}", daemon.amqp);
+    let mut connection = Connection::open("worker", &*url).await.unwrap();
+    let mut session = Session::begin(&mut connection).await.unwrap();
+    let mut worker = Receiver::attach(&mut session, "purges", "queue/purges").await.unwrap();
+    let body =
+        json!({"purgeType": "NORMAL", "compartmentId": "ocid1.compartment.oc1..c"}).to_string();
+    let path = "/20210201/queues/ocid1.queue.oc1..q/actions/purge";
+    let started = raw(daemon.http, "POST", path, &[JSON], body.as_bytes());
+    assert_eq!(started.status, 202, "{}", started.head);
+    let ocid = started.header("opc-work-request-id").unwrap().to_owned();
+    let delivery = worker.recv::<fe2o3_amqp_types::messaging::Body<AmqpValue>>().await.unwrap();
+    assert_eq!(shown(&daemon, &format!("/20210201/workRequests/{ocid}"))["status"], "IN_PROGRESS");
+    worker.accept(&delivery).await.unwrap();
+    let ended = shown(&daemon, &format!("/opgate/v1/operations/{ocid}:wait?timeout=60s"));
+    assert_eq!(ended["state"], "SUCCEEDED", "{ended}");
+    let ended = shown(&daemon, &format!("/20210201/workRequests/{ocid}"));
+    assert_eq!(
+        (&ended["status"], &ended["resources"][0]["identifier"]),
+        (&"SUCCEEDED".into(), &"ocid1.queue.oc1..q".into())
+    );
+}
