@@ -19,7 +19,7 @@
 //! |---|---|
 //! | status | `subject` |
 //! | headers on the list in [`reply`] | application properties, beside `http:response` = `1.1` |
-//! | JSON | amqp-value |
+//! | JSON | amqp-value; data of type `application/json` where it has more than 65,535 values |
 //! | JSON of a status from 400 on | amqp-value: its message as a text; all of it in `opgate:error`, as JSON |
 //! | other text | amqp-value: text |
 //! | other bytes | data, with their `content-type` |

@@ -12,8 +12,6 @@ use serde_amqp::primitives::Binary;
 use crate::wire::{json, text};
 
 const BYTES: &str = "application/octet-stream";
-/// Values of JSON that is shown as values; JSON of more is shown as the bytes that it is.
-const ELEMENTS: usize = 65_535;
 
 /// Content as an attribute: JSON as the value that it is, text as text, anything else as it is.
 pub(super) fn value(payload: &Payload) -> Value {
@@ -22,7 +20,7 @@ pub(super) fn value(payload: &Payload) -> Value {
     }
     if payload.is_json()
         && payload.encoding.is_none()
-        && is_small(&payload.bytes)
+        && json::is_small(&payload.bytes)
         && let Ok(json) = serde_json::from_slice(&payload.bytes)
     {
         return json::value(&json);
@@ -32,12 +30,6 @@ pub(super) fn value(payload: &Payload) -> Value {
         Ok(content) if text => Value::from(content),
         Ok(_) | Err(_) => Value::Binary(Binary::from(payload.bytes.to_vec())),
     }
-}
-
-/// Whether JSON has no more values than one list may have for the clients that have a limit (pyamqp,
-/// uAMQP, fe2o3-amqp): as values it takes many times as much memory as it has bytes.
-fn is_small(json: &[u8]) -> bool {
-    json.split(|byte| *byte == b',').count() <= ELEMENTS
 }
 
 /// Content as a body, and its type where that is to be said.
@@ -114,7 +106,7 @@ mod tests {
         assert_eq!(value(&Payload::new("image/png", "hi")), bytes);
         assert_eq!(value(&Payload::json("no JSON")), Value::Binary(Binary::from("no JSON")));
         assert_eq!(value(&Payload::new("", "")), Value::Null);
-        let many = format!("[{}0]", "0,".repeat(ELEMENTS));
+        let many = format!("[{}0]", "0,".repeat(json::ELEMENTS));
         assert_eq!(value(&Payload::json(many.clone())), Value::Binary(Binary::from(many)));
         let back = |value: &Value, kind| payload("input", value, kind).unwrap();
         assert_eq!(back(&Value::List(vec![Value::Int(1)]), None), Payload::json("[1]"));

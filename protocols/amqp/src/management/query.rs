@@ -50,13 +50,14 @@ impl Inner {
         let text = filter.as_ref().map(|filter| filter.text.clone()).unwrap_or_default();
         let key = Key {
             caller: asked.caller.clone(),
+            connection: asked.connection,
             link: asked.link,
             scope: asked.scope()?,
             filter: text,
         };
         let list =
             List { scope: key.scope.clone(), page_size: ROWS, page_token: String::new(), filter };
-        let walk = self.walks.of(key, offset);
+        let walk = self.walks.of(key, offset)?;
         let mut rows = walk.rows.lock().await;
         let limit = count.unwrap_or(ROWS).min(ROWS);
         // One more tells whether a client that asked for more than fits gets all there are.
@@ -81,6 +82,10 @@ impl Inner {
             return Err(Error::new(ErrorKind::PayloadTooLarge, text));
         }
         walk.read_to(offset + shown.len());
+        // Fewer rows than asked for are the end of the list to everybody.
+        if offset == 0 && whole && shown.len() < limit && rows.goes_on == GoesOn::Ended {
+            self.walks.forget(&walk);
+        }
         rows.trim();
         Ok(Answer::rows(head, shown))
     }

@@ -10,7 +10,7 @@ use serde_amqp::Value;
 use serde_amqp::primitives::OrderedMap;
 
 use super::content;
-use crate::node::Request;
+use crate::node::{ConnectionId, Request};
 use crate::wire::{address, names, text, trace};
 
 /// The family of this face's dedupe keys.
@@ -45,6 +45,7 @@ pub(super) type Fields = OrderedMap<String, Value>;
 #[derive(Debug)]
 pub(super) struct Asked {
     pub(super) caller: Caller,
+    pub(super) connection: ConnectionId,
     pub(super) link: u64,
     pub(super) node: Arc<str>,
     pub(super) operation: String,
@@ -64,7 +65,7 @@ impl Asked {
     /// # Errors
     /// It is no management request.
     pub(super) fn new(request: Request) -> Result<Self, Error> {
-        let Request { caller, link, node, patience: heard, message, .. } = request;
+        let Request { caller, connection, link, node, patience: heard, message, .. } = request;
         let trace = trace::of(&message);
         let Message { properties: head, application_properties, body, .. } = message;
         let mut properties = Fields::new();
@@ -73,6 +74,7 @@ impl Asked {
         }
         let mut asked = Self {
             caller,
+            connection,
             link,
             node,
             operation: String::new(),

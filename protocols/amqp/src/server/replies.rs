@@ -182,13 +182,29 @@ impl ReplyLink {
     }
 }
 
+/// Replies that wait for a link. Those that still do when it ends are lost, and counted.
+struct Queue<'a> {
+    queue: mpsc::UnboundedReceiver<Held>,
+    metrics: &'a Metrics,
+}
+
+impl Drop for Queue<'_> {
+    fn drop(&mut self) {
+        self.queue.close();
+        while self.queue.try_recv().is_ok() {
+            self.metrics.amqp.replies_lost.of(AmqpLoss::NoLink).increment(1);
+        }
+    }
+}
+
 /// Sends replies over a link, as the peer gives credit, until it is detached.
 pub(super) async fn send(
     mut sender: Sender,
     mode: SenderSettleMode,
-    mut queue: mpsc::UnboundedReceiver<Held>,
+    queue: mpsc::UnboundedReceiver<Held>,
     metrics: &Metrics,
 ) {
+    let mut queue = Queue { queue, metrics };
     // What may be sent settled costs the peer no disposition.
     let settled = match mode {
         SenderSettleMode::Unsettled => None,
@@ -200,14 +216,24 @@ pub(super) async fn send(
             biased;
             _ = sender.on_detach() => return,
             Some(_) = unsettled.join_next() => continue,
-            Some(held) = queue.recv(), if unsettled.len() < UNSETTLED_MAX => held,
+            Some(held) = queue.queue.recv(), if unsettled.len() < UNSETTLED_MAX => held,
             else => return,
         };
         let sendable = Sendable { message: held.message, message_format: 0, settled };
         let mut sent = sender.send_batchable_ref(&sendable).await;
-        if let Err(SendError::MessageSizeExceeded(_)) = sent {
-            metrics.amqp.replies_lost.of(AmqpLoss::TooLarge).increment(1);
-            let message = in_its_place(&sendable.message);
+        let problem = match sent {
+            Err(SendError::MessageSizeExceeded(_)) => {
+                metrics.amqp.replies_lost.of(AmqpLoss::TooLarge).increment(1);
+                let text = "the reply is larger than the max-message-size of the link it is for";
+                Some(Error::new(ErrorKind::PayloadTooLarge, text))
+            }
+            Err(SendError::MessageEncodeError) => {
+                Some(Error::new(ErrorKind::Internal, "the reply cannot be written as AMQP"))
+            }
+            Ok(_) | Err(_) => None,
+        };
+        if let Some(problem) = problem {
+            let message = in_its_place(&sendable.message, &problem);
             let sendable = Sendable { message, message_format: 0, settled };
             sent = sender.send_batchable(sendable).await;
         }
@@ -217,11 +243,12 @@ pub(super) async fn send(
                     unsettled.spawn(outcome);
                 }
             }
-            Err(error @ SendError::MessageSizeExceeded(_)) => {
+            Err(error @ (SendError::MessageSizeExceeded(_) | SendError::MessageEncodeError)) => {
                 debug!(%error, "a reply is larger than its reader takes");
             }
             Err(error) => {
                 debug!(%error, "a reply link ended");
+                metrics.amqp.replies_lost.of(AmqpLoss::NoLink).increment(1);
                 return;
             }
         }
@@ -229,11 +256,10 @@ pub(super) async fn send(
     }
 }
 
-/// What is said where a reply is larger than its reader takes: the same to both dialects, each in its place.
-fn in_its_place(reply: &Message<Body<Value>>) -> Message<Body<Value>> {
-    const TEXT: &str = "the reply is larger than the max-message-size of the link it is for";
+/// What is said where a reply cannot be given: the same to both dialects, each in its place.
+fn in_its_place(reply: &Message<Body<Value>>, problem: &Error) -> Message<Body<Value>> {
     let mut properties = reply.properties.clone();
-    let mut status = Status::of_error(&Error::new(ErrorKind::PayloadTooLarge, TEXT)).properties();
+    let mut status = Status::of_error(problem).properties();
     // HTTP over AMQP has the status there.
     if let Some(subject) = properties.as_mut().and_then(|properties| properties.subject.as_mut()) {
         "500".clone_into(subject);
@@ -247,7 +273,7 @@ fn in_its_place(reply: &Message<Body<Value>>) -> Message<Body<Value>> {
         message_annotations: None,
         properties,
         application_properties: Some(status),
-        body: Body::Value(AmqpValue(Value::from(TEXT))),
+        body: Body::Value(AmqpValue(Value::from(&*problem.message))),
         footer: None,
     }
 }

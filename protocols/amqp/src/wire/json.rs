@@ -30,6 +30,15 @@ const DOUBLE: &str = "$double";
 const DESCRIBED: &str = "$described";
 const MAP: &str = "$map";
 
+/// Values of JSON that is shown as values; JSON of more is shown as the bytes that it is.
+pub const ELEMENTS: usize = 65_535;
+
+/// Whether JSON has no more values than one list may have for the clients that have a limit (pyamqp,
+/// uAMQP, fe2o3-amqp): as values it takes many times as much memory as it has bytes.
+pub fn is_small(json: &[u8]) -> bool {
+    json.split(|byte| *byte == b',').count() <= ELEMENTS
+}
+
 /// The JSON of a value. It is as deep as the value, whose depth its reader has bounded.
 pub fn of(value: &Value) -> Json {
     if let Some(text) = plain_text(value) {
