@@ -156,6 +156,8 @@ fn ask() -> Ask {
     Ask {
         queue: "jobs".into(),
         max: 1,
+        bytes: usize::MAX,
+        least: 0,
         wait: Duration::from_secs(30),
         length: None,
         worker: "bench".into(),

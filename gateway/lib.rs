@@ -209,10 +209,11 @@ impl Gateway {
         let users = amqp.users();
         let answer_bytes =
             usize::try_from(settings.amqp.limits.message_bytes).unwrap_or(usize::MAX);
+        let workers = WorkQueues::new(bus.clone(), settings.amqp_work);
         let places = Places {
             management: Some(Arc::new(management)),
             http: Some(Arc::new(HttpNode::new(faces, answer_bytes))),
-            queues: Some(Arc::new(WorkQueues::new(bus.clone(), settings.amqp_work))),
+            queues: Some(Arc::new(workers.clone())),
         };
         let amqp = Serving::new(trigger, amqp.serve(places, drain));
         let (trigger, drain) = Drain::new();
@@ -232,6 +233,7 @@ impl Gateway {
             traffic,
             http,
             amqp,
+            workers,
             users,
             admin,
             upkeep,

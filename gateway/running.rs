@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use opgate_amqp::Users;
+use opgate_amqp::queue::WorkQueues;
 use opgate_bus::{Bus, Health};
 use opgate_edge::{Condition, DrainTrigger};
 use opgate_oci::Oci;
@@ -13,7 +14,7 @@ use opgate_store::Store;
 use opgate_telemetry::{Metrics, Reload};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tracing::{error, warn};
 
 use crate::settings::{self, Problems, Settings};
@@ -23,6 +24,9 @@ use crate::tls::Secured;
 const TIDY: Duration = Duration::from_secs(1);
 /// How long the admin listener's requests have to end: operators watch the drain through it.
 const ADMIN_DRAIN: Duration = Duration::from_secs(1);
+
+/// How long deliveries whose links have ended may take to end.
+const SETTLING: Duration = Duration::from_secs(5);
 
 /// The addresses bound, with the ports the system chose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +60,8 @@ pub struct Running {
     pub(crate) traffic: Condition,
     pub(crate) http: Serving,
     pub(crate) amqp: Serving,
+    /// The queues that workers receive from over AMQP.
+    pub(crate) workers: WorkQueues,
     /// Who may come over AMQP.
     pub(crate) users: Arc<Users>,
     pub(crate) admin: Serving,
@@ -97,11 +103,15 @@ impl Running {
     /// Stops in order: says it is not ready, goes on accepting for the notice, closes the port,
     /// answers every wait, lets open requests end within the timeout, gives leases back, syncs.
     pub async fn drain(self) {
-        let Self { limits, bus, metrics, traffic, http, amqp, admin, upkeep, .. } = self;
+        let Self { limits, bus, metrics, traffic, http, amqp, workers, admin, upkeep, .. } = self;
         traffic.fails("draining");
         metrics.gateway.draining.set_condition(true);
         sleep(limits.notice).await;
         tokio::join!(http.stop(limits.timeout), amqp.stop(limits.timeout), bus.quiesce());
+        // What workers settled last is on its way to the journal.
+        if timeout(SETTLING, workers.settled()).await.is_err() {
+            warn!("deliveries were left open");
+        }
         bus.drain().await;
         drop(upkeep);
         admin.stop(ADMIN_DRAIN).await;

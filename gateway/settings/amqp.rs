@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use opgate_amqp::queue;
-use opgate_amqp::{Anonymous, Limits, Product, Settings, User, WorksOn};
+use opgate_amqp::{Anonymous, Limits, Product, Settings, User};
+use opgate_bus::WorksOn;
 use opgate_core::Tenant;
 
 use super::nexus::secret;
@@ -113,7 +114,7 @@ fn works_on(section: &Section<'_>) -> WorksOn {
     if let Some(name) = names.iter().find(|name| !is_name(name)) {
         section.refuse("queues", format!("{name:?} is neither \"*\" nor {NAME}"));
     }
-    WorksOn::Named(names.into_iter().collect())
+    WorksOn::Named(Arc::new(names.into_iter().collect()))
 }
 
 fn user(section: &Section<'_>) -> User {
@@ -131,7 +132,7 @@ fn user(section: &Section<'_>) -> User {
         certificate_names: section
             .optional("certificate_names", Section::texts)
             .unwrap_or_default(),
-        queues: works_on(section),
+        works_on: works_on(section),
     };
     if user.certificate_names.len() > CERTIFICATE_NAMES {
         section.refuse("certificate_names", format!("at most {CERTIFICATE_NAMES} names"));

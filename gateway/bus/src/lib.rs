@@ -48,7 +48,7 @@ pub use pull::{LEASE, Pull};
 pub use router::{
     CONCURRENCY, IN_PROGRESS, Placing, Problem, QUEUE, ResourceRule, Route, Router, RouterBuilder,
 };
-pub use start::{Caller, DEDUPE_KEY_BYTES, RepeatKey, Start};
+pub use start::{Caller, DEDUPE_KEY_BYTES, RepeatKey, Start, WorksOn};
 pub use wait::Until;
 pub use watch::{Watch, Watching};
 pub use work::{Ask, Held, LEASES, Leased, REST, WORKER_BYTES};

@@ -1,10 +1,12 @@
 //! Who asks, and for what.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use opgate_core::{
-    Callback, Expects, Face, Fingerprint, Header, KeySpace, Link, Parent, Payload, Tenant, Trace,
+    Callback, Error, ErrorKind, Expects, Face, Fingerprint, Header, KeySpace, Link, Parent,
+    Payload, Tenant, Trace,
 };
 
 /// Who calls, as authentication found.
@@ -17,12 +19,50 @@ pub struct Caller {
     pub tenant: Tenant,
     /// Who it is, for the record.
     pub principal: Arc<str>,
+    /// Whose operations it may carry out.
+    pub works_on: WorksOn,
+}
+
+/// Which queues somebody may work on. Who does sees operations of all tenants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WorksOn {
+    /// Every one.
+    All,
+    /// Those of these names.
+    Named(Arc<BTreeSet<String>>),
+}
+
+impl WorksOn {
+    /// No queue.
+    pub fn nothing() -> Self {
+        Self::Named(Arc::default())
+    }
 }
 
 impl Caller {
     /// A caller nobody authenticated.
     pub fn anonymous() -> Self {
-        Self { tenant: Tenant::anonymous(), principal: Arc::from("anonymous") }
+        Self {
+            tenant: Tenant::anonymous(),
+            principal: Arc::from("anonymous"),
+            works_on: WorksOn::All,
+        }
+    }
+
+    /// Whether it may lease operations of that queue.
+    ///
+    /// # Errors
+    /// `PermissionDenied`: it may not.
+    pub fn may_work_on(&self, queue: &str) -> Result<(), Error> {
+        let may = match &self.works_on {
+            WorksOn::All => true,
+            WorksOn::Named(names) => names.contains(queue),
+        };
+        if may {
+            return Ok(());
+        }
+        let text = format!("{} may not work on the queue {queue:?}", self.principal);
+        Err(Error::new(ErrorKind::PermissionDenied, text))
     }
 }
 

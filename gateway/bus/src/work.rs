@@ -35,6 +35,11 @@ pub struct Ask {
     pub queue: Arc<str>,
     /// How many operations at most, 1 to [`LEASES`].
     pub max: usize,
+    /// What their inputs may weigh together, in bytes. What does not fit keeps its place; where that is
+    /// the first, the ask is answered with nothing.
+    pub bytes: usize,
+    /// How many are leased whatever they weigh.
+    pub least: usize,
     /// How long to wait for the first.
     pub wait: Duration,
     /// How long the leases are to last, within [`LEASE`](crate::LEASE); as configured where none is

@@ -27,6 +27,7 @@ mod writing;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use inbound::COORDINATOR;
 pub use limits::Limits;
 pub use refusal::Refusal;
 pub(crate) use shape::sasl;

@@ -14,5 +14,5 @@ pub mod queue;
 mod server;
 pub mod wire;
 
-pub use server::settings::{Anonymous, Limits, Product, Settings, User, WorksOn};
+pub use server::settings::{Anonymous, Limits, Product, Settings, User};
 pub use server::{Amqp, Users};

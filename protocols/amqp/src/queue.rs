@@ -73,6 +73,6 @@ impl Queues for WorkQueues {
     }
 
     fn take(&self, _queue: &str, request: Request) -> Taking {
-        report::take(&self.0, request.message)
+        report::take(&self.0, request.connection, request.message)
     }
 }

@@ -11,6 +11,7 @@ mod sasl;
 mod session;
 pub(crate) mod settings;
 mod users;
+mod waiting;
 
 use std::io::Result;
 use std::net::SocketAddr;

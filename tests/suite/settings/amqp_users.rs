@@ -1,8 +1,8 @@
 //! `[amqp.users]`: who may work on which queues.
 
-use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use opgate_amqp::WorksOn;
+use opgate_bus::WorksOn;
 
 use super::{file, load, problem};
 
@@ -12,15 +12,16 @@ fn user(queues: &str) -> String {
 
 #[test]
 fn a_user_works_on_the_queues_that_it_is_told_to() {
-    let named = |names: &[&str]| WorksOn::Named(names.iter().map(ToString::to_string).collect());
+    let named =
+        |names: &[&str]| WorksOn::Named(Arc::new(names.iter().map(ToString::to_string).collect()));
     for (queues, expected) in [
-        ("", WorksOn::Named(BTreeSet::new())),
+        ("", WorksOn::nothing()),
         ("queues = []", named(&[])),
         ("queues = [\"paint\", \"paint-2\"]", named(&["paint", "paint-2"])),
         ("queues = [\"paint\", \"*\"]", WorksOn::All),
     ] {
         let (_file, sources) = file(&user(queues));
-        assert_eq!(load(&sources).0.amqp.users["ann"].queues, expected, "{queues}");
+        assert_eq!(load(&sources).0.amqp.users["ann"].works_on, expected, "{queues}");
     }
 }
 

@@ -35,7 +35,8 @@ impl Bus {
     /// one, with what is ready at that moment; with nothing when the wait is over and at the drain.
     ///
     /// Who waits longest is served first. Where several wait, what is ready is shared out evenly:
-    /// one who asks for a hundred does not keep another waiting. Tenants take turns.
+    /// one who asks for a hundred does not keep another waiting. Tenants take turns. Nothing is passed
+    /// over because it is too heavy: who has no room for what is next is answered with nothing, at once.
     ///
     /// On return the leases are durable. Dropping the future takes nothing: what it was about to be
     /// given goes back to its place in the queue.
@@ -71,9 +72,9 @@ impl Bus {
             };
             let Some(claims) = claims else { break };
             // Boxed, for thousands wait and few are served at a time.
-            let leased = Box::pin(self.begin(desk, claims, length, &ask.worker)).await?;
+            let (leased, full) = Box::pin(self.begin(desk, claims, length, &ask)).await?;
             // Everything it was dealt may have ended on the way.
-            if !leased.is_empty() || limit.is_some_and(|limit| limit <= Instant::now()) {
+            if !leased.is_empty() || full || limit.is_some_and(|limit| limit <= Instant::now()) {
                 return Ok(leased);
             }
         }
@@ -98,18 +99,33 @@ impl Bus {
         Ok((desk, queue, length))
     }
 
-    /// Begins a lease of each operation that was dealt. What cannot be leased goes back.
+    /// Begins a lease of each operation that was dealt, as far as the asker has room for them; and whether
+    /// it had none for the rest. What cannot be leased goes back.
     async fn begin(
         &self,
         desk: &Arc<Desk>,
         claims: Claims,
         length: Duration,
-        worker: &str,
-    ) -> Result<Vec<Leased>, Error> {
+        ask: &Ask,
+    ) -> Result<(Vec<Leased>, bool), Error> {
         // All are on their way before the first is waited for: they share one sync.
         let mut starts = Vec::with_capacity(claims.ids.len());
+        let (mut bytes, mut full) = (ask.bytes, false);
         for id in claims.ids.iter().copied() {
-            starts.push((id, self.start_lease(desk, id).await));
+            let start = match self.to_lease(desk, id).await {
+                Ok(Some(current)) => {
+                    let weight = current.input.bytes.len();
+                    full = weight > bytes && starts.len() >= ask.least;
+                    if full {
+                        break;
+                    }
+                    bytes = bytes.saturating_sub(weight);
+                    self.start_lease(&current).map(Some)
+                }
+                Ok(None) => Ok(None),
+                Err(error) => Err(error),
+            };
+            starts.push((id, start));
         }
         let (mut held, mut refused) = (Vec::with_capacity(starts.len()), None);
         for (id, start) in starts {
@@ -127,7 +143,7 @@ impl Bus {
         }
         // From here on nothing is awaited: what is held is what is returned.
         let begun = held.iter().map(|(_, snapshot)| (snapshot.id, snapshot.epoch));
-        let stands = desk.hold(claims, begun, Instant::now() + length, worker);
+        let stands = desk.hold(claims, begun, Instant::now() + length, &ask.worker);
         let until = self.door().store.clock().now().plus(length);
         let leased: Vec<Leased> = held
             .into_iter()
@@ -138,16 +154,16 @@ impl Bus {
             .collect();
         match refused {
             Some(error) if leased.is_empty() => Err(error),
-            Some(_) | None => Ok(leased),
+            Some(_) | None => Ok((leased, full)),
         }
     }
 
-    /// Hands the start of a lease to the journal; none where the operation is not to be leased.
-    async fn start_lease(
+    /// An operation that was dealt; none where it is not to be leased.
+    async fn to_lease(
         &self,
         desk: &Arc<Desk>,
         id: OperationId,
-    ) -> Result<Option<Posted>, Error> {
+    ) -> Result<Option<Arc<Snapshot>>, Error> {
         let store = &self.door().store;
         let current = match store.get(id).await? {
             Some(current) if !current.is_done() => current,
@@ -161,10 +177,15 @@ impl Bus {
             desk.overdue(id);
             return Ok(None);
         }
-        let epoch = Epoch(current.epoch.0.saturating_add(1));
+        Ok(Some(current))
+    }
+
+    /// Hands the start of a lease to the journal.
+    fn start_lease(&self, current: &Snapshot) -> Result<Posted, Error> {
+        let (id, epoch) = (current.id, Epoch(current.epoch.0.saturating_add(1)));
         let (tenant, command) = (current.tenant.clone(), Command::Start { epoch });
         let submission = Submission { tenant, target: id, expect: None, command };
-        store.post(submission).map(Some)
+        self.door().store.post(submission)
     }
 
     /// Waits until the start of a lease is durable.
@@ -192,7 +213,8 @@ impl Bus {
                 }
                 Err(error) => return Begun::Refused(error),
             }
-            start = self.start_lease(desk, id).await;
+            let current = self.to_lease(desk, id).await;
+            start = current.and_then(|it| it.map(|it| self.start_lease(&it)).transpose());
         }
         Begun::Refused(Error::new(ErrorKind::Unavailable, "the operation is in demand"))
     }

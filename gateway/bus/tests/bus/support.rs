@@ -12,7 +12,7 @@ use opgate_bus::core::{
 };
 use opgate_bus::{
     Admission, Backend, Backoff, Bus, Caller, Durability, Lease, Notifier, Offer, Options, Route,
-    Router, Snapshot, Start, Until,
+    Router, Snapshot, Start, Until, WorksOn,
 };
 use opgate_store::{Clock, ManualClock, Store};
 use opgate_telemetry::Metrics;
@@ -328,7 +328,11 @@ pub(crate) fn start(instruction: &str) -> Start {
 }
 
 pub(crate) fn stranger() -> Caller {
-    Caller { tenant: Tenant::new("stranger").unwrap(), principal: "stranger".into() }
+    Caller {
+        tenant: Tenant::new("stranger").unwrap(),
+        principal: "stranger".into(),
+        works_on: WorksOn::nothing(),
+    }
 }
 
 pub(crate) fn kind<T: std::fmt::Debug>(result: Result<T, Error>) -> ErrorKind {

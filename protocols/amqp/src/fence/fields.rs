@@ -93,6 +93,14 @@ impl<'a> Field<'a> {
         if matches!(self.code(), 0xa0 | 0xb0) { Ok(self.content()) } else { Err(Wrong) }
     }
 
+    /// Whether it is described so.
+    pub(super) fn is_described(self, code: u64, name: &[u8]) -> bool {
+        let mut inside = Fields { bytes: self.bytes, list: 0, at: 1, left: 1 };
+        let descriptor = inside.next();
+        let same = descriptor.text().map(|text| text == name);
+        self.code() == 0x00 && same.unwrap_or_else(|| number(descriptor.content()) == code)
+    }
+
     pub(super) fn is_null(self) -> bool {
         self.code() == 0x40
     }

@@ -21,6 +21,9 @@ const SMALLEST: usize = 512;
 /// Bytes of a delivery tag. Section 2.8.7.
 const TAG: usize = 32;
 
+/// The address that a link to a coordinator of transactions is given.
+pub(crate) const COORDINATOR: &str = "amqp:coordinator";
+
 /// What becomes of a frame.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
@@ -58,6 +61,12 @@ impl Ledger {
         }
         if self.open_received == (performative == Performative::Open) {
             return Err(Refusal::Open);
+        }
+        if performative == Performative::Attach
+            && let Some(mut plain) = without_coordinator(frame, &fields)
+        {
+            let verdict = self.inbound(&mut plain)?;
+            return Ok(if verdict == Verdict::Pass { Verdict::Replace(plain) } else { verdict });
         }
         let Some(list) = shape::judge(performative, &fields)? else {
             return self.sound(performative, frame, length);
@@ -511,6 +520,22 @@ fn typed(frame: &[u8]) -> Result<Typed, Refusal> {
 pub(super) fn opened(frame: &[u8]) -> Result<Fields<'_>, Refusal> {
     let opened = Fields::open(frame, 8).map(|(_, fields)| fields);
     opened.ok_or(Refusal::Encoding(Fault::Truncated))
+}
+
+/// An Attach frame whose target is an address in place of a coordinator of transactions, which the crate cannot read;
+/// none if it is no coordinator. Section 4.5.1 of the specification.
+fn without_coordinator(frame: &[u8], fields: &Fields<'_>) -> Option<Vec<u8>> {
+    let mut behind = fields.clone();
+    behind.skip(6);
+    let target = behind.next();
+    if !target.is_described(0x30, b"amqp:coordinator:list") {
+        return None;
+    }
+    let address = list_of(1, &sized(0xa1, 0xb1, COORDINATOR.as_bytes()));
+    let before = frame.get(fields.at()..target.at)?;
+    let before = [before, &[0x00, 0x53, 0x29], &address].concat();
+    let count = u32::try_from(fields.left()).ok()?;
+    Some(rebuilt(frame, fields, &before, behind.at()..frame.len(), count))
 }
 
 /// A frame like `frame`, whose list has `count` fields: `before`, and what is at `rest`.

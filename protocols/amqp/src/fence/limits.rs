@@ -28,6 +28,9 @@ pub struct Limits {
     pub fields: u32,
     /// The shortest idle time-out that a peer gets, in the pace of heartbeats: a shorter one is lengthened to it.
     pub idle: Duration,
+    /// Whether our Open tells the peer half the idle time-out that the crate gives it, and keeps to: what is said
+    /// should be that (section 2.4.5 of the specification), and the crate sees to it only as a client.
+    pub announces_half: bool,
     /// Time for which a request to drain a link is kept back, so that what is ready is sent first.
     pub drain: Duration,
     /// The same, where the link's server says when all is sent ([`LinkWatch::drained`](super::LinkWatch::drained)),
@@ -53,6 +56,7 @@ impl Default for Limits {
             items: 65_536,
             fields: 1000,
             idle: Duration::from_millis(200),
+            announces_half: false,
             drain: Duration::from_millis(100),
             served_drain: Duration::from_secs(30),
             stall: Duration::from_secs(30),

@@ -5,21 +5,23 @@ use super::ledger::{Ledger, channel};
 use super::table::{Incoming, Link, Session, Unsettled};
 
 impl Ledger {
-    /// Takes note of a frame, or of the beginning of one that is long: bytes at `range` of it are to be left out, and
-    /// its lengths changed accordingly.
+    /// Takes note of a frame, or of the beginning of one that is long, and says what of it is not sent as it is.
     ///
     /// What the crate writes is not judged: where it cannot be read, nothing is noted.
-    pub(super) fn outbound(&mut self, frame: &[u8]) -> Option<Cut> {
+    pub(super) fn outbound(&mut self, frame: &[u8]) -> Option<Edit> {
         if frame.len() <= 8 {
             return None;
         }
         let (performative, fields) = Fields::open(frame, 8)?;
         let channel = channel(frame);
         match performative {
-            Performative::Attach => return self.attached(channel, fields),
-            Performative::Open => drop(self.opened(fields)),
+            Performative::Attach => return self.attached(channel, fields).map(Edit::Name),
+            Performative::Open => return self.opened(fields).unwrap_or(None),
             Performative::Begin => drop(self.begun(channel, fields)),
-            Performative::Flow => drop(self.flowed(channel, fields)),
+            Performative::Flow => {
+                let refused = self.flowed(channel, fields).unwrap_or(false);
+                return refused.then_some(Edit::All);
+            }
             Performative::Transfer => drop(self.transferred(channel, fields)),
             Performative::Detach => drop(self.detached(channel, fields)),
             Performative::End => self.ended(channel),
@@ -29,12 +31,16 @@ impl Ledger {
         None
     }
 
-    fn opened(&mut self, mut fields: Fields<'_>) -> Result<(), Wrong> {
+    fn opened(&mut self, mut fields: Fields<'_>) -> Result<Option<Edit>, Wrong> {
         self.open_sent = true;
         fields.skip(3);
         self.channel_max = fields.next().ushort()?;
-        self.idle = fields.next().uint()?.filter(|idle| *idle > 0);
-        Ok(())
+        let field = fields.next();
+        self.idle = field.uint()?.filter(|idle| *idle > 0);
+        let halved = self.idle.filter(|_| self.limits.announces_half).map(|idle| idle / 2);
+        // In the bytes that it had: one that fits a single one is no time-out anybody keeps.
+        let wide = field.bytes.len() == 5;
+        Ok(halved.filter(|_| wide).map(|idle| Edit::Idle(field.at + 1, idle.to_be_bytes())))
     }
 
     fn begun(&mut self, channel: u16, mut fields: Fields<'_>) -> Result<(), Wrong> {
@@ -71,7 +77,9 @@ impl Ledger {
         let handle = fields.next().uint().ok()??;
         // True is a receiver.
         let peer_sends = fields.next().boolean().ok()??;
-        fields.skip(6);
+        fields.skip(3);
+        let target = fields.next();
+        fields.skip(2);
         let count = fields.next().uint().ok()?;
         let message = fields.next().ulong().ok()?.filter(|size| *size > 0);
         let watch = self.watch.new_link(name, false);
@@ -104,6 +112,8 @@ impl Ledger {
         let link = session.links.get_mut(at)?;
         link.output = Some(handle);
         link.answered = true;
+        // Section 2.6.3 of the specification: a null terminus says that a Detach follows, and that nothing is taken.
+        link.incoming.overrun = link.attached && peer_sends && target.bytes == [0x40];
         link.incoming.message = message;
         link.watch.begin(count.unwrap_or(0));
         self.flows = self.flows.saturating_sub(std::mem::take(&mut link.flows));
@@ -125,7 +135,8 @@ impl Ledger {
         })
     }
 
-    fn flowed(&mut self, channel: u16, mut fields: Fields<'_>) -> Result<(), Wrong> {
+    /// Whether the frame is about a link that we refuse: the crate gives credit to any.
+    fn flowed(&mut self, channel: u16, mut fields: Fields<'_>) -> Result<bool, Wrong> {
         fields.skip(4);
         let handle = fields.next().uint()?;
         let count = fields.next().uint()?;
@@ -139,7 +150,10 @@ impl Ledger {
                 if let Some(count) = count {
                     link.watch.advance(count);
                 }
-                return Ok(());
+                return Ok(false);
+            }
+            if link.incoming.overrun {
+                return Ok(true);
             }
             // Credit that is taken back may be in use already.
             let limit = count.unwrap_or(0).wrapping_add(credit);
@@ -147,7 +161,7 @@ impl Ledger {
             let raised = limit.wrapping_sub(known) < u32::MAX / 2;
             link.incoming.limit = Some(if raised { limit } else { known });
         }
-        Ok(())
+        Ok(false)
     }
 
     fn transferred(&mut self, channel: u16, mut fields: Fields<'_>) -> Result<(), Wrong> {
@@ -197,6 +211,17 @@ impl Ledger {
         }
         self.sweep_session(at);
     }
+}
+
+/// What is sent otherwise than the crate wrote it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Edit {
+    /// Nothing of it is.
+    All,
+    /// What the fence has put to the name of a link is left out.
+    Name(Cut),
+    /// The idle time-out of an Open, which is there, becomes this.
+    Idle(usize, [u8; 4]),
 }
 
 /// What is to be cut out of an Attach frame: the end of the link's name.

@@ -55,11 +55,12 @@ enum Ending {
 
 /// A stream of bytes with a fence around it. Give it to the crate in place of the stream.
 ///
-/// What comes passes unchanged, but for this:
+/// What comes and goes passes unchanged, but for this:
 ///
 /// - Extended headers are taken out; the crate reads none.
 /// - An idle-time-out in an Open frame is halved, and not below [`Limits::idle`]: the crate sends one heartbeat in
 ///   each, where peers expect two.
+/// - An idle-time-out in our own Open is halved where [`Limits::announces_half`] says so.
 /// - Of an Open of more than 512 bytes only the first five fields pass; the crate reads no more. [`Watch::peer`] has all.
 /// - Properties and capabilities of a Begin, an Attach and a Flow, an Attach's unsettled deliveries and a source's filter
 ///   are left out: nobody here looks at them, and the crate would keep them. So a filter is never said to be applied.
@@ -76,6 +77,8 @@ enum Ending {
 ///   here: see [`super::LinkWatch::settle`]. The crate would answer some, too early, and remember all.
 /// - Transfers that resume a delivery are left out, as nothing is ever resumed.
 /// - Of a message that is larger than our Attach says the rest is left out, once the crate knows.
+/// - A target that is a coordinator of transactions becomes an address that is none: the crate cannot read it.
+/// - On a link that we refuse nothing passes, and of ours no credit: the crate would give it before it detaches.
 ///
 /// What is written is gathered: flushes do nothing once the connection is open, and all is written when there is
 /// nothing more to read, or 64 KiB are full. So the task that writes must also read, as the crate does.

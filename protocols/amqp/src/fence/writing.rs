@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::AsyncWrite;
 
 use super::ledger::Ledger;
+use super::outbound::Edit;
 use super::walk::number;
 
 /// Most bytes gathered.
@@ -82,10 +83,22 @@ impl Writing {
             let frame = rest.get(..beginning).unwrap_or_default();
             // Type 1 is SASL's.
             if frame.get(5) == Some(&0)
-                && let Some(cut) = ledger.outbound(frame)
+                && let Some(edit) = ledger.outbound(frame)
             {
                 let before = self.buffer.len();
-                cut.apply(&mut self.buffer, self.noted);
+                match edit {
+                    Edit::All if self.passing > 0 => {}
+                    Edit::All => {
+                        drop(self.buffer.drain(self.noted..self.noted + beginning));
+                    }
+                    Edit::Idle(at, bytes) => {
+                        let at = self.noted + at;
+                        if let Some(field) = self.buffer.get_mut(at..at + bytes.len()) {
+                            field.copy_from_slice(&bytes);
+                        }
+                    }
+                    Edit::Name(cut) => cut.apply(&mut self.buffer, self.noted),
+                }
                 beginning -= before - self.buffer.len();
             }
             self.noted += beginning;

@@ -44,7 +44,11 @@ pub(super) fn of(head: &Parts, body: Bytes) -> Reply {
     let is_json = is(&head.headers, |media_type| {
         media_type == "application/json" || media_type.ends_with("+json")
     });
-    let parsed = if is_json && json::is_small(&body) { serde_json::from_slice::<Json>(&body).ok() } else { None };
+    let parsed = if is_json && json::is_small(&body) {
+        serde_json::from_slice::<Json>(&body).ok()
+    } else {
+        None
+    };
     match parsed {
         Some(error) if status >= 400 => {
             let all = error.to_string();

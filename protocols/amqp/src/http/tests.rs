@@ -6,7 +6,7 @@ use fe2o3_amqp_types::messaging::{
 use fe2o3_amqp_types::primitives::SimpleValue;
 use http::{Response, StatusCode};
 use http_body_util::BodyExt as _;
-use opgate_bus::Caller;
+use opgate_bus::{Caller, WorksOn};
 use opgate_core::Tenant;
 use opgate_edge::{RequestBody, ResponseFuture};
 use serde_amqp::Value;
@@ -93,7 +93,11 @@ fn value(value: impl Into<Value>) -> Body<Value> {
 }
 
 async fn asked(message: Message<Body<Value>>) -> Reply {
-    let caller = Caller { tenant: Tenant::new("acme").unwrap(), principal: Arc::from("ann") };
+    let caller = Caller {
+        tenant: Tenant::new("acme").unwrap(),
+        principal: Arc::from("ann"),
+        works_on: WorksOn::nothing(),
+    };
     let node = HttpNode::new(Arc::new(Mirror), 1000);
     let (connection, node_address) = (ConnectionId(1), ADDRESS.into());
     let request =

@@ -57,7 +57,7 @@ pub(super) fn data(batch: &Batch<Data>, kind: Option<&str>, encoding: Option<&st
     payload
 }
 
-/// An attribute as content: of the media type that is named, else JSON, or bytes if it is binary.
+/// An attribute as content: of the media type that is named, else JSON, or bytes if it is binary. Null is nothing.
 pub(super) fn payload(field: &str, value: &Value, kind: Option<&str>) -> Result<Payload, Error> {
     let bytes = if let Value::Binary(bytes) = value { Some(bytes.as_slice()) } else { None };
     match (kind, bytes, text::of(value)) {
@@ -68,7 +68,7 @@ pub(super) fn payload(field: &str, value: &Value, kind: Option<&str>) -> Result<
             Err(Error::invalid(field.to_owned(), problem))
         }
         (None, Some(bytes), _) => Ok(Payload::new(BYTES, Bytes::copy_from_slice(bytes))),
-        (None, None, _) if *value == Value::Null => Ok(Payload::new(BYTES, "")),
+        (None, None, _) if *value == Value::Null => Ok(Payload::new("", "")),
         (None, None, _) => Ok(Payload::json(json::of(value).to_string())),
     }
 }

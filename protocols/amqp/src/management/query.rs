@@ -223,6 +223,13 @@ fn page(rows: &Rows, offset: usize, limit: usize) -> Result<Vec<OperationId>, Er
 fn columns(asked: &Asked) -> Result<Vec<String>, Error> {
     let wrong = || Error::invalid(names::ATTRIBUTE_NAMES, "must be a list of texts");
     let body = asked.attributes()?;
+    if let Some(other) = body.keys().find(|name| *name != names::ATTRIBUTE_NAMES) {
+        let problem = format!(
+            "is in the body of a QUERY, which has {} only: what else it asks for is said in application properties",
+            names::ATTRIBUTE_NAMES
+        );
+        return Err(Error::invalid(other.clone(), problem));
+    }
     let listed: &[Value] = match body.get(names::ATTRIBUTE_NAMES) {
         None | Some(Value::Null) => &[],
         Some(Value::List(listed)) => listed,

@@ -115,14 +115,14 @@ impl Walks {
         let now = self.clock.fetch_add(1, Ordering::Relaxed);
         if offset > 0 {
             let mut same = known.walks.iter().filter(|walk| walk.key == key);
-            let is_next = |walk: &&Arc<Walk>| walk.next.load(Ordering::Relaxed) == offset;
-            if let Some(walk) = same.clone().find(is_next).or_else(|| same.next_back()) {
-                walk.used.store(now, Ordering::Relaxed);
-                return Ok(Arc::clone(walk));
-            }
-            if known.lost.contains(&(key.link, offset)) {
+            let next = same.clone().find(|walk| walk.next.load(Ordering::Relaxed) == offset);
+            if next.is_none() && known.lost.contains(&(key.link, offset)) {
                 let text = "offset: this list is not kept any more: begin again with offset 0";
                 return Err(Error::new(ErrorKind::FailedPrecondition, text));
+            }
+            if let Some(walk) = next.or_else(|| same.next_back()) {
+                walk.used.store(now, Ordering::Relaxed);
+                return Ok(Arc::clone(walk));
             }
         }
         known.make_room(&key);
@@ -146,9 +146,8 @@ impl Walks {
 impl Known {
     /// Makes room for a walk of this key.
     fn make_room(&mut self, key: &Key) {
-        let count = |is: &dyn Fn(&Key) -> bool| {
-            self.walks.iter().filter(|walk| is(&walk.key)).count()
-        };
+        let count =
+            |is: &dyn Fn(&Key) -> bool| self.walks.iter().filter(|walk| is(&walk.key)).count();
         if count(&|other| other.link == key.link) >= OF_A_LINK {
             self.push_out(|other| other.link == key.link);
         } else if count(&|other| other.connection == key.connection) >= OF_A_CONNECTION {
@@ -212,9 +211,8 @@ mod tests {
                 drop(of(&walks, key(link), 0));
             }
             let known = walks.known.lock().unwrap();
-            let count = |is: &dyn Fn(&Key) -> bool| {
-                known.walks.iter().filter(|walk| is(&walk.key)).count()
-            };
+            let count =
+                |is: &dyn Fn(&Key) -> bool| known.walks.iter().filter(|walk| is(&walk.key)).count();
             assert!(count(&|other| other.link == link) <= OF_A_LINK);
             assert!(count(&|other| other.connection == key(link).connection) <= OF_A_CONNECTION);
             assert!(known.walks.len() <= WALKS && known.lost.len() <= LOST);
@@ -239,8 +237,6 @@ mod tests {
         for _ in 0..OF_A_LINK {
             of(&walks, key(1), 0).read_to(7);
         }
-        let others: Vec<_> = (0..OF_A_LINK).map(|_| of(&walks, key(1), 7)).collect();
-        others.iter().for_each(|walk| walks.forget(walk));
         assert_eq!(walks.of(key(1), 50).unwrap_err().kind, ErrorKind::FailedPrecondition);
         assert!(walks.of(key(2), 50).is_ok());
     }

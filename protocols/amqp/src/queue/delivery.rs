@@ -19,6 +19,8 @@ use super::report::refusal;
 
 /// Pauses between attempts to end a lease while the journal takes no writes.
 const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(5)];
+/// How long an operation rests whose result there was no room for.
+const REST: Duration = Duration::from_secs(2);
 /// Operations that a link remembers not to want.
 const UNWANTED: usize = 1000;
 
@@ -39,6 +41,9 @@ impl Unwanted {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&id)
     }
 }
+
+/// A worker may have sent a result that was not read.
+struct Unread;
 
 /// A lease that is with a worker.
 pub(super) struct Delivery {
@@ -122,14 +127,7 @@ impl Delivery {
     /// Ends the lease. The error is why the worker's outcome is not the operation's.
     async fn end(&self, verdict: Verdict) -> Result<(), Error> {
         match verdict {
-            Verdict::Succeeded => match self.told().await {
-                Told::Nothing => self.complete(Outcome::Succeeded(None)).await,
-                Told::Result(result) => self.complete(Outcome::Succeeded(Some(result))).await,
-                Told::Refused(error) => {
-                    let outcome = Outcome::Failed(refused(&error));
-                    self.complete(outcome).await.and(Err(error))
-                }
-            },
+            Verdict::Succeeded => self.succeed().await,
             Verdict::Ended(outcome) => self.complete(outcome).await,
             Verdict::Released { elsewhere } => {
                 self.unwant(elsewhere);
@@ -146,14 +144,38 @@ impl Delivery {
         }
     }
 
-    /// What the worker has sent before it settled.
-    async fn told(&self) -> Told {
-        match self.entry.told() {
-            Told::Nothing => {
-                self.inbound.read().await;
-                self.entry.told()
+    /// Ends the operation with what the worker had sent before it accepted.
+    async fn succeed(&self) -> Result<(), Error> {
+        let token = &self.leased.token;
+        match self.told().await {
+            Ok(Told::Nothing) => self.complete(Outcome::Succeeded(None)).await,
+            Ok(Told::Result(result)) => self.complete(Outcome::Succeeded(Some(result))).await,
+            Ok(Told::Refused(error)) if error.kind == ErrorKind::TooManyRequests => {
+                // Results of others take the room: no fault of this operation or its worker.
+                self.note(self.bus.release(token, Some(REST), Some(&error.message)).await);
+                Err(error)
             }
-            told @ (Told::Result(_) | Told::Refused(_)) => told,
+            Ok(Told::Refused(error)) => {
+                let outcome = Outcome::Failed(refused(&error));
+                self.complete(outcome).await.and(Err(error))
+            }
+            Err(Unread) => {
+                let why = "accepted it, and what it had sent before was lost";
+                self.note(self.bus.fail(token, why).await);
+                Err(Error::new(ErrorKind::Unavailable, "what was sent before was lost"))
+            }
+        }
+    }
+
+    /// What the worker has sent before it settled.
+    async fn told(&self) -> Result<Told, Unread> {
+        if let told @ (Told::Result(_) | Told::Refused(_)) = self.entry.told() {
+            return Ok(told);
+        }
+        let all = self.inbound.read().await;
+        match self.entry.told() {
+            Told::Nothing if !all => Err(Unread),
+            told @ (Told::Nothing | Told::Result(_) | Told::Refused(_)) => Ok(told),
         }
     }
 

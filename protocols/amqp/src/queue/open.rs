@@ -1,10 +1,12 @@
-//! The open deliveries, by message id, and what their workers have sent of their results.
+//! The open deliveries, by connection and message id, and what their workers have sent of their results.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use opgate_core::{Error, ErrorKind, Payload};
+
+use crate::node::ConnectionId;
 
 /// The open deliveries. Each is in here from before it is sent until its lease has ended.
 #[derive(Debug)]
@@ -32,6 +34,11 @@ pub(super) enum Told {
 pub(super) struct Entry {
     open: Arc<Open>,
     token: Arc<str>,
+}
+
+/// What a delivery of that connection is known by: what another one sends of it is no word of its worker.
+pub(super) fn key(connection: ConnectionId, token: &str) -> String {
+    format!("{} {token}", connection.0)
 }
 
 impl Open {
@@ -63,7 +70,7 @@ impl Open {
     pub(super) fn tell(&self, token: &str, result: Result<Payload, Error>) -> Result<(), Error> {
         let mut slots = self.lock();
         let Some(slot) = slots.get_mut(token) else {
-            let why = "no delivery with such a message id is open";
+            let why = "no delivery of this connection with such a message id is open";
             return Err(Error::new(ErrorKind::FailedPrecondition, why));
         };
         self.held.fetch_sub(slot.bytes(), Ordering::Relaxed);

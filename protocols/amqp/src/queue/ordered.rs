@@ -4,7 +4,7 @@
 //! the link and that of the delivery, so whoever hears that a delivery is settled asks the connection's
 //! links whether a result is on its way: what came before lies in their buffers by then.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -17,25 +17,52 @@ type Ask = oneshot::Sender<()>;
 
 /// The links of one connection over which messages come. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub struct Inbound(Arc<Mutex<Vec<mpsc::UnboundedSender<Ask>>>>);
+pub struct Inbound {
+    links: Arc<Mutex<Links>>,
+    /// What had been lost when this was made.
+    lost: u64,
+}
 
-/// One such link, for whoever reads it.
+#[derive(Debug, Default)]
+struct Links {
+    asks: Vec<mpsc::UnboundedSender<Ask>>,
+    /// How often messages have been lost: links that ended with some unread, and messages that nobody
+    /// could read.
+    lost: u64,
+}
+
+/// One such link, for whoever reads it. Unless it is told otherwise, it ends with messages unread.
 #[derive(Debug)]
-pub struct Reading(mpsc::UnboundedReceiver<Ask>);
+pub struct Reading {
+    asks: mpsc::UnboundedReceiver<Ask>,
+    links: Arc<Mutex<Links>>,
+    read: bool,
+}
+
+fn lock(links: &Mutex<Links>) -> MutexGuard<'_, Links> {
+    links.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 impl Inbound {
     /// A link more.
     pub fn reading(&self) -> Reading {
         let (ask, asks) = mpsc::unbounded_channel();
-        let mut links = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        links.retain(|link| !link.is_closed());
-        links.push(ask);
-        Reading(asks)
+        let mut links = lock(&self.links);
+        links.asks.retain(|link| !link.is_closed());
+        links.asks.push(ask);
+        Reading { asks, links: Arc::clone(&self.links), read: false }
     }
 
-    /// Resolves once everything that had come over these links is read.
-    pub async fn read(&self) {
-        let links = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    /// The same links, for whoever waits for nothing that came before.
+    #[must_use]
+    pub fn from_now(&self) -> Self {
+        Self { links: Arc::clone(&self.links), lost: lock(&self.links).lost }
+    }
+
+    /// Resolves once everything that had come over these links is read. False: it was not read in time, or
+    /// something has been lost since this was made.
+    pub async fn read(&self) -> bool {
+        let links = lock(&self.links).asks.clone();
         let asked: Vec<oneshot::Receiver<()>> = links
             .into_iter()
             .filter_map(|link| {
@@ -45,13 +72,12 @@ impl Inbound {
             .collect();
         let all = async {
             for answer in asked {
-                // A link that has ended has nothing to read any more.
+                // A link that has ended says itself whether it was read to its end.
                 answer.await.unwrap_or_default();
             }
         };
-        if timeout(PATIENCE, all).await.is_err() {
-            tracing::debug!("messages of a worker were not read in time");
-        }
+        let in_time = timeout(PATIENCE, all).await.is_ok();
+        in_time && lock(&self.links).lost == self.lost
     }
 }
 
@@ -60,11 +86,29 @@ impl Reading {
     /// to read: the last branch of a biased `select!`.
     pub async fn idle(&mut self) {
         loop {
-            match self.0.recv().await {
+            match self.asks.recv().await {
                 // Whoever asked may have gone.
                 Some(ask) => ask.send(()).unwrap_or_default(),
                 None => std::future::pending().await,
             }
+        }
+    }
+
+    /// A message came that nobody can read.
+    pub fn lose(&self) {
+        lock(&self.links).lost += 1;
+    }
+
+    /// The link has ended, and everything that came over it is read.
+    pub fn end(mut self) {
+        self.read = true;
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        if !self.read {
+            self.lose();
         }
     }
 }
@@ -77,8 +121,7 @@ mod tests {
     async fn a_link_is_read_before_it_is_idle() {
         let inbound = Inbound::default();
         let mut reading = inbound.reading();
-        let ended = inbound.reading();
-        drop(ended);
+        inbound.reading().end();
         let (link, mut messages) = mpsc::channel(10);
         for message in 0..5 {
             link.send(message).await.unwrap();
@@ -96,10 +139,22 @@ mod tests {
                 }
             }
         });
-        inbound.read().await;
+        assert!(inbound.read().await);
         drop(link);
         assert_eq!(reader.await.unwrap(), [0, 1, 2, 3, 4]);
-        // Nothing to wait for any more.
-        inbound.read().await;
+        // The reader did not say that it had read all.
+        assert!(!inbound.read().await);
+        assert!(inbound.from_now().read().await, "nothing to wait for any more");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_lost_or_late_is_not_read() {
+        let inbound = Inbound::default();
+        let reading = inbound.reading();
+        assert!(!inbound.read().await, "nobody reads");
+        reading.lose();
+        reading.end();
+        assert!(!inbound.read().await);
+        assert!(inbound.from_now().read().await);
     }
 }

@@ -13,8 +13,9 @@ use serde_amqp::primitives::Symbol;
 use serde_json::{Map, Value as Json};
 
 use super::delivery::late;
+use super::open::key;
 use super::{Shared, told};
-use crate::node::Taking;
+use crate::node::{ConnectionId, Taking};
 use crate::wire::{json, status};
 
 /// The subject of a message that tells how it goes; any other is a result.
@@ -24,30 +25,35 @@ const CANCELED: &str = "opgate:cancelled";
 
 /// Takes what a worker sent to a queue. A result is there before this returns: the delivery may be settled
 /// the moment after.
-pub(super) fn take(shared: &Shared, message: Message<Body<Value>>) -> Taking {
+pub(super) fn take(
+    shared: &Shared,
+    connection: ConnectionId,
+    message: Message<Body<Value>>,
+) -> Taking {
     let token = match token(&message) {
         Ok(token) => token.into_owned(),
         Err(error) => return Box::pin(ready(Err(refusal(&error)))),
     };
+    let key = key(connection, &token);
     let subject = message.properties.as_ref().and_then(|properties| properties.subject.as_deref());
     if subject == Some(REPORT) {
         let (bus, open) = (shared.bus.clone(), Arc::clone(&shared.open));
         return Box::pin(async move {
-            if !open.has(&token) {
-                let why = "no delivery with such a message id is open";
+            if !open.has(&key) {
+                let why = "no delivery of this connection with such a message id is open";
                 return Err(refusal(&Error::new(ErrorKind::FailedPrecondition, why)));
             }
             report(&bus, &token, &message.body).await
         });
     }
     let taken = match told::payload(message) {
-        None if shared.open.has(&token) => Ok(()),
+        None if shared.open.has(&key) => Ok(()),
         None => Err(Error::new(ErrorKind::FailedPrecondition, "no such delivery is open")),
         Some(result) if result.bytes.len() > limits::PAYLOAD_BYTES => {
             let text = format!("is larger than {} bytes", limits::PAYLOAD_BYTES);
-            shared.open.tell(&token, Err(Error::new(ErrorKind::PayloadTooLarge, text)))
+            shared.open.tell(&key, Err(Error::new(ErrorKind::PayloadTooLarge, text)))
         }
-        Some(result) => shared.open.tell(&token, Ok(result)),
+        Some(result) => shared.open.tell(&key, Ok(result)),
     };
     Box::pin(ready(taken.map_err(|error| refusal(&error))))
 }

@@ -22,9 +22,13 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 
 use super::delivery::{Delivery, Unwanted};
+use super::open::key;
 use super::{Settings, Shared, WorkQueues};
+use crate::node::ConnectionId;
 
 const LONG: Duration = Duration::from_mins(1);
+/// Whose deliveries they are.
+const CONNECTION: ConnectionId = ConnectionId(7);
 
 /// A gateway with one queue, `builds`.
 struct Shop {
@@ -75,6 +79,8 @@ impl Shop {
         let ask = Ask {
             queue: "builds".into(),
             max: 1,
+            bytes: usize::MAX,
+            least: 0,
             wait: LONG,
             length: None,
             worker: "ann@a".into(),
@@ -95,7 +101,7 @@ impl Shop {
         let shared = self.shared();
         Delivery {
             bus: shared.bus.clone(),
-            entry: shared.open.add(&leased.token),
+            entry: shared.open.add(&key(CONNECTION, &leased.token)),
             leased,
             since,
             until: shared.settings.longest.map(|longest| since + longest),

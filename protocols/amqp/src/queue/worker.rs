@@ -8,7 +8,7 @@ use fe2o3_amqp::Sender;
 use fe2o3_amqp::link::SendError;
 use fe2o3_amqp::link::delivery::Sendable;
 use opgate_bus::{Ask, LEASES, Leased};
-use opgate_core::Error;
+use opgate_core::{Error, limits};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
@@ -17,9 +17,10 @@ use tracing::debug;
 use super::Shared;
 use super::delivery::{Delivery, Unwanted};
 use super::message::{self, pace};
+use super::open::key;
 use super::ordered::Inbound;
 use crate::fence::LinkWatch;
-use crate::node::WorkerLink;
+use crate::node::{ConnectionId, WorkerLink};
 
 /// How long one ask waits; the next one follows at once.
 const WAIT: Duration = Duration::from_hours(1);
@@ -33,6 +34,7 @@ const REST: Duration = Duration::from_secs(5);
 /// A link being served.
 struct Link {
     shared: Arc<Shared>,
+    connection: ConnectionId,
     queue: Arc<str>,
     worker: Box<str>,
     sender: Sender,
@@ -65,6 +67,16 @@ impl Drop for Place {
         drop(self.permit.take());
         self.freed.notify_one();
     }
+}
+
+/// What may be sent over a link now.
+#[derive(Clone, Copy, Debug, Default)]
+struct Room {
+    deliveries: usize,
+    /// What their inputs may weigh.
+    bytes: usize,
+    /// How many of them may weigh whatever they do: one, where nothing is open.
+    least: usize,
 }
 
 /// The link has ended, or must.
@@ -108,7 +120,8 @@ impl Drop for Claim {
 
 /// Serves a worker until its link or the drain is over.
 pub(super) async fn work(shared: Arc<Shared>, link: WorkerLink) {
-    let WorkerLink { caller, container, queue, sender, drain, watch, inbound, .. } = link;
+    let WorkerLink { caller, connection, container, queue, sender, drain, watch, inbound, .. } =
+        link;
     let Some(watch) = watch else { return };
     // Nothing is settled before it is on disk.
     watch.hold();
@@ -122,6 +135,7 @@ pub(super) async fn work(shared: Arc<Shared>, link: WorkerLink) {
         unwanted: Arc::default(),
         begun: 0,
         sent: 0,
+        connection,
         shared,
         queue,
         worker,
@@ -149,7 +163,7 @@ pub(super) async fn work(shared: Arc<Shared>, link: WorkerLink) {
 impl Link {
     /// Gives work until the link ends.
     async fn serve(&mut self) {
-        let (mut asked, mut drained) = (0, 0);
+        let (mut asked, mut drained) = (Room::default(), 0);
         let mut asking = None;
         let watch = self.watch.clone();
         loop {
@@ -165,13 +179,14 @@ impl Link {
                 continue;
             }
             let room = self.room();
-            if room < asked {
-                // Credit was taken back.
+            let more = room.bytes > asked.bytes && asked.bytes < limits::PAYLOAD_BYTES;
+            if room.deliveries < asked.deliveries || more {
+                // Credit was taken back, or what did not fit may do so now.
                 asking = None;
             }
             if asking.is_none() {
                 asked = room;
-                asking = (room > 0).then(|| Box::pin(self.ask(room, WAIT)));
+                asking = (room.deliveries > 0).then(|| Box::pin(self.ask(room, WAIT)));
             }
             let answer = async {
                 match asking.as_mut() {
@@ -196,12 +211,13 @@ impl Link {
     /// Asks for work.
     fn ask(
         &self,
-        max: usize,
+        room: Room,
         wait: Duration,
     ) -> impl Future<Output = Result<Vec<Leased>, Error>> + Send + use<> {
         let (queue, worker) = (Arc::clone(&self.queue), self.worker.clone());
         let bus = self.shared.bus.clone();
-        async move { bus.lease(Ask { queue, max, wait, length: None, worker }).await }
+        let Room { deliveries: max, bytes, least } = room;
+        async move { bus.lease(Ask { queue, max, bytes, least, wait, length: None, worker }).await }
     }
 
     /// Sends what is ready, as far as the credit goes: the rest of it is given back, by the fence.
@@ -209,7 +225,7 @@ impl Link {
         let limit = self.watch.limit();
         loop {
             let room = self.room();
-            if room == 0 {
+            if room.deliveries == 0 {
                 break;
             }
             match self.ask(room, Duration::ZERO).await {
@@ -229,16 +245,21 @@ impl Link {
         }
     }
 
-    /// How many operations may be sent now.
-    fn room(&mut self) -> usize {
+    /// What may be sent now.
+    fn room(&mut self) -> Room {
         self.advance(self.watch.sent());
         let credit = self.watch.limit().wrapping_sub(self.sent);
         // Credit that was taken back after it was used.
         let credit = if credit > u32::MAX / 2 { 0 } else { credit };
-        if self.bytes.load(Ordering::Relaxed) >= self.shared.settings.open_bytes {
-            return 0;
+        let settings = &self.shared.settings;
+        let free = self.places.available_permits();
+        let bytes = settings.open_bytes.saturating_sub(self.bytes.load(Ordering::Relaxed));
+        let least = usize::from(free >= settings.open);
+        if bytes == 0 && least == 0 {
+            return Room::default();
         }
-        usize::try_from(credit).unwrap_or(LEASES).min(self.places.available_permits()).min(LEASES)
+        let deliveries = usize::try_from(credit).unwrap_or(LEASES).min(free).min(LEASES);
+        Room { deliveries, bytes, least }
     }
 
     /// Sends what was leased. What cannot be sent goes back.
@@ -253,8 +274,12 @@ impl Link {
             }
         };
         if leased.is_empty() {
-            // The wait is over, or opgate is about to stop: no reason to ask again at once.
-            sleep(PAUSE).await;
+            // The wait is over, what is next is too heavy for what is open, or opgate is about to stop: no
+            // reason to ask again at once.
+            tokio::select! {
+                () = sleep(PAUSE) => {}
+                () = self.freed.notified() => {}
+            }
         }
         let claims: Vec<Claim> =
             leased.into_iter().map(|leased| Claim::new(&self.shared, leased)).collect();
@@ -285,7 +310,7 @@ impl Link {
             permit: Some(permit),
         };
         let shared = &self.shared;
-        let entry = shared.open.add(&leased.token);
+        let entry = shared.open.add(&key(self.connection, &leased.token));
         let message = message::of(leased, &self.queue, shared.bus.now());
         let sending = self.sender.send_batchable(Sendable::from(message));
         let settled = match timeout(SEND, sending).await {
@@ -318,7 +343,7 @@ impl Link {
             since,
             until: shared.settings.longest.map(|longest| since + longest),
             entry,
-            inbound: self.inbound.clone(),
+            inbound: self.inbound.from_now(),
             unwanted: Arc::clone(&self.unwanted),
         };
         self.shared.deliveries.spawn(async move {

@@ -15,21 +15,22 @@ use opgate_telemetry::{AmqpRefusal, Cut, Listener, Metrics, Place};
 use serde_amqp::Value;
 use serde_amqp::primitives::Symbol;
 use tokio::io::AsyncWriteExt as _;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, error as log_error};
 
-use super::cbs::{self, NotTaken};
+use super::cbs::{self, NotTaken, Proven};
 use super::io::Stream;
 use super::refuse::error;
 use super::replies::Replies;
 use super::sasl::{self, Identity, Origin};
-use super::session::Session;
+use super::session::{READ_TIMEOUT, Session};
 use super::settings::{Limits, Product};
 use super::users::Users;
+use super::waiting::Weight;
 use crate::fence::{Fence, Opening, Transport, Watch};
 use crate::node::{ConnectionId, Places, Replying};
 use crate::queue::Inbound;
@@ -39,6 +40,10 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Transfers a session may have under way: as good as no bound. A smaller one would be renewed by flows
 /// without a link, which azure-eventhub does not survive; links have credit.
 const WINDOW: u32 = 0x3fff_ffff;
+/// Longest wait for a token to expire between two looks at the clock.
+const CLOCK: Duration = Duration::from_mins(1);
+/// Links of a connection whose peer has proven nothing: one to put a token, one for the answer.
+const UNPROVEN_LINKS: usize = 2;
 /// Frames that may wait between the tasks of a connection.
 const BUFFER: usize = 256;
 
@@ -72,13 +77,25 @@ pub(super) struct Connection {
     pub(super) requests: TaskTracker,
     /// What the fence sees of it.
     pub(super) watch: Watch,
+    /// What waits on its request links.
+    pub(super) waiting: Weight,
     links: Arc<AtomicUsize>,
     dynamic: AtomicUsize,
-    identity: RwLock<Identity>,
+    standing: RwLock<Standing>,
+    /// Told when the standing has changed.
+    proven: Notify,
     users: Arc<Users>,
     origin: Origin,
     /// Held by the token that is looked at: one at a time.
     proving: Mutex<()>,
+}
+
+/// Who the peer is, and for how long.
+#[derive(Debug)]
+struct Standing {
+    identity: Identity,
+    /// When the last of the tokens expires by which it is somebody; none if it needs none.
+    until: Option<SystemTime>,
 }
 
 /// A link that counts, until this is dropped.
@@ -125,9 +142,11 @@ where
         properties: shared.properties.clone(),
         requests: TaskTracker::new(),
         watch,
+        waiting: Weight::default(),
         links: Arc::default(),
         dynamic: AtomicUsize::new(0),
-        identity: RwLock::new(identity),
+        standing: RwLock::new(Standing { identity, until: None }),
+        proven: Notify::new(),
         users: Arc::clone(&shared.users),
         origin,
         proving: Mutex::default(),
@@ -220,11 +239,24 @@ impl Connection {
                         break error(AmqpError::UnauthorizedAccess, "no token was put in time");
                     }
                 }
+                () = self.expired() => {
+                    self.metrics.amqp.refused.of(AmqpRefusal::Token).increment(1);
+                    break error(AmqpError::UnauthorizedAccess, "the token has expired");
+                }
                 incoming = handle.next_incoming_session() => {
                     let Some(incoming) = incoming else {
                         if let Some(reason) = self.watch.ended() {
                             self.metrics.amqp.refused.of(AmqpRefusal::Frame).increment(1);
                             debug!(?reason, "a connection was cut");
+                        }
+                        // They read what came before the end.
+                        let read = async {
+                            while let Some(ended) = sessions.join_next().await {
+                                self.contain(ended);
+                            }
+                        };
+                        if timeout(READ_TIMEOUT, read).await.is_err() {
+                            debug!("not all was read that a connection had brought");
                         }
                         return;
                     };
@@ -268,44 +300,64 @@ impl Connection {
     }
 
     pub(super) fn identity(&self) -> Identity {
-        self.identity.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.standing.read().unwrap_or_else(PoisonError::into_inner).identity.clone()
     }
 
-    /// Takes a token that was put to `$cbs`. Who was let in without one is nobody still if it proves
-    /// nothing: Azure's clients sign with whatever key they were given for an emulator.
+    /// Takes a token that was put to `$cbs`.
     ///
     /// A token is a password that is tried: the next one is looked at a while after one that was wrong.
     pub(super) fn put_token(self: &Arc<Self>, message: Message<Body<Value>>) -> Replying {
         let this = Arc::clone(self);
         Box::pin(async move {
             let _turn = this.proving.lock().await;
-            let (taken, guessed) = this.prove(&message);
-            if guessed {
+            let put = cbs::put(&message, &this.users, SystemTime::now());
+            if put.as_ref().is_err_and(NotTaken::is_proof) && this.users.has_passwords() {
                 sleep(sasl::REFUSAL).await;
             }
-            cbs::reply(&taken)
+            let taken = this.take(put);
+            if taken.is_err() {
+                this.metrics.amqp.refused.of(AmqpRefusal::Token).increment(1);
+            }
+            cbs::reply(taken)
         })
     }
 
-    /// Takes a token; and whether it was a wrong one that somebody could have tried.
-    fn prove(&self, message: &Message<Body<Value>>) -> (Result<Option<Identity>, NotTaken>, bool) {
-        let mut identity = self.identity.write().unwrap_or_else(PoisonError::into_inner);
-        let taken = cbs::put(message, &self.users, SystemTime::now());
-        let proof = taken.as_ref().is_err_and(NotTaken::is_proof);
-        let guessed = proof && self.users.has_passwords();
-        if proof && *identity != Identity::Unproven {
-            return (Ok(None), guessed);
+    /// Who was let in without a name is nobody still if a token proves nothing: Azure's clients sign with whatever
+    /// key they were given for an emulator.
+    fn take(&self, put: Result<Proven, NotTaken>) -> Result<(), NotTaken> {
+        let mut standing = self.standing.write().unwrap_or_else(PoisonError::into_inner);
+        let nobody = standing.identity == Identity::anonymous();
+        let Proven { caller, until } = match put {
+            Err(refused) if refused.is_proof() && nobody => return Ok(()),
+            put => put?,
+        };
+        let identity = Identity::Known(caller);
+        if nobody || standing.identity == Identity::Unproven {
+            *standing = Standing { identity, until: Some(until) };
+        } else if standing.identity == identity {
+            standing.until = standing.until.map(|known| known.max(until));
+        } else {
+            return Err(cbs::OF_ANOTHER);
         }
-        if taken.is_err() {
-            self.metrics.amqp.refused.of(AmqpRefusal::Token).increment(1);
+        self.proven.notify_one();
+        Ok(())
+    }
+
+    /// Completes when the last token has expired by which the peer is somebody.
+    async fn expired(&self) {
+        loop {
+            let until = self.standing.read().unwrap_or_else(PoisonError::into_inner).until;
+            let Some(until) = until else {
+                self.proven.notified().await;
+                continue;
+            };
+            let left = until.duration_since(SystemTime::now()).unwrap_or_default();
+            if left.is_zero() {
+                return;
+            }
+            // The clock may be set meanwhile.
+            drop(timeout(left.min(CLOCK), self.proven.notified()).await);
         }
-        let nobody = *identity == Identity::anonymous();
-        if let Ok(Some(proven)) = &taken
-            && (nobody || *identity == Identity::Unproven)
-        {
-            *identity = proven.clone();
-        }
-        (taken, guessed)
     }
 
     /// How the peer's container calls itself.
@@ -317,12 +369,14 @@ impl Connection {
     pub(super) fn slot(&self) -> Result<LinkSlot, Error> {
         let open = self.links.fetch_add(1, Ordering::Relaxed);
         let slot = LinkSlot(Arc::clone(&self.links));
-        if open < self.limits.links {
-            Ok(slot)
-        } else {
-            let text = format!("at most {} links on a connection", self.limits.links);
-            Err(error(AmqpError::ResourceLimitExceeded, text))
+        let unproven = self.identity() == Identity::Unproven;
+        let limit = if unproven { UNPROVEN_LINKS } else { self.limits.links };
+        if open < limit {
+            return Ok(slot);
         }
+        let whose = if unproven { " before a token is put" } else { "" };
+        let text = format!("at most {limit} links on a connection{whose}");
+        Err(error(AmqpError::ResourceLimitExceeded, text))
     }
 
     /// An address that no other link of this connection has.

@@ -19,6 +19,7 @@ use fe2o3_amqp_types::messaging::{AmqpValue, Body, Message};
 use opgate_core::{Error, ErrorKind};
 use opgate_telemetry::{AmqpLoss, Metrics};
 use serde_amqp::Value;
+use serde_amqp::primitives::OrderedMap;
 use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinSet;
 use tracing::debug;
@@ -260,9 +261,11 @@ pub(super) async fn send(
 fn in_its_place(reply: &Message<Body<Value>>, problem: &Error) -> Message<Body<Value>> {
     let mut properties = reply.properties.clone();
     let mut status = Status::of_error(problem).properties();
-    // HTTP over AMQP has the status there.
+    let mut body = Value::Map(OrderedMap::new());
+    // HTTP over AMQP has the status there, and its text in the body.
     if let Some(subject) = properties.as_mut().and_then(|properties| properties.subject.as_mut()) {
         "500".clone_into(subject);
+        body = Value::from(&*problem.message);
         for (name, value) in reply.application_properties.iter().flat_map(|own| own.0.iter()) {
             status.insert(name.clone(), value.clone());
         }
@@ -273,7 +276,7 @@ fn in_its_place(reply: &Message<Body<Value>>, problem: &Error) -> Message<Body<V
         message_annotations: None,
         properties,
         application_properties: Some(status),
-        body: Body::Value(AmqpValue(Value::from(&*problem.message))),
+        body: Body::Value(AmqpValue(body)),
         footer: None,
     }
 }

@@ -1,6 +1,5 @@
 //! A link over which requests come.
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
@@ -8,7 +7,7 @@ use std::time::Duration;
 
 use fe2o3_amqp::Receiver;
 use fe2o3_amqp::link::RecvError;
-use fe2o3_amqp::link::delivery::{Delivery, DeliveryInfo};
+use fe2o3_amqp::link::delivery::DeliveryInfo;
 use fe2o3_amqp::link::receiver::CreditMode;
 use fe2o3_amqp_types::definitions::{AmqpError, Error, LinkError};
 use fe2o3_amqp_types::messaging::{
@@ -28,7 +27,10 @@ use super::connection::Connection;
 use super::refuse::error;
 use super::replies::{Held, Outlet, Wanted};
 use super::sasl::Identity;
-use crate::node::{Reply, Replying, Request, Taking};
+use super::users::may_work_on;
+use super::waiting::{Incoming, Waiting};
+use crate::node::{Reply, Replying, Request};
+use crate::queue::Reading;
 use crate::wire::address;
 
 /// Azure's clients say in it how long they wait, in milliseconds.
@@ -37,8 +39,6 @@ const PATIENCE: &str = "com.microsoft:server-timeout";
 /// Time for links that were attached just before a request. They are looked at without a wait, but for a session
 /// that ends.
 const NEW_LINK: Duration = Duration::from_secs(1);
-
-type Incoming = Delivery<Body<Value>>;
 
 /// A link over which requests come.
 pub(super) struct Requests {
@@ -50,34 +50,40 @@ pub(super) struct Requests {
     /// The path of the node; none for an anonymous relay, where each message names its own.
     pub(super) node: Option<Arc<str>>,
     pub(super) receiver: Receiver,
+    /// How many are answered at a time, which is what the link has been given.
+    pub(super) credit: u32,
+    /// Where results may come over it.
+    pub(super) reading: Option<Reading>,
     /// None once there is nothing to answer and there will be nothing more.
     pub(super) serving: Option<TaskTrackerToken>,
 }
 
-/// Where a message goes.
-enum Goal {
-    Node(Replying),
-    Sink(Taking),
-}
-
-/// How a message that nobody answers ended.
-type Taken = (DeliveryInfo, Result<(), Error>);
+/// How a message that nobody answers ended, and that its link is needed until that is told.
+type Taken = (DeliveryInfo, Result<(), Error>, TaskTrackerToken);
 
 impl Requests {
-    /// Takes requests until the link is detached. Once the drain has begun, what comes is released.
+    /// Whether results of workers may come over a link to that node; none is an anonymous relay.
+    pub(super) fn bring_results(node: Option<&str>) -> bool {
+        node.is_none_or(|node| matches!(place(node), Some(Place::Queue(_))))
+    }
+
+    /// Takes requests until the link is detached. Once the drain has begun, what comes is released, but for
+    /// what workers send of deliveries that they still have.
     ///
     /// A request holds one of the link's permits until its reply has left. One that arrives while there is
-    /// none waits unsettled, and so keeps the credit that it used.
+    /// none waits unsettled, and so keeps the credit that it used; what waits on all links of the connection may
+    /// not weigh too much. What goes to a queue needs no permit: it
+    /// must be there when its delivery is settled, whoever waits for what on the same link.
     pub(super) async fn serve(mut self) {
-        let limit = usize::try_from(self.connection.limits.credit).unwrap_or(usize::MAX);
+        let limit = usize::try_from(self.credit).unwrap_or(usize::MAX);
         let permits = Arc::new(Semaphore::new(limit));
-        let mut waiting: VecDeque<Incoming> = VecDeque::new();
+        let mut waiting = Waiting::new(self.connection.waiting.clone());
         let mut answering: JoinSet<()> = JoinSet::new();
         let mut taking: JoinSet<Taken> = JoinSet::new();
         let drain = self.connection.drain.clone();
         let mut draining = std::pin::pin!(drain.started());
         let mut stopping = false;
-        let mut reading = self.connection.inbound.reading();
+        let mut reading = self.reading.take();
         loop {
             if stopping && permits.available_permits() == limit {
                 self.serving = None;
@@ -86,51 +92,51 @@ impl Requests {
                 biased;
                 () = &mut draining, if !stopping => {
                     stopping = true;
-                    // No more credit. What was given cannot be taken back: requests may be under way.
-                    self.receiver.set_credit_mode(CreditMode::Manual);
-                    for late in waiting.drain(..) {
-                        if self.receiver.dispose(&late, Released {}).await.is_err() {
-                            return;
-                        }
+                    if reading.is_none() {
+                        // No more credit. What was given cannot be taken back: requests may be under way.
+                        self.receiver.set_credit_mode(CreditMode::Manual);
+                    }
+                    while let Some((_, late)) = waiting.pop() {
+                        self.release(&late).await;
                     }
                 }
                 Some(ended) = answering.join_next() => self.connection.contain(ended),
-                Some(taken) = taking.join_next() => {
-                    if let Ok((delivery, result)) = taken
-                        && self.settle(delivery, result).await.is_err()
-                    {
-                        return;
+                Some(taken) = taking.join_next() => match taken {
+                    Ok((delivery, result, _serving)) => {
+                        self.settle(delivery, result).await;
                     }
-                }
+                    Err(failed) => self.connection.contain(Err(failed)),
+                },
                 permit = permits.clone().acquire_owned(), if !waiting.is_empty() => {
-                    if let (Ok(permit), Some(delivery)) = (permit, waiting.pop_front())
-                        && self.begin(delivery, permit, &mut answering, &mut taking).await.is_err()
-                    {
-                        return;
+                    if let (Ok(permit), Some((node, delivery))) = (permit, waiting.pop()) {
+                        self.answer(node, delivery, permit, &mut answering).await;
                     }
                 }
-                _ = permits.acquire_many(self.connection.limits.credit), if stopping && self.serving.is_some() => {}
+                _ = permits.acquire_many(self.credit), if stopping && self.serving.is_some() => {}
                 received = self.receiver.recv() => match received {
-                    Ok(delivery) if stopping => {
-                        if self.receiver.dispose(&delivery, Released {}).await.is_err() {
-                            return;
+                    Ok(delivery) => {
+                        let node = self.node(&delivery);
+                        if let Some(Place::Queue(name)) = place(&node) {
+                            self.take(&node, name, delivery, &mut taking).await;
+                        } else if stopping {
+                            self.release(&delivery).await;
+                        } else if waiting.is_empty()
+                            && let Ok(permit) = permits.clone().try_acquire_owned()
+                        {
+                            self.answer(node, delivery, permit, &mut answering).await;
+                        } else if let Some(delivery) = waiting.push(node, delivery) {
+                            let text = "as much as may waits for earlier requests to be answered";
+                            let why = error(AmqpError::ResourceLimitExceeded, text);
+                            self.settle(DeliveryInfo::from(&delivery), Err(why)).await;
                         }
                     }
-                    Ok(delivery) if waiting.is_empty() => match permits.clone().try_acquire_owned() {
-                        Ok(permit) => {
-                            if self.begin(delivery, permit, &mut answering, &mut taking).await.is_err() {
-                                return;
-                            }
-                        }
-                        Err(_) => waiting.push_back(delivery),
-                    },
-                    Ok(delivery) => waiting.push_back(delivery),
                     Err(RecvError::MessageDecode(problem)) => {
-                        let text = format!("the message cannot be decoded: {}", problem.source);
-                        let why = error(AmqpError::DecodeError, text);
-                        if self.settle(problem.info, Err(why)).await.is_err() {
-                            return;
+                        if let Some(reading) = &reading {
+                            // It may have been a result, of whatever delivery.
+                            reading.lose();
                         }
+                        let text = format!("the message cannot be decoded: {}", problem.source);
+                        self.settle(problem.info, Err(error(AmqpError::DecodeError, text))).await;
                     }
                     Err(RecvError::TransferLimitExceeded) => {
                         let why = error(LinkError::TransferLimitExceeded, "more than the credit given");
@@ -139,15 +145,20 @@ impl Requests {
                     }
                     Err(end) => {
                         debug!(error = %end, "a request link ended");
+                        // Nothing is left of what had come.
+                        if let (RecvError::LinkStateError(_), Some(reading)) = (end, reading) {
+                            reading.end();
+                        }
                         return;
                     }
                 },
-                () = reading.idle() => {}
+                () = idle(&mut reading) => {}
             }
         }
     }
 
-    async fn settle(&self, delivery: DeliveryInfo, result: Result<(), Error>) -> Result<(), ()> {
+    /// Tells how a message ended; false where the link has ended, as the next look at it will say.
+    async fn settle(&self, delivery: DeliveryInfo, result: Result<(), Error>) -> bool {
         let settled = match result {
             Ok(()) => self.receiver.dispose(delivery, Accepted {}).await,
             Err(error) => {
@@ -155,117 +166,154 @@ impl Requests {
                 self.receiver.dispose(delivery, Rejected { error: Some(error) }).await
             }
         };
-        settled.map_err(drop)
+        settled.is_ok()
     }
 
-    /// Takes a message to where it goes.
-    async fn begin(
+    /// Gives a message back: somebody else may serve it.
+    async fn release(&self, delivery: &Incoming) {
+        if let Err(error) = self.receiver.dispose(delivery, Released {}).await {
+            debug!(%error, "a message was not given back");
+        }
+    }
+
+    /// The path of the node that a message is for.
+    fn node(&self, delivery: &Incoming) -> Arc<str> {
+        self.node.clone().unwrap_or_else(|| {
+            let properties = delivery.message().properties.as_ref();
+            let to = properties.and_then(|properties| properties.to.as_deref());
+            Arc::from(address::path(to.unwrap_or_default()))
+        })
+    }
+
+    /// Takes a message to a queue. What can be had of it at once is there when this returns.
+    async fn take(
         &self,
+        node: &Arc<str>,
+        queue: &str,
+        delivery: Incoming,
+        taking: &mut JoinSet<Taken>,
+    ) {
+        let info = DeliveryInfo::from(&delivery);
+        let taken = self.request(node, delivery.into_message()).and_then(|request| {
+            // The link of a queue has been looked at when it was attached; this may be another.
+            may_work_on(&request.caller, queue)?;
+            let queues = self.connection.places.queues.as_ref().ok_or_else(|| nowhere(node))?;
+            Ok(queues.take(queue, request))
+        });
+        let mut taken = match taken {
+            Ok(taken) => taken,
+            Err(error) => {
+                self.settle(info, Err(error)).await;
+                return;
+            }
+        };
+        match poll_fn(|cx| Poll::Ready(taken.as_mut().poll(cx))).await {
+            Poll::Ready(result) => {
+                self.settle(info, result).await;
+            }
+            Poll::Pending => {
+                let serving = self.connection.requests.token();
+                taking.spawn(async move { (info, taken.await, serving) });
+            }
+        }
+    }
+
+    /// Takes a message to a node that answers it.
+    async fn answer(
+        &self,
+        node: Arc<str>,
         delivery: Incoming,
         permit: OwnedSemaphorePermit,
         answering: &mut JoinSet<()>,
-        taking: &mut JoinSet<Taken>,
-    ) -> Result<(), ()> {
+    ) {
         let info = DeliveryInfo::from(&delivery);
         let message = delivery.into_message();
         let properties = message.properties.as_ref();
-        let node: Arc<str> = if let Some(node) = &self.node {
-            Arc::clone(node)
-        } else {
-            let to = properties.and_then(|properties| properties.to.as_deref());
-            Arc::from(address::path(to.unwrap_or_default()))
-        };
         let correlation = properties.and_then(|properties| {
             properties.correlation_id.clone().or_else(|| properties.message_id.clone())
         });
         let reply_to = properties.and_then(|properties| properties.reply_to.clone());
-        let goal = match self.goal(&node, message) {
-            Ok(goal) => goal,
-            Err(error) => return self.settle(info, Err(error)).await,
-        };
-        match goal {
-            // Settled before it is answered: uamqp gives up on a reply that overtakes that.
-            Goal::Node(mut replying) => {
-                self.settle(info, Ok(())).await?;
-                let way = Way {
-                    connection: Arc::clone(&self.connection),
-                    session: self.session,
-                    link: self.id,
-                    link_name: Arc::clone(&self.name),
-                    node,
-                    reply_to,
-                    correlation,
-                };
-                let outlet = way.find();
-                let there = outlet.as_ref().is_some_and(|outlet| !outlet.is_closed());
-                match poll_fn(|cx| Poll::Ready(replying.as_mut().poll(cx))).await {
-                    // What is known at once needs no task.
-                    Poll::Ready(reply) if there => way.send(outlet, reply, permit),
-                    known @ (Poll::Ready(_) | Poll::Pending) => {
-                        answering.spawn(async move {
-                            let reply = match known {
-                                Poll::Ready(reply) => reply,
-                                Poll::Pending => replying.await,
-                            };
-                            // The way that was known when the request came, or else the one that is there now.
-                            let outlet = match outlet.filter(|outlet| !outlet.is_closed()) {
-                                Some(outlet) => Some(outlet),
-                                None => way.find_new().await,
-                            };
-                            way.send(outlet, reply, permit);
-                        });
-                    }
-                }
+        let mut replying = match self.call(&node, message) {
+            Ok(replying) => replying,
+            Err(error) => {
+                self.settle(info, Err(error)).await;
+                return;
             }
-            Goal::Sink(result) => {
-                taking.spawn(async move {
-                    let result = result.await;
-                    drop(permit);
-                    (info, result)
+        };
+        // Settled before it is answered: uamqp gives up on a reply that overtakes that.
+        if !self.settle(info, Ok(())).await {
+            return;
+        }
+        let way = Way {
+            connection: Arc::clone(&self.connection),
+            session: self.session,
+            link: self.id,
+            link_name: Arc::clone(&self.name),
+            node,
+            reply_to,
+            correlation,
+        };
+        let outlet = way.find();
+        let there = outlet.as_ref().is_some_and(|outlet| !outlet.is_closed());
+        match poll_fn(|cx| Poll::Ready(replying.as_mut().poll(cx))).await {
+            // What is known at once needs no task.
+            Poll::Ready(reply) if there => way.send(outlet, reply, permit),
+            known @ (Poll::Ready(_) | Poll::Pending) => {
+                answering.spawn(async move {
+                    let reply = match known {
+                        Poll::Ready(reply) => reply,
+                        Poll::Pending => replying.await,
+                    };
+                    // The way that was known when the request came, or else the one that is there now.
+                    let outlet = match outlet.filter(|outlet| !outlet.is_closed()) {
+                        Some(outlet) => Some(outlet),
+                        None => way.find_new().await,
+                    };
+                    way.send(outlet, reply, permit);
                 });
             }
         }
-        Ok(())
     }
 
-    fn goal(&self, path: &Arc<str>, message: Message<Body<Value>>) -> Result<Goal, Error> {
+    fn call(&self, path: &Arc<str>, message: Message<Body<Value>>) -> Result<Replying, Error> {
         let places = &self.connection.places;
         let place = place(path);
-        let nowhere = || error(AmqpError::NotFound, format!("no node at {path:?}"));
         if place == Some(Place::Cbs) {
-            return Ok(Goal::Node(self.connection.put_token(message)));
+            return Ok(self.connection.put_token(message));
         }
-        let Identity::Known(caller, works_on) = self.connection.identity() else {
+        let request = self.request(path, message)?;
+        let node = match place {
+            Some(Place::Management) => places.management.as_ref(),
+            Some(Place::Http) => places.http.as_ref(),
+            Some(Place::Cbs | Place::Queue(_)) | None => None,
+        };
+        Ok(node.ok_or_else(|| nowhere(path))?.call(request))
+    }
+
+    fn request(&self, path: &Arc<str>, message: Message<Body<Value>>) -> Result<Request, Error> {
+        let Identity::Known(caller) = self.connection.identity() else {
             return Err(error(AmqpError::UnauthorizedAccess, "nobody has been authenticated"));
         };
-        let request = Request {
+        Ok(Request {
             caller,
             connection: self.connection.id,
             link: self.id,
             node: Arc::clone(path),
             patience: patience(&message),
             message,
-        };
-        match place {
-            Some(Place::Management) => {
-                let node = places.management.as_ref().ok_or_else(nowhere)?;
-                Ok(Goal::Node(node.call(request)))
-            }
-            Some(Place::Http) => {
-                let node = places.http.as_ref().ok_or_else(nowhere)?;
-                Ok(Goal::Node(node.call(request)))
-            }
-            Some(Place::Queue(name)) => {
-                // The link of a queue has been looked at when it was attached; this may be another.
-                if !works_on.has(name) {
-                    let text = format!("the queue {name:?} is not the sender's to work on");
-                    return Err(error(AmqpError::UnauthorizedAccess, text));
-                }
-                let queues = places.queues.as_ref().ok_or_else(nowhere)?;
-                Ok(Goal::Sink(queues.take(name, request)))
-            }
-            Some(Place::Cbs) | None => Err(nowhere()),
-        }
+        })
+    }
+}
+
+fn nowhere(path: &str) -> Error {
+    error(AmqpError::NotFound, format!("no node at {path:?}"))
+}
+
+/// Answers those who wait until the link has nothing to read; never ends.
+async fn idle(reading: &mut Option<Reading>) {
+    match reading {
+        Some(reading) => reading.idle().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -13,7 +13,6 @@ use serde_amqp::primitives::{Array, Binary, Symbol};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep_until};
 
-use super::settings::WorksOn;
 use super::users::Users;
 
 /// Largest frame taken: nothing a client says here is long (the AMQP minimum is 512).
@@ -30,8 +29,8 @@ pub(super) const REFUSAL: Duration = Duration::from_secs(1);
 /// What a peer has proven, or may prove later.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Identity {
-    /// Known, and which queues it may work on.
-    Known(Caller, WorksOn),
+    /// Known.
+    Known(Caller),
     /// Nobody yet: only a token can make it somebody.
     Unproven,
 }
@@ -39,7 +38,7 @@ pub(super) enum Identity {
 impl Identity {
     /// Nobody in particular, who may do what is anybody's.
     pub(super) fn anonymous() -> Self {
-        Self::Known(Caller::anonymous(), WorksOn::All)
+        Self::Known(Caller::anonymous())
     }
 }
 
@@ -71,10 +70,35 @@ where
     io.write_all(&hello).await?;
     io.flush().await?;
 
-    let init: SaslInit = read(io).await?;
     let asked = Instant::now();
-    let mechanism = init.mechanism.as_str();
-    let identity = match mechanism {
+    let identity = match choose(io, users, origin, &mechanisms).await {
+        // What is no frame of SASL proves nothing, and is told so.
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => None,
+        chosen => chosen?,
+    };
+    if identity.is_none() {
+        sleep_until(asked + REFUSAL).await;
+    }
+    let code = if identity.is_some() { SaslCode::Ok } else { SaslCode::Auth };
+    let mut outcome = Vec::new();
+    frame(&mut outcome, &SaslOutcome { code, additional_data: None })?;
+    io.write_all(&outcome).await?;
+    io.flush().await?;
+    Ok(identity)
+}
+
+/// What the peer chooses of the mechanisms, and proves by it.
+async fn choose<Io>(
+    io: &mut Io,
+    users: &Users,
+    origin: &Origin,
+    mechanisms: &[&str],
+) -> io::Result<Option<Identity>>
+where
+    Io: AsyncRead + AsyncWrite + Unpin,
+{
+    let init: SaslInit = read(io).await?;
+    Ok(match init.mechanism.as_str() {
         "PLAIN" if mechanisms.contains(&"PLAIN") => {
             let response = match init.initial_response {
                 Some(response) => response,
@@ -92,16 +116,7 @@ where
         // uamqp and Microsoft's .NET client call it so when a token is to follow.
         "ANONYMOUS" | "MSSBCBS" => users.anonymous(origin),
         _ => None,
-    };
-    if identity.is_none() {
-        sleep_until(asked + REFUSAL).await;
-    }
-    let code = if identity.is_some() { SaslCode::Ok } else { SaslCode::Auth };
-    let mut outcome = Vec::new();
-    frame(&mut outcome, &SaslOutcome { code, additional_data: None })?;
-    io.write_all(&outcome).await?;
-    io.flush().await?;
-    Ok(identity)
+    })
 }
 
 /// Asks for the response that should have come with the init.

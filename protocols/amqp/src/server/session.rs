@@ -1,6 +1,7 @@
 //! A session: its links, each a task of its own.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use fe2o3_amqp::acceptor::{
     LinkAcceptor, LinkEndpoint, ListenerSessionHandle, SupportedReceiverSettleModes,
@@ -15,6 +16,7 @@ use opgate_bus::Caller;
 use opgate_telemetry::AmqpRefusal;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tracing::debug;
 
 use super::address::{Place, place};
@@ -23,10 +25,18 @@ use super::refuse::error;
 use super::replies::{self, Held, Registered, ReplyLink};
 use super::requests::Requests;
 use super::sasl::Identity;
-use super::settings::WorksOn;
-use crate::fence::LinkWatch;
+use super::users::may_work_on;
+use crate::fence::{COORDINATOR, LinkWatch};
 use crate::node::{Queues, WorkerLink};
 use crate::wire::address;
+
+/// Time to read what a session has brought that has ended.
+pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Tokens of one link that are looked at at a time, before anybody is known.
+const TOKENS: u32 = 8;
+/// Largest message with a token.
+const TOKEN_BYTES: u64 = 16 << 10;
 
 /// A session of a connection.
 pub(super) struct Session {
@@ -36,6 +46,14 @@ pub(super) struct Session {
     /// The peer's number of it.
     pub(super) channel: u16,
     pub(super) handle: ListenerSessionHandle,
+}
+
+/// The tasks of a session's links.
+#[derive(Default)]
+struct Links {
+    /// Those that read what comes.
+    requests: JoinSet<()>,
+    others: JoinSet<()>,
 }
 
 /// What a link that a peer attaches is for.
@@ -51,11 +69,12 @@ enum Purpose {
 impl Session {
     /// Serves the session until its peer ends it, or its connection ends.
     pub(super) async fn serve(mut self) {
-        let mut links = JoinSet::new();
+        let mut links = Links::default();
         loop {
             tokio::select! {
                 biased;
-                Some(ended) = links.join_next() => self.connection.contain(ended),
+                Some(ended) = links.requests.join_next() => self.connection.contain(ended),
+                Some(ended) = links.others.join_next() => self.connection.contain(ended),
                 attach = self.handle.next_incoming_attach() => match attach {
                     Some(attach) => {
                         if let Err(error) = self.attach(attach, &mut links).await {
@@ -66,15 +85,29 @@ impl Session {
                             return;
                         }
                     }
-                    None => return,
+                    None => return self.ended(links).await,
                 },
             }
         }
     }
 
+    /// Has everything be read that came before the session ended: its peer may have settled by it.
+    async fn ended(&self, links: Links) {
+        let Links { mut requests, others } = links;
+        drop(others);
+        let read = async {
+            while let Some(ended) = requests.join_next().await {
+                self.connection.contain(ended);
+            }
+        };
+        if timeout(READ_TIMEOUT, read).await.is_err() {
+            debug!("not all was read that a session had brought");
+        }
+    }
+
     /// Answers an Attach. What is refused is attached and detached, with the reason (AMQP 1.0, 2.6.3); an
     /// error ends the session.
-    async fn attach(&mut self, mut attach: Attach, links: &mut JoinSet<()>) -> Result<(), Error> {
+    async fn attach(&mut self, mut attach: Attach, links: &mut Links) -> Result<(), Error> {
         let is_request = attach.role == Role::Sender;
         // The fence may have made the name unique in the session.
         let watch = self.connection.watch.link(self.channel, attach.handle.0);
@@ -117,14 +150,31 @@ impl Session {
             }
             Ok((Purpose::Requests(_) | Purpose::Work(..), _)) | Err(_) => None,
         };
+        // The same holds of results, which are waited for.
+        let reading = match &purpose {
+            Ok((Purpose::Requests(node), _)) if Requests::bring_results(node.as_deref()) => {
+                Some(self.connection.inbound.reading())
+            }
+            Ok(_) | Err(_) => None,
+        };
         if let Some(watch) = &watch {
             watch.enter();
             self.connection.replies.changed.notify_waiters();
         }
+        let limits = &self.connection.limits;
+        let puts_tokens = matches!(
+            &purpose,
+            Ok((Purpose::Requests(Some(node)), _)) if place(node) == Some(Place::Cbs)
+        );
+        let (credit, message_bytes) = if puts_tokens {
+            (TOKENS.min(limits.credit), TOKEN_BYTES.min(limits.message_bytes))
+        } else {
+            (limits.credit, limits.message_bytes)
+        };
         let acceptor = LinkAcceptor::builder()
             .verify_incoming_source(false)
             .verify_incoming_target(false)
-            .max_message_size(self.connection.limits.message_bytes)
+            .max_message_size(message_bytes)
             .properties(self.connection.properties.clone());
         let accepted = if is_request {
             // A sender that settles only after us would leave us to remember every request until it does.
@@ -150,7 +200,6 @@ impl Session {
         match (endpoint, purpose) {
             (LinkEndpoint::Receiver(receiver), Ok((Purpose::Requests(node), slot))) => {
                 let mut receiver = receiver;
-                let credit = self.connection.limits.credit;
                 if receiver.credit() != credit {
                     receiver.set_credit_mode(CreditMode::Auto(credit));
                     if receiver.set_credit(credit).await.is_err() {
@@ -167,9 +216,11 @@ impl Session {
                     name,
                     node,
                     receiver,
+                    credit,
+                    reading,
                     serving: Some(self.connection.requests.token()),
                 };
-                links.spawn(async move {
+                links.requests.spawn(async move {
                     let _held = (slot, registered);
                     requests.serve().await;
                 });
@@ -177,13 +228,13 @@ impl Session {
             (LinkEndpoint::Sender(sender), Ok((Purpose::Replies(_), slot))) => {
                 let Some((registered, queue)) = replies else { return Ok(()) };
                 let metrics = Arc::clone(&self.connection.metrics);
-                links.spawn(async move {
+                links.others.spawn(async move {
                     let _held = (slot, registered);
                     replies::send(sender, mode, queue, &metrics).await;
                 });
             }
             (LinkEndpoint::Sender(sender), Ok((Purpose::Work(queue, queues), slot))) => {
-                let Identity::Known(caller, _) = self.connection.identity() else { return Ok(()) };
+                let Identity::Known(caller) = self.connection.identity() else { return Ok(()) };
                 let working = queues.work(WorkerLink {
                     caller,
                     connection: self.connection.id,
@@ -195,7 +246,7 @@ impl Session {
                     drain: self.connection.drain.clone(),
                 });
                 let serving = self.connection.requests.token();
-                links.spawn(async move {
+                links.others.spawn(async move {
                     let _held = (slot, serving);
                     working.await;
                 });
@@ -203,12 +254,12 @@ impl Session {
             (LinkEndpoint::Receiver(receiver), refused) => {
                 let why = refused.err().unwrap_or_else(|| AmqpError::InternalError.into());
                 let connection = Arc::clone(&self.connection);
-                links.spawn(async move { connection.close_link(receiver, why).await });
+                links.others.spawn(async move { connection.close_link(receiver, why).await });
             }
             (LinkEndpoint::Sender(sender), refused) => {
                 let why = refused.err().unwrap_or_else(|| AmqpError::InternalError.into());
                 let connection = Arc::clone(&self.connection);
-                links.spawn(async move { connection.close_sender(sender, why).await });
+                links.others.spawn(async move { connection.close_sender(sender, why).await });
             }
         }
         Ok(())
@@ -251,10 +302,13 @@ impl Session {
             self.known()?;
             return Ok(Purpose::Requests(None));
         };
+        if address == COORDINATOR {
+            return Err(error(AmqpError::NotImplemented, "there are no transactions"));
+        }
         let path = address::path(address);
         match self.place(path)? {
             Place::Queue(name) => {
-                self.works_on(name)?;
+                may_work_on(&self.known()?, name)?;
                 self.queues(path)?.check(name)?;
             }
             Place::Management | Place::Http | Place::Cbs => {}
@@ -275,7 +329,7 @@ impl Session {
         let path = address::path(address);
         match self.place(path)? {
             Place::Queue(name) => {
-                self.works_on(name)?;
+                may_work_on(&self.known()?, name)?;
                 let queues = self.queues(path)?;
                 queues.check(name)?;
                 if attach.snd_settle_mode == SenderSettleMode::Settled {
@@ -311,22 +365,13 @@ impl Session {
         queues.ok_or_else(|| error(AmqpError::NotFound, format!("nothing at {path:?}")))
     }
 
-    /// Who the peer is, and what it may work on.
-    fn known(&self) -> Result<(Caller, WorksOn), Error> {
+    /// Who the peer is.
+    fn known(&self) -> Result<Caller, Error> {
         match self.connection.identity() {
-            Identity::Known(caller, works_on) => Ok((caller, works_on)),
+            Identity::Known(caller) => Ok(caller),
             Identity::Unproven => {
                 Err(error(AmqpError::UnauthorizedAccess, "nobody has been authenticated"))
             }
         }
-    }
-
-    fn works_on(&self, queue: &str) -> Result<(), Error> {
-        let (caller, works_on) = self.known()?;
-        if works_on.has(queue) {
-            return Ok(());
-        }
-        let text = format!("{} may not work on the queue {queue:?}", caller.principal);
-        Err(error(AmqpError::UnauthorizedAccess, text))
     }
 }

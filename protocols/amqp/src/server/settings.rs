@@ -1,11 +1,12 @@
 //! What can be set of the listener.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use opgate_bus::WorksOn;
 use opgate_core::Tenant;
 
 use crate::fence;
@@ -62,26 +63,7 @@ pub struct User {
     /// DNS or URI names of a client certificate, any of which proves it.
     pub certificate_names: Vec<String>,
     /// The queues whose operations it may carry out.
-    pub queues: WorksOn,
-}
-
-/// Which queues somebody may work on. Who does sees operations of all tenants.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum WorksOn {
-    /// Every one.
-    All,
-    /// Those of these names.
-    Named(BTreeSet<String>),
-}
-
-impl WorksOn {
-    /// Whether it is one of them.
-    pub(super) fn has(&self, queue: &str) -> bool {
-        match self {
-            Self::All => true,
-            Self::Named(names) => names.contains(queue),
-        }
-    }
+    pub works_on: WorksOn,
 }
 
 impl fmt::Debug for User {
@@ -89,7 +71,7 @@ impl fmt::Debug for User {
         f.debug_struct("User")
             .field("tenant", &self.tenant)
             .field("certificate_names", &self.certificate_names)
-            .field("queues", &self.queues)
+            .field("works_on", &self.works_on)
             .finish_non_exhaustive()
     }
 }
@@ -110,7 +92,7 @@ pub struct Limits {
     pub frame_bytes: u32,
     /// Largest message that is taken.
     pub message_bytes: u64,
-    /// Silence after which a peer is given up.
+    /// Silence after which a peer is given up. It is told the half of it.
     pub idle_timeout: Duration,
     /// Time for everything up to the peer's Open, and to prove who it is.
     pub handshake_timeout: Duration,
@@ -135,6 +117,7 @@ impl Limits {
             // One too many is refused as a link; only who goes on like that is cut.
             links: u32::try_from(self.links).unwrap_or(u32::MAX).saturating_add(REFUSED_LINKS),
             handle: self.handle_max(),
+            announces_half: true,
             ..fence::Limits::default()
         }
     }

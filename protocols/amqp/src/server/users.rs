@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use fe2o3_amqp_types::definitions::{AmqpError, Error};
 use opgate_bus::Caller;
 use ring::hmac;
 use tokio::sync::watch;
 
+use super::refuse::error;
 use super::sasl::{Identity, Origin};
 use super::settings::{Anonymous, User};
 
@@ -46,9 +48,9 @@ impl Users {
         let known = self.known();
         match identity {
             Identity::Unproven => known.has_passwords(),
-            Identity::Known(Caller { principal, .. }, _) => {
-                let user = known.users.get(&**principal);
-                user.is_some_and(|user| self::identity(principal, user) == *identity)
+            Identity::Known(known_as) => {
+                let name = &known_as.principal;
+                known.users.get(&**name).is_some_and(|user| caller(name, user) == *known_as)
                     || known.anonymous(origin).as_ref() == Some(identity)
             }
         }
@@ -67,7 +69,7 @@ impl Users {
     pub(super) fn mechanisms(&self, origin: &Origin) -> Vec<&'static str> {
         let known = self.known();
         let mut mechanisms = Vec::new();
-        if known.by_certificate(origin).is_some() {
+        if known.by_certificate(origin, &[]).is_some() {
             mechanisms.push("EXTERNAL");
         }
         if known.has_passwords() {
@@ -93,21 +95,22 @@ impl Users {
         let key = hmac::Key::new(hmac::HMAC_SHA256, b"opgate");
         let tag = hmac::sign(&key, expected.unwrap_or_default().as_bytes());
         let same = hmac::verify(&key, password, tag.as_ref()).is_ok();
-        (same && expected.is_some()).then(|| user.map(|user| identity(name, user)))?
+        (same && expected.is_some())
+            .then(|| user.map(|user| Identity::Known(caller(name, user))))?
     }
 
-    /// A peer whose certificate says who it is; one that names somebody must name that one.
+    /// A peer whose certificate says who it is. Where that may be several, it is the one that it names, or else the
+    /// first by name.
     pub(super) fn external(&self, origin: &Origin, named: &[u8]) -> Option<Identity> {
         let known = self.known();
-        let (name, user) = known.by_certificate(origin)?;
-        (named.is_empty() || named == name.as_bytes()).then(|| identity(name, user))
+        known.by_certificate(origin, named).map(|(name, user)| Identity::Known(caller(name, user)))
     }
 
     /// The user of that name, and its password: for tokens signed with it.
-    pub(super) fn signer(&self, name: &str) -> Option<(Identity, Arc<str>)> {
+    pub(super) fn signer(&self, name: &str) -> Option<(Caller, Arc<str>)> {
         let known = self.known();
         let user = known.users.get(name)?;
-        Some((identity(name, user), user.password.clone()?))
+        Some((caller(name, user), user.password.clone()?))
     }
 }
 
@@ -129,19 +132,66 @@ impl Known {
         self.has_passwords().then_some(Identity::Unproven)
     }
 
-    fn by_certificate(&self, origin: &Origin) -> Option<(&str, &User)> {
+    fn by_certificate(&self, origin: &Origin, named: &[u8]) -> Option<(&str, &User)> {
         let certificate = origin.certificate.as_ref()?;
+        let meant = |name: &str| named.is_empty() || named == name.as_bytes();
         let proven =
             |user: &User| user.certificate_names.iter().any(|name| certificate.is_for(name));
-        self.users.iter().find(|(_, user)| proven(user)).map(|(name, user)| (name.as_str(), user))
+        let mut users = self.users.iter().map(|(name, user)| (name.as_str(), user));
+        users.find(|(name, user)| meant(name) && proven(user))
     }
 }
 
-fn identity(name: &str, user: &User) -> Identity {
-    let caller = Caller { tenant: user.tenant.clone(), principal: Arc::from(name) };
-    Identity::Known(caller, user.queues.clone())
+fn caller(name: &str, user: &User) -> Caller {
+    let (tenant, works_on) = (user.tenant.clone(), user.works_on.clone());
+    Caller { tenant, principal: Arc::from(name), works_on }
+}
+
+/// Whether a caller may work on a queue.
+///
+/// # Errors
+/// `amqp:unauthorized-access`: it may not.
+pub(super) fn may_work_on(caller: &Caller, queue: &str) -> Result<(), Error> {
+    caller
+        .may_work_on(queue)
+        .map_err(|refused| error(AmqpError::UnauthorizedAccess, refused.message.clone()))
 }
 
 fn is_loopback(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use opgate_core::Tenant;
+    use opgate_edge::ClientCertificate;
+
+    use super::*;
+
+    #[test]
+    fn a_certificate_of_several_users_is_the_one_that_is_named() {
+        let user = |name: &str| User {
+            password: None,
+            tenant: Tenant::new("acme").unwrap(),
+            works_on: opgate_bus::WorksOn::nothing(),
+            certificate_names: vec![name.to_owned()],
+        };
+        let users = [("ada", "a.example"), ("bob", "a.example"), ("eve", "e.example")];
+        let users = users.map(|(name, certificate)| (name.to_owned(), user(certificate)));
+        let users = Users::new(Anonymous::Off, users.into());
+        let certificate = ClientCertificate { dns: vec!["a.example".into()], uris: Vec::new() };
+        let origin = Origin { address: Ipv4Addr::LOCALHOST.into(), certificate: Some(certificate) };
+        for (named, who) in
+            [("", Some("ada")), ("ada", Some("ada")), ("bob", Some("bob")), ("eve", None)]
+        {
+            let external = users.external(&origin, named.as_bytes());
+            let name = match external {
+                Some(Identity::Known(caller)) => Some(caller.principal.to_string()),
+                Some(Identity::Unproven) | None => None,
+            };
+            assert_eq!(name.as_deref(), who, "{named:?}");
+        }
+    }
 }

@@ -59,7 +59,10 @@ impl Status {
 
     /// Of a request that could not be served.
     pub fn of_error(error: &Error) -> Self {
-        let (code, condition) = kind(error.kind);
+        // Of another version than was expected: as HTTP answers an If-Match.
+        let stale = error.kind == ErrorKind::Conflict && error.current.is_some();
+        let (code, condition) =
+            if stale { row(Code::FailedPrecondition) } else { kind(error.kind) };
         let description = error.message.clone();
         Self { code, description, condition: Some(Cow::Borrowed(condition)) }
     }

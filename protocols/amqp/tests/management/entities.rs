@@ -56,6 +56,27 @@ async fn an_operation_is_made_read_and_deleted() {
 }
 
 #[tokio::test]
+async fn what_has_no_input_shows_none() {
+    let node = Node::open();
+    for input in [None, Some(("input", Value::Null))] {
+        let body = [("route", "done".into())].into_iter().chain(input);
+        let body = Value::Map(body.map(|(name, value)| (Value::from(name), value)).collect());
+        let made = node.send(ask("CREATE", OPERATION).body(body)).await;
+        assert_eq!(made.status(), 201, "{made:?}");
+        // Its result is its input.
+        assert_eq!(made.text("state"), "SUCCEEDED");
+        let Value::Map(shown) = made.value() else { panic!("{made:?}") };
+        for name in ["input", "inputType", "result", "resultType"] {
+            assert_eq!(shown.get(&Value::from(name)), None, "{name}");
+        }
+    }
+    // Content without a byte is content.
+    let body = map([("route", "done".into()), ("input", Value::Binary(Vec::new().into()))]);
+    let made = node.send(ask("CREATE", OPERATION).body(body)).await;
+    assert_eq!(made.field("input"), Value::Binary(Vec::new().into()));
+}
+
+#[tokio::test]
 async fn a_cancel_is_asked_for_in_either_way() {
     let node = Node::open();
     let identity = node.running().await;
@@ -120,12 +141,12 @@ async fn a_change_is_of_the_version_that_is_named() {
     let identity = node.running().await;
     let about = |operation| ask(operation, OPERATION).identity(&identity);
     let stale = node.send(about("CANCEL").with("version", SimpleValue::Ulong(999))).await;
-    assert_eq!(stale.status(), 409);
-    assert_eq!(stale.condition(), "amqp:illegal-state");
+    assert_eq!(stale.status(), 412);
+    assert_eq!(stale.condition(), "amqp:precondition-failed");
     let stale = node.send(about("UPDATE").body(map([("version", Value::Int(999))]))).await;
-    assert_eq!(stale.refusal("version").0, 409);
+    assert_eq!(stale.refusal("version").0, 412);
     let stale = node.send(about("DELETE").with("version", SimpleValue::Int(999))).await;
-    assert_eq!(stale.status(), 409);
+    assert_eq!(stale.status(), 412);
     assert_eq!(node.send(about("READ")).await.text("identity"), identity);
 }
 

@@ -40,6 +40,15 @@ async fn a_query_has_the_columns_that_were_asked_for() {
 }
 
 #[tokio::test]
+async fn an_argument_in_the_wrong_place_is_told_and_not_passed_over() {
+    let node = Node::open();
+    for name in ["filter", "count", "offset", "entityType", "attributes"] {
+        let refused = node.send(ask("QUERY", MANAGEMENT).body(map([(name, "1".into())]))).await;
+        assert_eq!(refused.refusal(name).0, 400);
+    }
+}
+
+#[tokio::test]
 async fn a_query_is_of_what_lies_beneath_its_node_and_passes_the_filter() {
     let node = Node::open();
     for (route, parent) in [("run", "p/a"), ("nothing", "p/a"), ("nothing", "p/b"), ("run", "q")] {

@@ -10,9 +10,9 @@ use fe2o3_amqp::link::delivery::Delivery;
 use fe2o3_amqp::link::receiver::CreditMode;
 use fe2o3_amqp::session::SessionHandle;
 use fe2o3_amqp::{Connection, Receiver, Sender, Session};
-use fe2o3_amqp_types::messaging::{Body, Message, MessageId, Outcome, Properties};
+use fe2o3_amqp_types::messaging::{self, Body, MessageId, Outcome, Properties};
 use fe2o3_amqp_types::primitives::SimpleValue;
-use opgate_amqp::node::Places;
+use opgate_amqp::node::{Node, Places, Replying, Request};
 use opgate_amqp::queue::{self, WorkQueues};
 use opgate_amqp::{Amqp, Anonymous, Limits, Product, Settings};
 use opgate_bus::Until;
@@ -26,9 +26,19 @@ use tempfile::TempDir;
 
 pub(crate) const LONG: Duration = Duration::from_mins(1);
 
+/// A node whose replies never come.
+struct Silent;
+
+impl Node for Silent {
+    fn call(&self, _: Request) -> Replying {
+        Box::pin(std::future::pending())
+    }
+}
+
 pub(crate) struct Gateway {
     pub(crate) bus: Bus,
     pub(crate) address: SocketAddr,
+    pub(crate) queues: WorkQueues,
     pub(crate) drain: DrainTrigger,
     _dir: TempDir,
 }
@@ -66,10 +76,14 @@ impl Gateway {
         let amqp = Amqp::bind(listener, metrics).await.unwrap();
         let address = amqp.local_addr().unwrap();
         let queues = WorkQueues::new(bus.clone(), settings);
-        let places = Places { queues: Some(Arc::new(queues)), ..Places::default() };
+        let places = Places {
+            queues: Some(Arc::new(queues.clone())),
+            management: Some(Arc::new(Silent)),
+            ..Places::default()
+        };
         let (trigger, drain) = Drain::new();
         tokio::spawn(amqp.serve(places, drain));
-        Self { bus, address, drain: trigger, _dir: dir }
+        Self { bus, address, queues, drain: trigger, _dir: dir }
     }
 
     pub(crate) async fn begin(&self) -> OperationId {
@@ -93,6 +107,7 @@ impl Gateway {
 }
 
 pub(crate) type Incoming = Delivery<Body<Value>>;
+pub(crate) type Message = messaging::Message<Body<Value>>;
 
 /// A worker that receives from `builds`, with a link for its results.
 pub(crate) struct Worker {
@@ -140,11 +155,7 @@ impl Worker {
     }
 }
 
-pub(crate) fn message(
-    about: &Incoming,
-    subject: Option<&str>,
-    body: Body<Value>,
-) -> Message<Body<Value>> {
+pub(crate) fn message(about: &Incoming, subject: Option<&str>, body: Body<Value>) -> Message {
     let properties = Properties {
         correlation_id: Some(message_id(about)),
         subject: subject.map(str::to_owned),

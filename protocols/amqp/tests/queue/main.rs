@@ -4,4 +4,5 @@
 mod gateway;
 mod lost;
 mod many;
+mod results;
 mod work;

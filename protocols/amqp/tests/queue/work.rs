@@ -139,6 +139,30 @@ async fn credit_is_not_how_many_are_open() {
 }
 
 #[tokio::test]
+async fn what_is_open_weighs_no_more_than_allowed() {
+    let settings = queue::Settings { open_bytes: 1000, ..queue::Settings::default() };
+    let gateway = Gateway::with(Pull::default(), settings).await;
+    let input = |bytes| Payload::new("text/plain", "x".repeat(bytes));
+    for _ in 0..3 {
+        gateway.begin_with(input(600)).await;
+    }
+    let mut greedy = Worker::connect(&gateway, "greedy", 100).await;
+    let held = greedy.next().await;
+    // What there is no room for is for others.
+    let mut others =
+        [Worker::connect(&gateway, "one", 100).await, Worker::connect(&gateway, "two", 100).await];
+    for other in &mut others {
+        other.next().await;
+    }
+    // One that is too heavy by itself goes to whoever has nothing else.
+    let heavy = gateway.begin_with(input(5000)).await;
+    greedy.receiver.accept(&held).await.unwrap();
+    let delivery = greedy.next().await;
+    assert_eq!(identity(&delivery), heavy.to_string());
+    assert_eq!(property(&delivery, "attempt"), SimpleValue::Uint(1), "it was with another");
+}
+
+#[tokio::test]
 async fn progress_is_shown_and_a_cancellation_is_told() {
     let gateway = Gateway::start().await;
     let mut worker = Worker::connect(&gateway, "ann", 1).await;

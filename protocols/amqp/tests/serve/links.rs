@@ -1,15 +1,16 @@
 //! Sessions and links, as they come and go.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fe2o3_amqp_types::definitions::{AmqpError, ReceiverSettleMode};
-use fe2o3_amqp_types::messaging::{Body, DeliveryState, Message};
+use fe2o3_amqp_types::messaging::{AmqpValue, Body, DeliveryState, Message};
 use fe2o3_amqp_types::performatives::{Close, Detach, End};
 use fe2o3_amqp_types::primitives::Symbol;
 use opgate_amqp::Product;
+use serde_amqp::Value;
 
 use crate::raw::{Frame, Raw, begin, frame, receiving, sending};
-use crate::replies::request;
+use crate::replies::{request, waiting};
 use crate::server::{Server, settings};
 
 fn detach(handle: u32) -> Detach {
@@ -34,6 +35,54 @@ async fn what_is_not_there_is_attached_and_detached_with_the_reason() {
     client.send(0, &detach(0), &[]).await;
 
     // The session is as good as before, and so are the names and handles.
+    client.sender(0, Some("$management")).await;
+}
+
+#[tokio::test]
+async fn a_link_that_is_refused_is_given_no_credit() {
+    let server = Server::start().await;
+    let mut client = Raw::begin(&server).await;
+    client.attach(receiving(9, Some("$management"), None)).await;
+    client.credit(9, 0, 10).await;
+    for handle in 0..3 {
+        client.send(0, &sending(handle, Some("no/such/node")), &[]).await;
+        // Sent in the same breath, against all rules.
+        client.transfer(handle, Some(false), b"\x00\x53\x77\x40").await;
+        let Frame::Attach(answer) = client.next().await else { panic!("no Attach") };
+        assert_eq!(answer.target, None);
+        // And nothing in between.
+        let Frame::Detach(refused) = client.next().await else { panic!("no Detach") };
+        assert!(refused.closed);
+        client.transfer(handle, Some(false), b"\x00\x53\x77\x40").await;
+        client.send(0, &detach(handle), &[]).await;
+    }
+    // Its handle and its name are free, and what takes them has credit.
+    client.sender(0, Some("$management")).await;
+    client.request(0, request(1.into(), None)).await;
+    client.disposition().await;
+    client.message().await;
+}
+
+#[tokio::test]
+async fn a_link_to_a_coordinator_of_transactions_is_refused_and_nothing_else() {
+    let server = Server::start().await;
+    let mut client = Raw::begin(&server).await;
+    // By its code, and by its name with a capability.
+    for target in
+        [&b"\x00\x53\x30\x45"[..], b"\x00\xa3\x15amqp:coordinator:list\xc0\x08\x01\xa3\x05local"]
+    {
+        let source = b"\x00\x53\x28\x45";
+        let fields =
+            [b"\xa1\x03txn\x43\x42\x40\x40", &source[..], target, b"\x40\x40\x43"].concat();
+        let length = u8::try_from(fields.len() + 1).unwrap();
+        let attach = [&b"\x00\x53\x12\xc0"[..], &[length, 10], &fields].concat();
+        let size = u32::try_from(attach.len() + 8).unwrap().to_be_bytes();
+        client.bytes(&[&size[..], &[2, 0, 0, 0], &attach].concat()).await;
+        let Frame::Attach(answer) = client.next().await else { panic!("no Attach") };
+        assert_eq!((&*answer.name, answer.target), ("txn", None));
+        assert_eq!(client.refused().await, AmqpError::NotImplemented.into());
+        client.send(0, &detach(0), &[]).await;
+    }
     client.sender(0, Some("$management")).await;
 }
 
@@ -180,7 +229,7 @@ async fn what_a_worker_sends_is_accepted_or_rejected_once_that_is_known() {
     client.request(0, message(Body::Empty)).await;
     let state = client.disposition().await.state;
     assert!(matches!(state, Some(DeliveryState::Rejected(_))), "{state:?}");
-    let value = fe2o3_amqp_types::messaging::AmqpValue(serde_amqp::Value::from(1));
+    let value = AmqpValue(Value::from(1));
     client.request(0, message(Body::Value(value))).await;
     let state = client.disposition().await.state;
     assert!(matches!(state, Some(DeliveryState::Accepted(_))), "{state:?}");
@@ -200,6 +249,41 @@ async fn a_message_that_is_none_is_rejected_and_the_link_goes_on() {
 }
 
 #[tokio::test]
+async fn what_waits_for_earlier_requests_is_not_too_much() {
+    let mut few = settings();
+    few.limits.credit = 10;
+    let server = Server::with(few).await;
+    let mut client = Raw::begin(&server).await;
+    client.sender(0, Some("$management")).await;
+    for id in 0..10 {
+        client.request(0, waiting(id)).await;
+        let state = client.disposition().await.state;
+        assert!(matches!(state, Some(DeliveryState::Accepted(_))), "{state:?}");
+    }
+    // Some megabytes each once they are read.
+    let many = AmqpValue(Value::List(vec![Value::Null; 60_000]));
+    let mut sent = Vec::new();
+    for _ in 0..8 {
+        let message = Message::builder().body(Body::Value(many.clone())).build();
+        sent.push(client.request(0, message).await);
+    }
+    let refused = client.disposition().await;
+    let Some(DeliveryState::Rejected(why)) = &refused.state else { panic!("{refused:?}") };
+    let why = format!("{:?}", why.error);
+    assert!(why.contains("ResourceLimitExceeded"), "{why}");
+    assert!(refused.first > sent[1], "some of them wait");
+    server.gate.add_permits(10);
+    // The oldest is served once there is a place for it.
+    loop {
+        let next = client.disposition().await;
+        if next.first == sent[0] {
+            assert!(matches!(next.state, Some(DeliveryState::Accepted(_))), "{next:?}");
+            break;
+        }
+    }
+}
+
+#[tokio::test]
 async fn requests_are_settled_by_whoever_receives_them_first() {
     let server = Server::start().await;
     let mut client = Raw::begin(&server).await;
@@ -215,8 +299,10 @@ async fn who_asks_for_signs_of_life_gets_them_and_whoever_gives_none_is_let_go()
     idle.limits.idle_timeout = Duration::from_secs(1);
     let server = Server::with(idle).await;
     let mut client = Raw::connect(&server).await;
+    let begun = Instant::now();
     let open = client.open(|open| open.idle_time_out = Some(400)).await;
-    assert_eq!(open.idle_time_out, Some(1000));
+    // Half of what it is given, so that one sign of life may be late (section 2.4.5).
+    assert_eq!(open.idle_time_out, Some(500));
     let Frame::Empty = client.next().await else { panic!("no sign of life") };
     let Frame::Empty = client.next().await else { panic!("no sign of life") };
     // This one gives none.
@@ -234,5 +320,6 @@ async fn who_asks_for_signs_of_life_gets_them_and_whoever_gives_none_is_let_go()
             | Frame::End(_)) => panic!("{other:?}"),
         }
     }
+    assert!(begun.elapsed() >= Duration::from_secs(1), "{:?}", begun.elapsed());
     assert!(client.is_closed().await);
 }

@@ -350,6 +350,9 @@ async fn a_reply_larger_than_its_link_takes_is_told_instead() {
     assert_eq!(correlation(&reply), MessageId::Ulong(1));
     let properties = reply.application_properties.unwrap();
     assert_eq!(properties.get("statusCode"), Some(&413.into()));
+    // As every other error has it.
+    let Body::Value(AmqpValue(Value::Map(body))) = reply.body else { panic!("{:?}", reply.body) };
+    assert_eq!(body.len(), 0);
 }
 
 #[tokio::test]

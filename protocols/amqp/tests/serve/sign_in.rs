@@ -1,6 +1,6 @@
 //! Who a peer is, and what it may do before that is known.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -8,7 +8,8 @@ use fe2o3_amqp_types::definitions::AmqpError;
 use fe2o3_amqp_types::messaging::{AmqpValue, ApplicationProperties, Body, Message, Properties};
 use fe2o3_amqp_types::primitives::{SimpleValue, Symbol};
 use fe2o3_amqp_types::sasl::{SaslCode, SaslInit, SaslMechanisms, SaslOutcome};
-use opgate_amqp::{Anonymous, Settings, User, WorksOn};
+use opgate_amqp::{Anonymous, Settings, User};
+use opgate_bus::WorksOn;
 use opgate_core::Tenant;
 use ring::hmac;
 use serde_amqp::Value;
@@ -23,7 +24,7 @@ fn with_a_user() -> Settings {
         password: Some("secret".into()),
         tenant: Tenant::new("acme").unwrap(),
         certificate_names: Vec::new(),
-        queues: WorksOn::Named(["work".to_owned()].into()),
+        works_on: WorksOn::Named(std::sync::Arc::new(["work".to_owned()].into())),
     };
     let mut settings = settings();
     settings.users.insert("ada".into(), user);
@@ -87,9 +88,9 @@ async fn a_user_with_its_password_is_that_user() {
 async fn a_user_works_on_the_queues_that_are_its_own() {
     let mut settings = with_a_user();
     let ada = settings.users["ada"].clone();
-    settings.users.insert("any".into(), User { queues: WorksOn::All, ..ada.clone() });
-    let none = WorksOn::Named(std::collections::BTreeSet::new());
-    settings.users.insert("none".into(), User { queues: none, ..ada });
+    settings.users.insert("any".into(), User { works_on: WorksOn::All, ..ada.clone() });
+    let none = WorksOn::nothing();
+    settings.users.insert("none".into(), User { works_on: none, ..ada });
     let server = Server::with(settings).await;
     for (user, queue, refused) in [
         ("ada", "work", None),
@@ -128,6 +129,8 @@ async fn whoever_cannot_prove_it_is_told_so_and_closed() {
         ("EXTERNAL", b""),
         ("EXTERNAL", b"ada"),
         ("GSSAPI", b"x"),
+        // More than a frame of SASL may have.
+        ("PLAIN", &[b'x'; 5000]),
     ] {
         let mut raw = Raw::connect(&server).await;
         attempts.spawn(async move {
@@ -295,7 +298,15 @@ async fn a_token_makes_somebody_of_whoever_came_without_a_name() {
 
     raw.attach(receiving(2, Some("$cbs"), None)).await;
     raw.credit(2, 0, 100).await;
-    raw.sender(3, Some("$cbs")).await;
+    let tokens = raw.attach(sending(3, Some("$cbs"))).await;
+    assert_eq!(tokens.max_message_size, Some(16 << 10));
+    // It needs no third.
+    raw.attach(receiving(4, Some("$cbs"), None)).await;
+    let refused = raw.detach().await;
+    assert!(format!("{:?}", refused.error.unwrap().condition).contains("ResourceLimitExceeded"));
+    let detach =
+        fe2o3_amqp_types::performatives::Detach { handle: 4.into(), closed: true, error: None };
+    raw.send(0, &detach, &[]).await;
     let resource = "sb%3a%2f%2flocalhost%2fq";
     let right = token("ada", "secret", resource, "99999999999");
     for (token, status) in [("x".repeat(10_000), 400), (right, 202)] {
@@ -378,4 +389,90 @@ async fn a_token_that_proves_nothing_takes_nothing_from_whoever_may_be_here() {
     raw.disposition().await;
     let properties = raw.message().await.1.application_properties.unwrap();
     assert_eq!(properties.get("status-code"), Some(&400.into()));
+}
+
+/// A token of that user which expires in so many seconds.
+fn lasting(name: &str, seconds: i64) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let expiry = now.checked_add_signed(seconds).unwrap();
+    token(name, "secret", "sb%3a%2f%2flocalhost%2fq", &expiry.to_string())
+}
+
+/// Somebody with links to `$cbs`.
+async fn with_cbs(server: &Server, mechanism: &str, response: Option<&[u8]>) -> Raw {
+    let mut raw = Raw::connect(server).await;
+    assert_eq!(sign_in(&mut raw, mechanism, response).await.1, SaslCode::Ok);
+    session(&mut raw).await;
+    raw.attach(receiving(2, Some("$cbs"), None)).await;
+    raw.credit(2, 0, 100).await;
+    raw.sender(3, Some("$cbs")).await;
+    raw
+}
+
+/// The status that a token is answered with.
+async fn put(raw: &mut Raw, token: &str) -> SimpleValue {
+    raw.request(3, put_token(token)).await;
+    raw.disposition().await;
+    let properties = raw.message().await.1.application_properties.unwrap();
+    properties.get("status-code").unwrap().clone()
+}
+
+fn with_two_users() -> Settings {
+    let mut settings = with_a_user();
+    let user = settings.users["ada"].clone();
+    settings.users.insert("bob".into(), user);
+    settings
+}
+
+#[tokio::test]
+async fn what_is_no_proof_is_refused_where_one_is_needed() {
+    let server = Server::with(with_two_users()).await;
+    let ada = ("ada".into(), "acme".into());
+    // Of nobody yet.
+    let mut raw = with_cbs(&server, "MSSBCBS", None).await;
+    for nothing in ["garbage", "eyJhbGciOiJub25lIn0.e30."] {
+        assert_eq!(put(&mut raw, nothing).await, 401.into(), "{nothing}");
+    }
+    assert_eq!(put(&mut raw, &lasting("ada", 600)).await, 202.into());
+    assert_eq!(put(&mut raw, &lasting("ada", 900)).await, 202.into());
+    // Of somebody, by a token or by a password.
+    let known = with_cbs(&server, "PLAIN", Some(b"\0ada\0secret")).await;
+    for mut raw in [raw, known] {
+        assert_eq!(put(&mut raw, "garbage").await, 401.into());
+        assert_eq!(put(&mut raw, &lasting("ada", -5)).await, 401.into());
+        assert_eq!(put(&mut raw, &lasting("bob", 600)).await, 403.into());
+        assert_eq!(put(&mut raw, &lasting("ada", 600)).await, 202.into());
+        assert_eq!(whoami(&mut raw).await, ada);
+    }
+}
+
+#[tokio::test]
+async fn who_is_somebody_by_tokens_is_closed_with_the_last_of_them() {
+    let mut settings = with_a_user();
+    settings.anonymous = Anonymous::Loopback;
+    let server = Server::with(settings).await;
+    let soon = lasting("ada", 2);
+    let mut stay = Vec::new();
+    for tokens in [[&soon, &lasting("ada", 600)], [&lasting("ada", 600), &soon]] {
+        let mut renewed = with_cbs(&server, "ANONYMOUS", None).await;
+        for token in tokens {
+            assert_eq!(put(&mut renewed, token).await, 202.into());
+        }
+        stay.push(renewed);
+    }
+    let mut known = with_cbs(&server, "PLAIN", Some(b"\0ada\0secret")).await;
+    assert_eq!(put(&mut known, &soon).await, 202.into());
+    stay.push(known);
+    let mut ends = with_cbs(&server, "ANONYMOUS", None).await;
+    assert_eq!(put(&mut ends, &soon).await, 202.into());
+    assert_eq!(whoami(&mut ends).await, ("ada".into(), "acme".into()));
+    let close = loop {
+        if let Frame::Close(close) = ends.next().await {
+            break close;
+        }
+    };
+    assert!(format!("{:?}", close.error.unwrap().condition).contains("UnauthorizedAccess"));
+    for mut stays in stay {
+        assert_eq!(whoami(&mut stays).await, ("ada".into(), "acme".into()));
+    }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use http::{Request, Response};
 use http_body_util::BodyExt as _;
-use opgate_bus::Caller;
 use opgate_bus::Start;
+use opgate_bus::{Caller, WorksOn};
 use opgate_core::{Face, Payload, Tenant};
 use opgate_edge::{Body, Frontend, Peer, RequestBody};
 use serde_json::{Value, json};
@@ -27,7 +27,11 @@ async fn asked(
         .method(method)
         .uri(path)
         .header("content-type", "application/json")
-        .extension(Caller { tenant, principal: Arc::from("somebody") })
+        .extension(Caller {
+            tenant,
+            principal: Arc::from("somebody"),
+            works_on: WorksOn::nothing(),
+        })
         .body(RequestBody::whole(body.to_owned()))
         .unwrap();
     let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
@@ -42,7 +46,7 @@ async fn asked(
 async fn an_operation_is_its_callers_and_nobody_elses() {
     let gateway = Gateway::start().await;
     let tenant = Tenant::new("acme").unwrap();
-    let caller = Caller { tenant, principal: Arc::from("somebody") };
+    let caller = Caller { tenant, principal: Arc::from("somebody"), works_on: WorksOn::nothing() };
     let start = Start::new(Face::Grpc, "test", "scripted", Payload::json("{}".to_owned()));
     let id = gateway.bus.start(&caller, start).await.unwrap().snapshot.id;
     let path = format!("/v1/operations/{id}");

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use http::{Request, Response};
 use http_body_util::BodyExt as _;
-use opgate_bus::Caller;
 use opgate_bus::core::Tenant;
+use opgate_bus::{Caller, WorksOn};
 use opgate_edge::{Body, Frontend, Peer, RequestBody};
 use serde_json::{Value, json};
 
@@ -25,7 +25,11 @@ async fn asked(
         .method(method)
         .uri(path)
         .header("content-type", "application/json")
-        .extension(Caller { tenant, principal: Arc::from("somebody") })
+        .extension(Caller {
+            tenant,
+            principal: Arc::from("somebody"),
+            works_on: WorksOn::nothing(),
+        })
         .body(RequestBody::whole(body.to_owned()))
         .unwrap();
     let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
@@ -54,5 +58,19 @@ async fn an_operation_is_its_callers_and_nobody_elses() {
     assert_eq!(others["operations"].as_array().map_or(0, Vec::len), 0);
     let refused = gateway.operations.get_operation(named(id)).await.unwrap_err();
     assert_eq!(refused.code(), tonic::Code::NotFound);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn only_who_may_work_on_a_queue_leases_its_operations() {
+    let gateway = Gateway::start().await;
+    let face = gateway.native.clone();
+    let lease = ("POST", "/opgate/v1/queues/builds:lease");
+    let (status, refused) = asked(&face, "acme", lease, r#"{"worker": "w"}"#).await;
+    assert_eq!(status, 403, "{refused}");
+    // Whoever comes over a connection of HTTP's is nobody in particular, and may.
+    let body = json!({"worker": "w"});
+    let leased = crate::json::call(gateway.address, "POST", "queues/builds:lease", body).await;
+    assert_eq!(leased, json!({}));
     gateway.stop().await;
 }

@@ -48,7 +48,7 @@ async fn answer(response: Response<Incoming>) -> (u16, HeaderMap, Value) {
     (parts.status.as_u16(), parts.headers, json)
 }
 
-async fn call(address: SocketAddr, method: &str, path: &str, body: Value) -> Value {
+pub(crate) async fn call(address: SocketAddr, method: &str, path: &str, body: Value) -> Value {
     let body = if body.is_null() { String::new() } else { body.to_string() };
     let (status, _, json) = answer(send(address, (method, path), &body, &[]).await).await;
     assert_eq!(status, 200, "{method} {path}: {json}");

@@ -44,7 +44,7 @@ async fn what_has_failed_at_once_is_424_in_both_forms() {
     let body = reply.json();
     assert_eq!(body["message"], "no such scene");
     assert_eq!(body["metadata"], json!({"type": "nexus.OperationError"}));
-    assert_eq!(body["details"], json!({"state": "failed"}));
+    assert_eq!(body["details"], json!({"state": "failed", "code": "NOT_FOUND"}));
     assert_eq!(body["cause"]["details"]["code"], "NOT_FOUND");
     gateway.stop().await;
 }

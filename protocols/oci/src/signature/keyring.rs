@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use opgate_bus::Caller;
+use opgate_bus::{Caller, WorksOn};
 use opgate_core::Tenant;
 
 use super::key::PublicKey;
@@ -120,7 +120,11 @@ impl Keyring {
     /// Somebody of a tenancy, if that is known.
     pub(super) fn of_tenancy(&self, tenancy: &str, principal: &str) -> Option<Signed> {
         let (id, tenant) = self.tenancies.get_key_value(tenancy)?;
-        let caller = Caller { tenant: tenant.clone(), principal: principal.into() };
+        let caller = Caller {
+            tenant: tenant.clone(),
+            principal: principal.into(),
+            works_on: WorksOn::nothing(),
+        };
         Some(Signed { caller, tenancy: Arc::clone(id) })
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use http::{Request, Response};
 use http_body_util::BodyExt as _;
-use opgate_bus::Caller;
 use opgate_bus::core::Tenant;
+use opgate_bus::{Caller, WorksOn};
 use opgate_edge::{Body, Frontend, Peer, RequestBody};
 use serde_json::{Value, json};
 
@@ -25,7 +25,11 @@ async fn asked(
         .method(method)
         .uri(path)
         .header("content-type", "application/json")
-        .extension(Caller { tenant, principal: Arc::from("somebody") })
+        .extension(Caller {
+            tenant,
+            principal: Arc::from("somebody"),
+            works_on: WorksOn::nothing(),
+        })
         .body(RequestBody::whole(body.to_owned()))
         .unwrap();
     let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));

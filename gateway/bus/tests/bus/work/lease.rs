@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use opgate_bus::core::{Epoch, ErrorKind, OperationId, Progress, Report, State};
-use opgate_bus::{Ask, LEASES, Leased, Pull};
+use opgate_bus::core::{Epoch, ErrorKind, OperationId, Payload, Progress, Report, State};
+use opgate_bus::{Ask, LEASES, Leased, Pull, Start};
 use tempfile::tempdir;
 
 use super::support::{Setup, ask, build, look, poll_once, succeeded, tenant};
@@ -59,7 +59,7 @@ async fn an_ask_that_cannot_be_served_is_refused_by_name() {
         assert_eq!(error.kind, ErrorKind::InvalidArgument);
         assert_eq!(error.field.unwrap().field, field);
     }
-    let elsewhere = opgate_bus::Start { route: "none".into(), ..build() };
+    let elsewhere = Start { route: "none".into(), ..build() };
     assert_eq!(kind(shop.bus.start(&shop.caller, elsewhere).await), ErrorKind::Unsupported);
 }
 
@@ -88,6 +88,32 @@ async fn an_ask_takes_what_is_ready_in_order_and_no_more_than_it_wants() {
 }
 
 #[tokio::test]
+async fn an_ask_takes_no_more_than_it_has_room_for_and_passes_nothing_over() {
+    let dir = tempdir().unwrap();
+    let shop = Setup::at(&dir).open();
+    // As many bytes of input as it has digits.
+    let mut started = Vec::new();
+    for input in ["1000", "10", "100000", "1"] {
+        let build = Start { input: Payload::json(input), ..build() };
+        started.push(shop.bus.start(&shop.caller, build).await.unwrap().snapshot.id);
+    }
+    shop.queued(4).await;
+    let room = |bytes, least| Ask { max: LEASES, bytes, least, ..ask() };
+    let none = shop.bus.lease(room(3, 0)).await.unwrap();
+    assert!(none.is_empty(), "{none:?}");
+    let two = shop.bus.lease(room(6, 0)).await.unwrap();
+    assert_eq!(ids(&two), started[..2]);
+    // Nothing was begun of what did not fit.
+    let none = shop.bus.lease(room(5, 0)).await.unwrap();
+    assert!(none.is_empty(), "{none:?}");
+    let one = shop.bus.lease(room(5, 1)).await.unwrap();
+    assert_eq!(ids(&one), started[2..3]);
+    assert_eq!(one[0].snapshot.epoch.0, 1);
+    let last = shop.bus.lease(room(1, 1)).await.unwrap();
+    assert_eq!(ids(&last), started[3..]);
+}
+
+#[tokio::test]
 async fn tenants_take_turns() {
     let dir = tempdir().unwrap();
     let shop = Setup::at(&dir).open();
@@ -105,7 +131,7 @@ async fn tenants_take_turns() {
 async fn a_queue_is_served_to_those_who_ask_for_it() {
     let dir = tempdir().unwrap();
     let shop = Setup::at(&dir).open();
-    let ship = opgate_bus::Start { route: "ship".into(), ..build() };
+    let ship = Start { route: "ship".into(), ..build() };
     let id = shop.bus.start(&shop.caller, ship).await.unwrap().snapshot.id;
     shop.queued(1).await;
     assert!(shop.bus.lease(look()).await.unwrap().is_empty());

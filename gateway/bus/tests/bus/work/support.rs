@@ -8,7 +8,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use opgate_bus::core::{Expects, Face, Kind, OperationId, Outcome, Payload, Tenant, Timestamp};
 use opgate_bus::{
     Ask, Bus, Caller, Durability, Leased, Options, Pull, QUEUE, Route, Router, Snapshot, Start,
-    Until,
+    Until, WorksOn,
 };
 use opgate_store::{Clock, Store};
 use opgate_telemetry::Metrics;
@@ -136,7 +136,15 @@ pub(super) fn build() -> Start {
 
 /// An ask that waits for one operation of the queue `builds` as long as it takes.
 pub(super) fn ask() -> Ask {
-    Ask { queue: "builds".into(), max: 1, wait: LONG, length: None, worker: "ann".into() }
+    Ask {
+        queue: "builds".into(),
+        max: 1,
+        bytes: usize::MAX,
+        least: 0,
+        wait: LONG,
+        length: None,
+        worker: "ann".into(),
+    }
 }
 
 /// An ask for what is there already.
@@ -149,7 +157,11 @@ pub(super) fn succeeded() -> Outcome {
 }
 
 pub(super) fn tenant(name: &str) -> Caller {
-    Caller { tenant: Tenant::new(name).unwrap(), principal: name.into() }
+    Caller {
+        tenant: Tenant::new(name).unwrap(),
+        principal: name.into(),
+        works_on: WorksOn::nothing(),
+    }
 }
 
 /// Whether two instants are as good as the same: the clock of the machine runs on.

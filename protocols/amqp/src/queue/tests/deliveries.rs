@@ -11,13 +11,15 @@ use fe2o3_amqp_types::messaging::{
 };
 use fe2o3_amqp_types::primitives::Symbol;
 use opgate_bus::{Caller, Pull};
-use opgate_core::{Code, Failure, Outcome, Payload, State};
+use opgate_core::{Code, Failure, Outcome, Payload, State, limits};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_amqp::Value;
 use tokio::sync::oneshot;
 
-use super::{Shop, about};
+use super::{CONNECTION, Shop, about};
+use crate::node::ConnectionId;
+use crate::queue::open::key;
 use crate::queue::{Settings, report};
 
 type Settling = oneshot::Sender<Result<Settled, SendError>>;
@@ -78,33 +80,107 @@ async fn what_is_accepted_has_the_result_that_was_sent_before() {
         let (settle, carried) = carried(&shop, leased);
         if let Some(result) = result {
             for sent in ["first", result] {
-                report::take(shop.shared(), about(&token, None, text(sent))).await.unwrap();
+                report::take(shop.shared(), CONNECTION, about(&token, None, text(sent)))
+                    .await
+                    .unwrap();
             }
         }
         settle.send(Ok(Settled::Accepted(Accepted {}))).unwrap();
         assert_eq!(carried.await.unwrap(), accepted());
         let result = result.map(|result| Payload::new("text/plain; charset=utf-8", result));
         assert_eq!(shop.get(id).await.outcome, Some(Outcome::Succeeded(result)));
-        let late = report::take(shop.shared(), about(&token, None, text("late"))).await;
+        let late = report::take(shop.shared(), CONNECTION, about(&token, None, text("late"))).await;
         let late = late.unwrap_err();
-        assert_eq!(late.description.as_deref(), Some("no delivery with such a message id is open"));
+        assert_eq!(
+            late.description.as_deref(),
+            Some("no delivery of this connection with such a message id is open")
+        );
     }
 }
 
 #[tokio::test]
+async fn nobody_speaks_for_a_worker_on_another_connection() {
+    let shop = Shop::new();
+    let leased = shop.begun().await;
+    let (id, token) = (leased.snapshot.id, leased.token.clone());
+    let (settle, carried) = carried(&shop, leased);
+    let other = ConnectionId(CONNECTION.0 + 1);
+    report::take(shop.shared(), CONNECTION, about(&token, None, text("mine"))).await.unwrap();
+    for subject in [None, Some("opgate:report")] {
+        for body in [text("theirs"), Body::Empty] {
+            let sent = report::take(shop.shared(), other, about(&token, subject, body)).await;
+            assert_eq!(sent.unwrap_err().condition, AmqpError::PreconditionFailed.into());
+        }
+    }
+    settle.send(Ok(Settled::Accepted(Accepted {}))).unwrap();
+    carried.await.unwrap();
+    let mine = Payload::new("text/plain; charset=utf-8", "mine");
+    assert_eq!(shop.get(id).await.outcome, Some(Outcome::Succeeded(Some(mine))));
+}
+
+#[tokio::test]
 async fn a_result_that_is_refused_is_not_left_out() {
+    let shop = Shop::new();
+    let leased = shop.begun().await;
+    let (id, token) = (leased.snapshot.id, leased.token.clone());
+    let (settle, carried) = carried(&shop, leased);
+    let long = text(&"x".repeat(limits::PAYLOAD_BYTES + 1));
+    assert!(report::take(shop.shared(), CONNECTION, about(&token, None, long)).await.is_err());
+    settle.send(Ok(Settled::Accepted(Accepted {}))).unwrap();
+    carried.await.unwrap();
+    let ended = shop.ended(id).await;
+    let failure = ended.outcome.as_ref().and_then(Outcome::failure).unwrap();
+    assert_eq!(failure.reason.as_deref(), Some("outcome_refused"));
+}
+
+#[tokio::test]
+async fn a_result_without_room_is_no_fault_of_its_operation() {
     let shop = Shop::open(Pull::default(), Settings { held_bytes: 3, ..Settings::default() });
     let leased = shop.begun().await;
     let (id, token) = (leased.snapshot.id, leased.token.clone());
     let (settle, carried) = carried(&shop, leased);
-    let refused = report::take(shop.shared(), about(&token, None, text("long"))).await;
+    let refused = report::take(shop.shared(), CONNECTION, about(&token, None, text("long"))).await;
     assert!(refused.is_err());
     settle.send(Ok(Settled::Accepted(Accepted {}))).unwrap();
     let (condition, _) = refusal(carried.await.unwrap());
     assert_eq!(condition.as_str(), "com.microsoft:server-busy");
-    let ended = shop.ended(id).await;
-    let failure = ended.outcome.as_ref().and_then(Outcome::failure).unwrap();
-    assert_eq!(failure.reason.as_deref(), Some("outcome_refused"));
+    // It rests: the room may take a moment.
+    assert!(!shop.get(id).await.is_done());
+    let again = shop.lease().await;
+    assert_eq!((again.snapshot.id, again.snapshot.epoch.0, again.failed), (id, 2, 0));
+    let log: Vec<&str> = again.snapshot.log.iter().map(|line| &*line.message).collect();
+    assert!(log[0].ends_with("results of as many bytes as allowed wait to be settled"), "{log:?}");
+}
+
+#[tokio::test]
+async fn what_may_have_been_lost_is_an_attempt_that_failed() {
+    let shop = Shop::new();
+    for sent in [false, true] {
+        let leased = shop.begun().await;
+        let (id, token) = (leased.snapshot.id, leased.token.clone());
+        let delivery = shop.delivery(leased);
+        // A link over which results come ends, and nobody says that it was read.
+        drop(delivery.inbound.reading());
+        if sent {
+            report::take(shop.shared(), CONNECTION, about(&token, None, text("done")))
+                .await
+                .unwrap();
+        }
+        let heard = delivery.carry(async { Ok(Settled::Accepted(Accepted {})) }).await;
+        assert_eq!(heard == accepted(), sent);
+        if sent {
+            assert_eq!(shop.ended(id).await.state, State::Succeeded);
+            continue;
+        }
+        let second = shop.lease().await;
+        assert_eq!((second.snapshot.id, second.failed), (id, 1));
+        let log = &second.snapshot.log[0].message;
+        assert!(log.ends_with("accepted it, and what it had sent before was lost"), "{log:?}");
+        // What had been lost before is not what this one waits for.
+        let delivery = shop.delivery(second);
+        delivery.carry(async { Ok(Settled::Accepted(Accepted {})) }).await;
+        assert_eq!(shop.ended(id).await.outcome, Some(Outcome::Succeeded(None)));
+    }
 }
 
 #[tokio::test]
@@ -132,6 +208,22 @@ async fn what_is_given_back_is_leased_again_and_failures_are_counted() {
     assert_eq!(log, ["attempt 1 of 3: ann@a failed at it", "attempt 2 of 3: ann@a was cut off"]);
     settle(&shop, fourth, Err(cut_off())).await;
     assert_eq!(shop.ended(id).await.state, State::Failed);
+}
+
+#[tokio::test]
+async fn a_stop_waits_until_what_was_settled_is_written() {
+    let shop = Shop::new();
+    let leased = shop.begun().await;
+    let id = leased.snapshot.id;
+    let (settle, settled) = oneshot::channel();
+    let carried = shop.delivery(leased).carry(async { settled.await.unwrap() });
+    shop.shared().deliveries.spawn(carried);
+    let mut stop = std::pin::pin!(shop.queues.settled());
+    let early = std::future::poll_fn(|cx| std::task::Poll::Ready(stop.as_mut().poll(cx))).await;
+    assert!(early.is_pending());
+    settle.send(Ok(Settled::Accepted(Accepted {}))).unwrap();
+    stop.await;
+    assert!(shop.get(id).await.is_done());
 }
 
 #[tokio::test]
@@ -219,10 +311,10 @@ async fn who_has_lost_its_lease_hears_so_with_its_result() {
     // It ends otherwise; the next extension finds that out.
     let by_hand = Outcome::Failed(Failure::new(Code::Aborted, "enough"));
     shop.bus().finish(&Caller::anonymous(), id, by_hand).await.unwrap();
-    while open.has(&token) {
+    while open.has(&key(CONNECTION, &token)) {
         tokio::time::sleep(lease / 100).await;
     }
-    let result = report::take(shop.shared(), about(&token, None, text("done"))).await;
+    let result = report::take(shop.shared(), CONNECTION, about(&token, None, text("done"))).await;
     let told = result.unwrap_err();
     assert_eq!(told.condition, AmqpError::PreconditionFailed.into());
     settle.send(Ok(Settled::Accepted(Accepted {}))).unwrap();
@@ -239,7 +331,7 @@ async fn a_report_is_written_down_and_tells_of_a_cancellation() {
     let report = |fields: &[(&str, Value)]| {
         let map = fields.iter().map(|(name, value)| (Value::from(*name), value.clone())).collect();
         let body = Body::Value(AmqpValue(Value::Map(map)));
-        report::take(shop.shared(), about(&token, Some("opgate:report"), body))
+        report::take(shop.shared(), CONNECTION, about(&token, Some("opgate:report"), body))
     };
     let lines = Value::List(vec![Value::from("begun"), Value::from("halfway")]);
     report(&[("percent", Value::Int(50)), ("message", Value::from("half")), ("log", lines)])
@@ -266,7 +358,10 @@ async fn a_report_is_written_down_and_tells_of_a_cancellation() {
     carried.await.unwrap();
     assert_eq!(shop.ended(id).await.state, State::Canceled);
     let late = report(&[]).await.unwrap_err();
-    assert_eq!(late.description.as_deref(), Some("no delivery with such a message id is open"));
+    assert_eq!(
+        late.description.as_deref(),
+        Some("no delivery of this connection with such a message id is open")
+    );
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -23,6 +23,7 @@ impl Inner {
         deadline: Deadline,
     ) -> Result<Reply, Error> {
         let ask = self.ask(request, deadline)?;
+        self.caller.may_work_on(&ask.queue)?;
         let leased = self.bus.lease(ask).await?;
         // Boxed, for thousands wait and few are served at a time.
         Ok(Box::pin(self.leases(leased)).await)
@@ -47,6 +48,8 @@ impl Inner {
         Ok(Ask {
             queue: queue.into(),
             max: usize::try_from(max).map_err(negative)?.max(1),
+            bytes: usize::MAX,
+            least: 0,
             wait,
             length,
             worker: worker.into(),
