@@ -10,6 +10,7 @@ mod amqp_doors;
 mod callbacks;
 mod doors;
 mod forms;
+mod longrunning_backend;
 mod nexus;
 mod oci;
 mod oci_backend;
@@ -31,6 +32,7 @@ use std::time::Duration;
 
 pub use amqp_backend::AmqpBackend;
 pub use callbacks::Callbacks;
+pub use longrunning_backend::LongrunningBackend;
 pub use nexus::Nexus;
 pub(crate) use nexus::is_loopback;
 pub use oci::Oci;
@@ -286,6 +288,7 @@ impl Settings {
         doors::check(&settings, root, &sections);
         doors::check_calls(&settings, &sections);
         amqp_doors::check(&settings, &sections);
+        longrunning_backend::check(&settings, &sections);
         settings
     }
 }

@@ -87,7 +87,7 @@ pub(super) fn backend(section: &Section<'_>, authorities: Option<&Path>) -> Opti
     let duration = |key, range, default| {
         section.optional(key, |section, key| section.duration(key, range)).unwrap_or(default)
     };
-    let shown = shown(section, &endpoint, authorities);
+    let shown = shown(section, endpoint.is_tls(), "amqps://", authorities);
     let endpoint = match section.optional("hostname", Section::text) {
         Some(hostname) => endpoint.known_as(hostname),
         None => endpoint,
@@ -115,19 +115,25 @@ pub(super) fn backend(section: &Section<'_>, authorities: Option<&Path>) -> Opti
     Some(backend)
 }
 
-/// The client certificate.
-fn shown(section: &Section<'_>, endpoint: &Endpoint, authorities: Option<&Path>) -> Option<Shown> {
+/// The client certificate. `tls`: whether the endpoint is one over TLS, which then begins with `scheme`.
+pub(super) fn shown(
+    section: &Section<'_>,
+    tls: bool,
+    scheme: &str,
+    authorities: Option<&Path>,
+) -> Option<Shown> {
     const PAIR: [&str; 2] = ["cert_file", "key_file"];
     let [certificate, key] = PAIR.map(|key| section.optional(key, Section::text));
     for (one, other) in [(PAIR[0], PAIR[1]), (PAIR[1], PAIR[0])] {
         if section.has(one) && !section.has(other) {
             section.refuse(one, format!("needs {other} beside it"));
-        } else if section.has(one) && !endpoint.is_tls() {
-            section.refuse(one, "has no effect: it is for an endpoint that begins with amqps://");
+        } else if section.has(one) && !tls {
+            let reason = format!("has no effect: it is for an endpoint that begins with {scheme}");
+            section.refuse(one, reason);
         }
     }
     let shown = Shown { certificate: certificate?.into(), key: key?.into() };
-    if endpoint.is_tls()
+    if tls
         && !PAIR.into_iter().any(|key| section.is_refused(key))
         && let Err(problem) = opgate_egress::tls(authorities, Some(&shown))
     {

@@ -66,7 +66,7 @@ fn receiver(section: &Section<'_>) -> Receiver {
     });
     let receiver = Receiver {
         hosts: hosts(section, "hosts"),
-        credentials: credentials(section),
+        credentials: credentials(section, opgate_nexus::backend::is_ours),
         secrets: secrets.unwrap_or_default(),
     };
     section.finish();

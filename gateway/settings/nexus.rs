@@ -7,9 +7,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use config::ValueKind;
-use opgate_nexus::backend::{
-    self as upstream, CallbackBase, Completion, Credentials, Endpoint, check_name,
-};
+use http::HeaderName;
+use opgate_egress::Credentials;
+use opgate_nexus::backend::{self as upstream, CallbackBase, Completion, Endpoint, check_name};
 
 use super::section::Section;
 use super::{HOUR, MS};
@@ -68,7 +68,7 @@ pub(super) fn backend(section: &Section<'_>, http: SocketAddr) -> Option<Nexus> 
         section.optional(key, |section, key| section.duration(key, MS..=HOUR)).unwrap_or(default)
     };
     let nexus = Nexus {
-        credentials: credentials(section),
+        credentials: credentials(section, upstream::is_ours),
         completion,
         timeout: duration("timeout", upstream::TIMEOUT),
         poll_first: duration("poll_first", upstream::POLL_FIRST),
@@ -149,8 +149,9 @@ pub(super) fn from_file(path: &str) -> Result<String, String> {
     if secret.is_empty() { Err(format!("{path}: is empty")) } else { Ok(secret.to_owned()) }
 }
 
-/// The credentials in a section, by whichever keys they are given.
-pub(super) fn credentials(section: &Section<'_>) -> Credentials {
+/// The credentials in a section, by whichever keys they are given. `is_ours`: the headers that the
+/// protocol sets itself.
+pub(super) fn credentials(section: &Section<'_>, is_ours: fn(&HeaderName) -> bool) -> Credentials {
     let bearer = secret(section, "bearer", "bearer_file");
     let basic = secret(section, "basic", "basic_file");
     let blamed = |key, file| if section.has(key) { key } else { file };
@@ -187,7 +188,14 @@ pub(super) fn credentials(section: &Section<'_>) -> Credentials {
             | ValueKind::Float(_)
             | ValueKind::Array(_) => Err(HEADER.to_owned()),
         };
-        match value.and_then(|value| all.clone().with(name, &value)) {
+        let ours = name.parse().is_ok_and(|name| is_ours(&name));
+        let value = value.and_then(|value| {
+            if ours {
+                return Err("is a header that opgate sets itself".to_owned());
+            }
+            all.clone().with(name, &value)
+        });
+        match value {
             Ok(more) => all = more,
             Err(problem) => section.refuse("headers", format!("{name}: {problem}")),
         }

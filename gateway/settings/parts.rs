@@ -8,7 +8,8 @@ use opgate_bus::core::{Expects, Operation, Payload};
 use opgate_bus::{Backoff, Options as BusOptions, Pull, Route, Router};
 use opgate_edge::HttpLimits;
 use opgate_egress::{Client, Guard};
-use opgate_longrunning::{DoorSettings, Longrunning, Settings as GrpcSettings};
+use opgate_longrunning::backend::{self as longrunning, Upstream as LongrunningUpstream};
+use opgate_longrunning::{DoorSettings, Longrunning, Settings as GrpcSettings, Types};
 use opgate_native::{Names, Settings as NativeSettings, Showcase};
 use opgate_nexus::Settings as NexusSettings;
 use opgate_nexus::backend::{self as nexus, CallbackBase, Completion, Upstream};
@@ -19,7 +20,8 @@ use opgate_store::Options as StoreOptions;
 use opgate_telemetry::Metrics;
 
 use super::{
-    AmqpBackend, BackendKind, DescriptorSet, Http, Nexus, OciBackend, Retry, Settings, Worker,
+    AmqpBackend, BackendKind, DescriptorSet, Http, LongrunningBackend, Nexus, OciBackend, Retry,
+    Settings, Worker,
 };
 use crate::StartError;
 
@@ -67,6 +69,7 @@ impl Settings {
         let mut builder = Router::builder().notifier(Arc::new(callbacks)).placing(Arc::new(
             move |route: &Route, input: &Payload| compartments.parent(&route.name, input),
         ));
+        let mut types = None;
         for (name, backend) in &self.backends {
             builder = match &backend.kind {
                 BackendKind::Showcase => {
@@ -86,6 +89,13 @@ impl Settings {
                     let strays = metrics.dispatch.backend(name).map(|of| of.strays.clone());
                     let settings = self.amqp_upstream(name, amqp)?;
                     let upstream = AmqpUpstream::new(settings, strays);
+                    builder.backend(name.as_str(), Arc::new(upstream), backend.concurrency)
+                }
+                BackendKind::Longrunning(of) => {
+                    let known = types
+                        .get_or_insert_with(|| Arc::new(Types::of(&self.grpc().descriptor_sets)));
+                    let settings = self.longrunning_upstream(name, of)?;
+                    let upstream = LongrunningUpstream::new(settings, Arc::clone(known));
                     builder.backend(name.as_str(), Arc::new(upstream), backend.concurrency)
                 }
                 BackendKind::Nexus(nexus) => {
@@ -166,7 +176,8 @@ impl Settings {
             BackendKind::Showcase
             | BackendKind::Worker(_)
             | BackendKind::Oci(_)
-            | BackendKind::Amqp(_) => None,
+            | BackendKind::Amqp(_)
+            | BackendKind::Longrunning(_) => None,
         })
     }
 
@@ -238,6 +249,30 @@ impl Settings {
             poll_first: of.poll_first,
             poll_longest: of.poll_longest,
             grace: of.grace,
+            retry: self.backoff(),
+        })
+    }
+}
+
+impl Settings {
+    fn longrunning_upstream(
+        &self,
+        name: &str,
+        of: &LongrunningBackend,
+    ) -> Result<longrunning::Settings, StartError> {
+        let authorities = self.egress.authorities.as_deref();
+        let tls = opgate_egress::tls(authorities, of.shown.as_ref())
+            .map_err(|error| StartError::Configuration(error.to_string()))?;
+        Ok(longrunning::Settings {
+            name: name.into(),
+            endpoint: of.endpoint.clone(),
+            tls,
+            credentials: of.credentials.clone(),
+            timeout: of.timeout,
+            poll_first: of.poll_first,
+            poll_longest: of.poll_longest,
+            grace: of.grace,
+            waits: of.waits,
             retry: self.backoff(),
         })
     }

@@ -12,6 +12,7 @@ use opgate_longrunning::{HttpForm, InputForm};
 use super::amqp_backend::{self, AmqpBackend};
 use super::amqp_doors;
 use super::forms::{self, Form};
+use super::longrunning_backend::{self, LongrunningBackend};
 use super::nexus::{self, Nexus};
 use super::oci_backend::{self, OciBackend};
 use super::resources;
@@ -40,6 +41,8 @@ pub enum BackendKind {
     Oci(Box<OciBackend>),
     /// An upstream AMQP node.
     Amqp(Box<AmqpBackend>),
+    /// An upstream gRPC service.
+    Longrunning(Box<LongrunningBackend>),
 }
 
 impl BackendKind {
@@ -52,6 +55,7 @@ impl BackendKind {
             Self::Nexus(_) => "nexus",
             Self::Oci(_) => "oci",
             Self::Amqp(_) => "amqp",
+            Self::Longrunning(_) => "longrunning",
         }
     }
 
@@ -60,6 +64,7 @@ impl BackendKind {
         match self {
             // The door has the protocol's name.
             Self::Amqp(_) => "amqp_call",
+            Self::Longrunning(_) => "longrunning_call",
             Self::Showcase | Self::Worker(_) | Self::Nexus(_) | Self::Oci(_) => self.word(),
         }
     }
@@ -76,15 +81,14 @@ pub struct Worker {
     pub attempts: u32,
 }
 
-/// Kinds that are known, and not there yet.
-const COMING: [&str; 1] = ["longrunning"];
 /// The kinds there are, each with the keys that not all have.
-const KINDS: [(&str, &[&str]); 5] = [
+const KINDS: [(&str, &[&str]); 6] = [
     ("showcase", &[]),
     ("worker", &["backlog", "lease", "attempts"]),
     ("nexus", &nexus::KEYS),
     ("oci", &oci_backend::KEYS),
     ("amqp", &amqp_backend::KEYS),
+    ("longrunning", &longrunning_backend::KEYS),
 ];
 
 /// `[routes.NAME]`.
@@ -160,9 +164,8 @@ fn kind(
 ) -> BackendKind {
     let known = KINDS.iter().any(|(kind, _)| *kind == word);
     if !known && !word.is_empty() {
-        let problem = if COMING.contains(&word) { "is not there yet" } else { "is not known" };
         let there: Vec<String> = KINDS.iter().map(|(kind, _)| format!("{kind:?}")).collect();
-        section.refuse("kind", format!("{problem}; the kinds there are: {}", there.join(", ")));
+        section.refuse("kind", format!("is not known; the kinds there are: {}", there.join(", ")));
     }
     let keys: BTreeSet<&str> = KINDS.iter().flat_map(|(_, keys)| *keys).copied().collect();
     for key in keys.into_iter().filter(|key| section.has(key)) {
@@ -182,6 +185,8 @@ fn kind(
             .map_or(BackendKind::Showcase, |oci| BackendKind::Oci(Box::new(oci))),
         "amqp" => amqp_backend::backend(section, authorities)
             .map_or(BackendKind::Showcase, |amqp| BackendKind::Amqp(Box::new(amqp))),
+        "longrunning" => longrunning_backend::backend(section, authorities)
+            .map_or(BackendKind::Showcase, |upstream| BackendKind::Longrunning(Box::new(upstream))),
         _ => BackendKind::Showcase,
     }
 }
@@ -348,6 +353,7 @@ fn options(
         ("nexus", nexus::options(&section.section("nexus"))),
         ("oci", oci_backend::options(&section.section("oci"), is_oci && section.has("oci"))),
         ("amqp_call", amqp_backend::options(&amqp, is_amqp && section.has("amqp_call"))),
+        ("longrunning_call", longrunning_backend::options(&section.section("longrunning_call"))),
     ];
     if is_oci && !section.has("oci") {
         section.refuse("oci", "is missing: the route's backend is to know what to call");
@@ -355,13 +361,18 @@ fn options(
     if is_amqp && !section.has("amqp_call") {
         section.refuse("amqp_call", "is missing: the route's backend is to know what to ask for");
     }
+    let is_longrunning = matches!(backend, Some(BackendKind::Longrunning(_)));
+    if is_longrunning && !section.has("longrunning_call") {
+        let reason = "is missing: the route's backend is to know which method to call";
+        section.refuse("longrunning_call", reason);
+    }
     let mut found = None;
     for (kind, options) in of_kinds {
         match backend {
             Some(backend) if backend.table() == kind => found = Some(options),
             // A shipped route that is given another backend keeps what was said for the first one.
             Some(_) if section.has(kind) && !section.is_shipped(kind) => {
-                let word = if kind == "amqp_call" { "amqp" } else { kind };
+                let word = kind.strip_suffix("_call").unwrap_or(kind);
                 let reason =
                     format!("has no effect: the route's backend is not of kind = {word:?}");
                 section.refuse(kind, reason);

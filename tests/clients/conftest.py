@@ -2,7 +2,7 @@
 
 The daemon is started by the Rust suite (tests/suite/clients.rs), which gives its addresses in the
 environment: OPGATE_HTTP and OPGATE_ADMIN as host:port, OPGATE_BGD the path of BuildGrid's client,
-OPGATE_BUILDGRID the address of the daemon that this one is for.
+OPGATE_BUILDGRID and OPGATE_FRONT the addresses of daemons for test_buildgrid.py and test_upstream.py.
 Tests share one daemon: each lists only under a parent of its own.
 """
 

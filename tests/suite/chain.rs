@@ -1,6 +1,7 @@
 //! One daemon as the upstream of another: what Nexus, OCI and AMQP carry, there and back.
 
 mod amqp;
+mod longrunning;
 mod oci;
 
 use std::net::SocketAddr;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 
-use crate::process::Launch;
+use crate::process::{Daemon, Launch};
 
 pub(crate) const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients");
 /// A place below `target/` that outlives the test, so that the packages are fetched once.
@@ -87,6 +87,12 @@ fn the_vendors_clients_find_what_they_expect() {
     let grid =
         Launch::new(grid_dir.path()).config(include_str!("../clients/buildgrid.toml")).start();
 
+    let front_dir = tempfile::tempdir().unwrap();
+    let front = Launch::new(front_dir.path())
+        .config(include_str!("../clients/upstream.toml"))
+        .set(&format!("backends.up.endpoint=http://{}", daemon.http))
+        .start();
+
     let output = Command::new(python)
         .args(["-m", "pytest", "-q", "--junit-xml"])
         .arg(Path::new(KEPT).join("clients.xml"))
@@ -95,6 +101,7 @@ fn the_vendors_clients_find_what_they_expect() {
         .env("OPGATE_ADMIN", daemon.admin.to_string())
         .env("OPGATE_BGD", bgd)
         .env("OPGATE_BUILDGRID", grid.http.to_string())
+        .env("OPGATE_FRONT", front.http.to_string())
         // The clients would otherwise look for the daemon behind the proxy of the package index.
         .env("NO_PROXY", "127.0.0.1")
         .env("no_proxy", "127.0.0.1")
@@ -104,7 +111,9 @@ fn the_vendors_clients_find_what_they_expect() {
 
     let said = [&output.stdout[..], &output.stderr[..]].map(String::from_utf8_lossy).concat();
     println!("{said}");
-    assert!(output.status.success(), "{said}\n{}\n{}", daemon.log(), grid.log());
+    let logs = [&daemon, &grid, &front].map(Daemon::log).join("\n");
+    assert!(output.status.success(), "{said}\n{logs}");
+    assert_eq!(front.terminate().code(), Some(0));
     assert_eq!(grid.terminate().code(), Some(0));
     assert_eq!(daemon.terminate().code(), Some(0));
 }

@@ -2,6 +2,7 @@
 
 mod amqp_backend;
 mod amqp_users;
+mod longrunning_backend;
 mod nexus;
 mod oci;
 mod oci_backend;
@@ -142,6 +143,7 @@ fn the_shipped_file_has_every_key_and_only_those() {
         "routes.NAME.amqp_call",
         "routes.NAME.amqp_call.poll",
         "routes.NAME.http",
+        "routes.NAME.longrunning_call",
         "routes.NAME.nexus",
         "routes.NAME.oci",
         "routes.NAME.resources",
@@ -166,7 +168,7 @@ fn all_problems_are_told_at_once() {
          max_size = \"1.9GiB\"\n\
          durability = \"sometimes\"\n\
          [backends.up]\n\
-         kind = \"longrunning\"\n\
+         kind = \"grpc\"\n\
          [routes.My_Route]\n\
          service = \"s\"\n",
     );

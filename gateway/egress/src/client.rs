@@ -14,21 +14,20 @@ use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri, request};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as _, Incoming};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
 use crate::connection::{Connection, Cut};
-use crate::destination::{Destination, Host};
+use crate::destination::Destination;
+use crate::dial;
 use crate::guard::Guard;
 use crate::network::{Network, System};
 use crate::pool::{Bounds, Pool};
 use crate::problem::{Problem, Refusal};
 use crate::tls::{self, TlsError};
 
-/// Addresses of one name that are tried.
-const TRIES: usize = 4;
 /// Who calls, where the request does not say.
-const USER_AGENT: &str = concat!("opgate/", env!("CARGO_PKG_VERSION"));
+pub(crate) const USER_AGENT: &str = concat!("opgate/", env!("CARGO_PKG_VERSION"));
 /// What the connection says for itself. A request that brought its own could end early, or hide a
 /// second one.
 const OWN: [HeaderName; 9] = [
@@ -214,45 +213,21 @@ impl Client {
         destination: &Destination,
         within: Duration,
     ) -> Result<Vec<SocketAddr>, Problem> {
-        let name = match &destination.host {
-            Host::Address(address) => return Ok(vec![(*address, destination.port).into()]),
-            Host::Name(name) => name,
-        };
-        let unknown = |problem: &dyn fmt::Display| {
-            Problem::Unreachable(format!("{destination}: the name cannot be looked up: {problem}"))
-        };
-        let lookup = self.0.network.resolve(name, destination.port);
-        let found = match timeout(within, lookup).await {
-            Ok(found) => found.map_err(|error| unknown(&error))?,
-            Err(_) => return Err(unknown(&format_args!("no answer within {within:?}"))),
-        };
-        if found.is_empty() { Err(unknown(&"it has no address")) } else { Ok(found) }
+        dial::resolve(&*self.0.network, destination, within).await
     }
 
-    /// Connects to the first of the addresses that can be connected to. Each has its share of what is
-    /// left of the time.
+    /// Connects to the first of the addresses that can be connected to.
     async fn open(
         &self,
         destination: &Destination,
         addresses: &[SocketAddr],
         until: Instant,
     ) -> Result<Connection, String> {
-        let tries = addresses.len().min(TRIES);
-        let mut problem = String::new();
-        for (index, address) in addresses.iter().take(tries).enumerate() {
-            let left = until.saturating_duration_since(Instant::now());
-            let share = left / u32::try_from(tries - index).unwrap_or(1);
-            let open = async {
-                let stream = self.0.network.connect(*address).await?;
-                Connection::open(stream, *address, destination, &self.0.tls).await
-            };
-            problem = match timeout_at(Instant::now() + share, open).await {
-                Ok(Ok(connection)) => return Ok(connection),
-                Ok(Err(error)) => format!("{destination}: no connection to {address}: {error}"),
-                Err(_) => format!("{destination}: no connection to {address} within {share:?}"),
-            };
-        }
-        Err(problem)
+        let network = &*self.0.network;
+        dial::first(network, destination, addresses, until, |stream, address| {
+            Box::pin(Connection::open(stream, address, destination, &self.0.tls))
+        })
+        .await
     }
 
     /// Reads the body, and keeps the connection.
@@ -295,7 +270,7 @@ fn framed(mut head: request::Parts, length: usize) -> Result<request::Parts, Ref
     Ok(head)
 }
 
-fn broken(error: &hyper::Error) -> Problem {
+pub(crate) fn broken(error: &hyper::Error) -> Problem {
     if error.is_parse_too_large() {
         return Problem::TooLarge("64 KiB or 128 headers in its head".to_owned());
     }

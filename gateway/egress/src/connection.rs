@@ -1,11 +1,9 @@
 //! One connection, and one exchange over it.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,13 +12,12 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::{DnsName, ServerName};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 
-use crate::destination::{Destination, Host};
+use crate::destination::Destination;
+use crate::stream::secured;
 
 /// Largest head of an answer, and what is read of it at once.
 const HEAD_BYTES: usize = 64 * 1024;
@@ -57,14 +54,9 @@ impl Connection {
         destination: &Destination,
         tls: &TlsConnector,
     ) -> io::Result<Self> {
-        stream.set_nodelay(true)?;
-        let stream: Box<dyn Stream> = if destination.tls {
-            Box::new(tls.connect(server_name(&destination.host)?, stream).await?)
-        } else {
-            Box::new(stream)
-        };
         let read = Arc::new(AtomicU64::new(0));
-        let stream = TokioIo::new(Counted { stream, read: Arc::clone(&read) });
+        let stream = secured(stream, destination, tls).await?.counted(Arc::clone(&read));
+        let stream = TokioIo::new(stream);
         let (sender, connection) = http1::Builder::new()
             .max_headers(HEADERS)
             .max_header_size(HEAD_BYTES)
@@ -98,70 +90,5 @@ impl Connection {
     /// Whether it takes another request once the last answer is through.
     pub(crate) async fn settled(&mut self) -> bool {
         matches!(tokio::time::timeout(SETTLE, self.sender.ready()).await, Ok(Ok(())))
-    }
-}
-
-fn server_name(host: &Host) -> io::Result<ServerName<'static>> {
-    match host {
-        Host::Name(name) => DnsName::try_from(name.to_string())
-            .map(ServerName::DnsName)
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error)),
-        Host::Address(IpAddr::V4(address)) => Ok(ServerName::IpAddress((*address).into())),
-        Host::Address(IpAddr::V6(address)) => Ok(ServerName::IpAddress((*address).into())),
-    }
-}
-
-/// What HTTP runs over.
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
-
-/// Counts what comes in.
-struct Counted {
-    stream: Box<dyn Stream>,
-    read: Arc<AtomicU64>,
-}
-
-impl AsyncRead for Counted {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
-        let came = (buffer.filled().len() - before) as u64;
-        self.read.fetch_add(came, Ordering::Relaxed);
-        polled
-    }
-}
-
-impl AsyncWrite for Counted {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
     }
 }

@@ -1,5 +1,7 @@
 //! `google.rpc.Status`: of an operation's own failure, and of a request that could not be served.
 
+mod read;
+
 use std::collections::BTreeMap;
 
 use opgate_core::{Code, Error, ErrorKind, Failure, Retry, limits};
@@ -9,6 +11,8 @@ use prost::Message as _;
 use crate::proto::{
     Any, BadRequest, DebugInfo, ErrorInfo, FieldViolation, HTTP_BODY, HttpBody, RetryInfo, Status,
 };
+
+pub use read::{failure, retry_after};
 
 const DOMAIN: &str = "opgate";
 const RETRYABLE: &str = "retryable";

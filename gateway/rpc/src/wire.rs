@@ -4,6 +4,7 @@
 //! the server as one chunk and shared trailers, where a general gRPC stack encodes and boxes.
 
 mod announced;
+pub mod client;
 mod compression;
 mod frame;
 mod percent;

@@ -26,7 +26,8 @@ use opgate_rpc::headers as shared;
 use parent::ParentRule;
 
 pub use http_form::HttpForm;
-pub(crate) use table::Doors;
+pub(crate) use parent::field;
+pub(crate) use table::{Doors, is_identifier, method_problems, resolve};
 
 /// Values in one request that is turned into JSON: a value of one byte takes a hundred in between.
 const JSON_VALUES_MAX: usize = 100_000;

@@ -5,6 +5,7 @@
 //! This crate must never know how an operation is stored or carried out, nor another protocol.
 //! Entry point: [`Longrunning`], and its [`Longrunning::rest`].
 
+pub mod backend;
 mod buildgrid;
 mod door;
 mod filter;
@@ -20,4 +21,4 @@ mod types;
 pub use door::{DoorSettings, HttpForm, InputForm};
 pub use frontend::{Longrunning, Settings};
 pub use rest::Rest;
-pub use types::DescriptorSet;
+pub use types::{DescriptorSet, Types};

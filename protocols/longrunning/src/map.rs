@@ -18,11 +18,12 @@ use crate::proto;
 use crate::types::Types;
 use opgate_rpc::wire;
 
+pub(crate) use content::typed;
 pub(crate) use metadata::{Told, read as metadata};
 pub(crate) use name::{Name, check_parent, print as name, scope};
 use opgate_rpc::status;
 pub(crate) use opgate_rpc::status::{of_error, withdrawn};
-pub(crate) use structure::{NoJson, read as object, to_json};
+pub(crate) use structure::{NoJson, from_json, read as object, to_json};
 
 /// Largest operation: one alone still makes a page that a client takes.
 const OPERATION_BYTES_MAX: usize = wire::MESSAGE_BYTES_MAX - 8 * 1024;

@@ -23,7 +23,7 @@ pub struct DescriptorSet {
 
 /// Every known type.
 #[derive(Clone, Debug)]
-pub(crate) struct Types {
+pub struct Types {
     pool: DescriptorPool,
 }
 
@@ -35,6 +35,12 @@ pub(crate) struct OperationTypes {
 }
 
 impl Types {
+    /// The types that are built in, and those of these sets. What is wrong with a set is told by
+    /// [`Longrunning::check`](crate::Longrunning::check).
+    pub fn of(sets: &[DescriptorSet]) -> Self {
+        Self::new(sets).0
+    }
+
     /// The base types, then the given sets, then the built-in calls of others' services, unless a
     /// set has brought their package.
     ///

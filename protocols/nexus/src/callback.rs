@@ -17,9 +17,7 @@ use std::time::{Duration, SystemTime};
 use http::Uri;
 use opgate_bus::{Notice, Notifier, Told};
 use opgate_core::Callback;
-use opgate_egress::{Client, Destination, Guard, Limits, Pattern, Trust};
-
-use crate::backend::Credentials;
+use opgate_egress::{Client, Credentials, Destination, Guard, Limits, Pattern, Trust};
 
 pub use signature::{Secret, SecretError};
 

@@ -21,7 +21,8 @@ fn amqp(settings: &Settings) -> &AmqpBackend {
         other @ (BackendKind::Showcase
         | BackendKind::Worker(_)
         | BackendKind::Nexus(_)
-        | BackendKind::Oci(_)) => panic!("{other:?}"),
+        | BackendKind::Oci(_)
+        | BackendKind::Longrunning(_)) => panic!("{other:?}"),
     }
 }
 

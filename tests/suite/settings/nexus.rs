@@ -18,7 +18,8 @@ fn nexus(settings: &Settings) -> &Nexus {
         other @ (BackendKind::Showcase
         | BackendKind::Worker(_)
         | BackendKind::Oci(_)
-        | BackendKind::Amqp(_)) => {
+        | BackendKind::Amqp(_)
+        | BackendKind::Longrunning(_)) => {
             panic!("{other:?}")
         }
     }

@@ -28,7 +28,8 @@ fn oci(settings: &Settings) -> &OciBackend {
         other @ (BackendKind::Showcase
         | BackendKind::Worker(_)
         | BackendKind::Nexus(_)
-        | BackendKind::Amqp(_)) => {
+        | BackendKind::Amqp(_)
+        | BackendKind::Longrunning(_)) => {
             panic!("{other:?}")
         }
     }

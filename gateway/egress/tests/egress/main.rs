@@ -4,5 +4,6 @@
 mod calls;
 mod guarded;
 mod kept;
+mod multiplexed;
 mod support;
 mod tls;

@@ -146,3 +146,53 @@ fn a_file_without_certificates_is_refused() {
         assert!(problem.contains(name), "{problem}");
     }
 }
+
+/// Serves one connection over HTTP/2, where these protocols are offered.
+async fn serve_h2(
+    authority: &Authority,
+    protocols: &[&[u8]],
+) -> (std::net::SocketAddr, tokio::task::JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut config = authority.server("127.0.0.1");
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let serving = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let Ok(stream) = acceptor.accept(stream).await else { return };
+        let answer = hyper::service::service_fn(|_| async {
+            let body = http_body_util::Full::new(bytes::Bytes::from_static(b"ok"));
+            Ok::<_, std::convert::Infallible>(http::Response::new(body))
+        });
+        let stream = hyper_util::rt::TokioIo::new(stream);
+        let executor = hyper_util::rt::TokioExecutor::new();
+        let connection =
+            hyper::server::conn::http2::Builder::new(executor).serve_connection(stream, answer);
+        drop(connection.await);
+    });
+    (address, serving)
+}
+
+#[tokio::test]
+async fn over_tls_http2_is_agreed_on_or_nothing_is_sent() {
+    let authority = Authority::new();
+    for (protocols, fits) in [(&[&b"h2"[..]][..], true), (&[], false), (&[b"http/1.1"], false)] {
+        let (address, serving) = serve_h2(&authority, protocols).await;
+        let destination = opgate_egress::Destination {
+            tls: true,
+            host: opgate_egress::Host::Address(address.ip()),
+            port: address.port(),
+        };
+        let config = opgate_egress::tls(Some(&authority.file()), None).unwrap();
+        let network = Arc::new(opgate_egress::System::default());
+        let client = opgate_egress::Multiplexed::new(network, destination, config);
+        let request = http::Request::get(client.url("/").unwrap()).body(bytes::Bytes::new());
+        match client.send(request.unwrap(), LIMITS).await {
+            Ok(answered) => assert!(fits && &*answered.body == b"ok"),
+            Err(problem) => {
+                assert!(!fits && matches!(problem, Problem::Unreachable(_)), "{problem:?}");
+            }
+        }
+        serving.abort();
+    }
+}

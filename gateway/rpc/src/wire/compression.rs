@@ -39,7 +39,7 @@ impl Compression {
         if self == Self::Identity {
             return Err(Error::new(
                 ErrorKind::InvalidArgument,
-                "the message says it is compressed, the request does not say how",
+                "the message says it is compressed, and nothing says how",
             ));
         }
         let mut message = Vec::new();

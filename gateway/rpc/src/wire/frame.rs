@@ -16,7 +16,7 @@ pub(super) fn message(
 ) -> Result<Bytes, Error> {
     let Some((&[flag, a, b, c, d], rest)) = body.split_first_chunk::<PREFIX_BYTES>() else {
         return Err(malformed(if body.is_empty() {
-            "the request has no message"
+            "there is no message"
         } else {
             "the message is cut off"
         }));
@@ -29,7 +29,7 @@ pub(super) fn message(
         return Err(malformed("the message is cut off"));
     }
     if rest.len() > length {
-        return Err(malformed("the request has more than one message"));
+        return Err(malformed("there is more than one message"));
     }
     match flag {
         0 => Ok(body.split_off(PREFIX_BYTES)),

@@ -65,9 +65,6 @@ pub const POLL_LONGEST: Duration = Duration::from_secs(30);
 /// How long an operation upstream is looked for that is not found, unless configured otherwise.
 pub const GRACE: Duration = Duration::from_mins(5);
 
-/// The state of an operation whose request may be on its way.
-const REQUESTED: &str = "REQUESTED";
-
 type Message = fe2o3_amqp_types::messaging::Message<Body<Value>>;
 
 /// The backend of one upstream node. Clones share its connection.
@@ -120,7 +117,7 @@ impl Backend for Upstream {
                         "the operation goes on upstream as {identity:?}, and its route no longer says \
                          how it is looked at"
                     );
-                    Ok(Outcome::Failed(reply::unknown(&problem)))
+                    Ok(Outcome::Failed(opgate_bus::outcome_unknown(&problem)))
                 }
             }
         })

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use fe2o3_amqp_types::definitions;
 use fe2o3_amqp_types::messaging::{AmqpValue, Body, Message};
-use opgate_bus::CancelAttempt;
+use opgate_bus::{CancelAttempt, outcome_unknown};
 use opgate_core::{Code, Error, ErrorKind, Failure, Native, Outcome, Payload, Retry, limits};
 use serde_amqp::Value;
 use serde_json::{Map, Value as Json};
@@ -17,8 +17,6 @@ const DESCRIPTION: [&str; 2] = ["statusDescription", "status-description"];
 const CONDITION: [&str; 2] = ["errorCondition", "error-condition"];
 /// The status of work that is begun.
 const ACCEPTED: i32 = 202;
-/// The reason of a failure when nobody knows what became of a request.
-const UNKNOWN: &str = "outcome_unknown";
 
 /// A reply, as far as it is understood.
 #[derive(Debug)]
@@ -189,7 +187,7 @@ pub(super) fn started(
                     "the identity that the node gave is longer than {} bytes: it cannot be looked at",
                     limits::NATIVE_REF_BYTES
                 );
-                return Ok(Started::Ended(Outcome::Failed(unknown(&text))));
+                return Ok(Started::Ended(Outcome::Failed(outcome_unknown(&text))));
             }
             let state = attributes.pointer(poll.state).and_then(scalar);
             return Ok(Started::Running(identity, state));
@@ -295,18 +293,6 @@ impl Seen {
         }));
         failure
     }
-}
-
-/// The failure of an operation whose request may or may not have been carried out.
-pub(super) fn unknown(problem: &str) -> Failure {
-    let text = format!(
-        "the outcome is unknown: {problem}. The request may have been carried out; it was not sent \
-         again, for its route does not say that it may be (idempotent)"
-    );
-    let mut failure = Failure::new(Code::Unknown, text);
-    failure.reason = Some(UNKNOWN.to_owned());
-    failure.retryable = Some(false);
-    failure
 }
 
 /// The failure of an operation whose request the node rejected.

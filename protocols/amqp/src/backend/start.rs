@@ -1,17 +1,15 @@
 //! Asking a node for an operation.
 
 use bytes::Bytes;
-use opgate_bus::Lease;
-use opgate_core::{
-    CancelDelivery, Code, Error, ErrorKind, Failure, LogEntry, Outcome, Report, Retry, limits,
-};
+use opgate_bus::{Lease, Once, outcome_unknown};
+use opgate_core::{Code, Error, ErrorKind, Failure, LogEntry, Outcome, Report, Retry, limits};
 use std::convert::Infallible;
 use std::time::Duration;
 
 use super::line::{Exchanged, Ready};
 use super::plan::Plan;
 use super::reply::{self, Reply, Started};
-use super::{Inner, REQUESTED, request};
+use super::{Inner, request};
 
 /// What became of a start.
 pub(super) enum Begun {
@@ -25,24 +23,18 @@ impl Inner {
     /// Starts an operation. An error has it started again under the next lease: it is one only where
     /// the request did not come to the node, or may come twice.
     pub(super) async fn start(&self, lease: &Lease, plan: &Plan<'_>) -> Result<Begun, Error> {
-        let operation = lease.operation();
-        if !plan.idempotent && &*operation.native_state == REQUESTED {
-            let problem = "opgate was stopped between the request and its reply";
-            return Ok(Begun::Ended(Outcome::Failed(reply::unknown(problem))));
+        let once = Once::new(lease, plan.idempotent);
+        if let Some(spent) = once.spent() {
+            return Ok(Begun::Ended(spent));
         }
-        // What may come twice is not recorded: an earlier lease may have sent it.
-        let unsent = !plan.idempotent || lease.epoch().0 == 1;
         let ready = tokio::select! {
             biased;
-            () = lease.canceled(), if unsent => return Ok(Begun::Ended(never_sent(lease).await?)),
+            () = lease.canceled(), if once.is_unsent() => {
+                return once.never_sent().await.map(Begun::Ended);
+            }
             ready = self.line.ready() => ready?,
         };
-        // An orderly stop waits for the reply as long as it can: nobody could ask for it again.
-        let _hold = (!plan.idempotent).then(|| lease.hold());
-        // Before anything is sent: whether it was is not to be a matter of luck after a crash.
-        if !plan.idempotent {
-            note(lease, REQUESTED).await?;
-        }
+        let _hold = once.begin().await?;
         let exchanged = self.request(lease, plan, ready).await;
         let unsent = |problem: &str| {
             let text = format!("the request was not sent: {problem}");
@@ -51,7 +43,7 @@ impl Inner {
         let ended = match exchanged? {
             Exchanged::Answered(answer) => return self.answered(lease, plan, answer.message).await,
             Exchanged::Unsent(problem) => {
-                forget(lease, plan).await?;
+                once.undo().await?;
                 return Err(unsent(&problem));
             }
             Exchanged::Unknown(problem) if plan.idempotent => {
@@ -59,7 +51,7 @@ impl Inner {
                 let error = Error::new(ErrorKind::Unavailable, text);
                 return Err(error.with_retry(Retry::Unknown));
             }
-            Exchanged::Unknown(problem) => reply::unknown(&problem),
+            Exchanged::Unknown(problem) => outcome_unknown(&problem),
             Exchanged::Rejected(error) => reply::rejected(error),
             Exchanged::Unsendable(problem) => unsendable(&problem),
         };
@@ -103,7 +95,7 @@ impl Inner {
             Ok(reply) => reply,
             Err(problem) if plan.idempotent => return Err(unreadable(&problem)),
             Err(problem) => {
-                let failure = reply::unknown(&unreadable(&problem).message);
+                let failure = outcome_unknown(&unreadable(&problem).message);
                 return Ok(Begun::Ended(Outcome::Failed(failure)));
             }
         };
@@ -111,7 +103,7 @@ impl Inner {
             Ok(started) => started,
             Err(error) => {
                 // The node said that nothing was done.
-                forget(lease, plan).await?;
+                Once::new(lease, plan.idempotent).undo().await?;
                 return Err(error);
             }
         };
@@ -130,23 +122,6 @@ impl Inner {
             }
         }
     }
-}
-
-/// Ends an operation that was canceled before anything of it was sent.
-async fn never_sent(lease: &Lease) -> Result<Outcome, Error> {
-    lease.report(Report { cancel: Some(CancelDelivery::Acked), ..Report::default() }).await?;
-    Ok(Outcome::Canceled(None))
-}
-
-/// Records how far the request is.
-async fn note(lease: &Lease, state: &str) -> Result<(), Error> {
-    let native_state = Some(state.into());
-    lease.report(Report { native_state, ..Report::default() }).await.map(drop)
-}
-
-/// Takes back that the request may have been sent.
-async fn forget(lease: &Lease, plan: &Plan<'_>) -> Result<(), Error> {
-    if plan.idempotent { Ok(()) } else { note(lease, "").await }
 }
 
 /// Tells whoever looks why the operation is over although the node spoke of work to come. It has ended

@@ -100,7 +100,7 @@ impl ParentRule {
 }
 
 /// The numbers on the way to a field, by a path of names such as `workflow.name`.
-pub(super) fn field(
+pub(crate) fn field(
     message: &MessageDescriptor,
     path: &str,
     wanted: &Kind,

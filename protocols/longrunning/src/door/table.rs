@@ -118,7 +118,7 @@ impl Doors {
     }
 }
 
-fn is_identifier(text: &str) -> bool {
+pub(crate) fn is_identifier(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
         && text.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
 }
@@ -144,7 +144,7 @@ fn build(types: &Types, settings: &DoorSettings, problems: &mut Vec<String>) -> 
     }
     let described = described(types, settings);
     if let Some(described) = &described {
-        check_shape(described, problems);
+        problems.extend(method_problems(described));
     }
     let streams = described.as_ref().map(MethodDescriptor::is_server_streaming);
     if let (Some(configured), Some(described)) = (settings.stream, streams)
@@ -227,7 +227,9 @@ fn full_name(message: Option<MessageDescriptor>) -> Option<Arc<str>> {
     message.map(|message| Arc::from(message.full_name()))
 }
 
-fn check_shape(method: &MethodDescriptor, problems: &mut Vec<String>) {
+/// What keeps a method from starting operations.
+pub(crate) fn method_problems(method: &MethodDescriptor) -> Vec<String> {
+    let mut problems = Vec::new();
     if method.is_client_streaming() {
         problems.push("its requests stream; an operation is started by one".to_owned());
     }
@@ -235,10 +237,11 @@ fn check_shape(method: &MethodDescriptor, problems: &mut Vec<String>) {
     if output.full_name() != OPERATION {
         problems.push(format!("it returns {}, not {OPERATION}", output.full_name()));
     }
+    problems
 }
 
 /// A message by its full name, or, as `operation_info` has it, by its name in the method's package.
-fn resolve(types: &Types, package: &str, name: &str) -> Option<MessageDescriptor> {
+pub(crate) fn resolve(types: &Types, package: &str, name: &str) -> Option<MessageDescriptor> {
     let full = name.trim_start_matches('.');
     types.message(full).or_else(|| types.message(&format!("{package}.{full}")))
 }

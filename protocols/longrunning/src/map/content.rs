@@ -23,6 +23,10 @@ use crate::scan;
 use crate::types::Types;
 
 const VALUE: &str = "google.protobuf.Value";
+/// What the URLs of types begin with, unless somebody has others.
+const HOST: &str = "type.googleapis.com/";
+/// The parameter of a media type that names another.
+const TYPE_URL: &str = "type-url";
 /// The media type of bytes of which no more is said.
 const OCTETS: &str = "application/octet-stream";
 
@@ -57,11 +61,38 @@ fn packed(types: &Types, payload: Option<&Payload>, declared: Option<&str>) -> A
     // A content encoding is part of the payload: only the holder of the payload resolves it.
     let plain = payload.encoding.is_none();
     match payload.message_type() {
-        Some(named) if plain && !named.is_empty() => Any::new(named, payload.bytes.clone()),
+        Some(named) if plain && !named.is_empty() => {
+            let type_url = parameter(payload, TYPE_URL).filter(|url| is_of(url, named));
+            let url = type_url.map_or_else(|| format!("{HOST}{named}"), str::to_owned);
+            Any { type_url: url, value: payload.bytes.clone() }
+        }
         Some(_) if plain => unnamed(types, payload, declared),
         None if plain && payload.is_json() => json(types, payload, declared),
         Some(_) | None => wrapped(payload),
     }
+}
+
+/// A message of a named type as a payload. Its URL is kept where it is not the usual one.
+pub(crate) fn typed(any: Any) -> Payload {
+    let named = any.type_url.rsplit('/').next().unwrap_or_default();
+    let mut payload = Payload::protobuf(named, any.value);
+    if any.type_url != format!("{HOST}{named}") && !any.type_url.contains(['"', ';']) {
+        let media_type = format!("{}; {TYPE_URL}=\"{}\"", payload.media_type, any.type_url);
+        payload.media_type = media_type.into();
+    }
+    payload
+}
+
+fn is_of(url: &str, named: &str) -> bool {
+    url.rsplit('/').next() == Some(named)
+}
+
+/// A parameter of a payload's media type.
+fn parameter<'a>(payload: &'a Payload, wanted: &str) -> Option<&'a str> {
+    payload.media_type.split(';').skip(1).find_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        name.trim().eq_ignore_ascii_case(wanted).then(|| value.trim().trim_matches('"'))
+    })
 }
 
 /// A success without a result.

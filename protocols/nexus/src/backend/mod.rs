@@ -42,8 +42,8 @@ use request::{Addressed, Callback};
 pub use endpoint::{Endpoint, check_name};
 pub use receiver::{Bounds, Completions};
 pub use settings::{
-    CallbackBase, Completion, Credentials, FORWARDED, HEADERS, OPERATION, SERVICE, Settings,
-    check_options,
+    CallbackBase, Completion, FORWARDED, HEADERS, OPERATION, SERVICE, Settings, check_options,
+    is_ours,
 };
 
 /// Time for one request unless configured otherwise: what Temporal takes.

@@ -10,9 +10,9 @@ use http::{Request, Response};
 use opgate_bus::core::{Expects, Face, Kind, OperationId, Payload, Version};
 use opgate_bus::{Backoff, Bus, Caller, Durability, Route, Router, Snapshot, Start, Until};
 use opgate_edge::{Drain, DrainTrigger, HttpLimits, HttpListener};
-use opgate_egress::{Client, Limits, Trust};
+use opgate_egress::{Client, Credentials, Limits, Trust};
 use opgate_nexus::backend::{
-    Bounds, CallbackBase, Completion, Completions, Credentials, Endpoint, Settings, Upstream,
+    Bounds, CallbackBase, Completion, Completions, Endpoint, Settings, Upstream,
 };
 use opgate_store::{Clock, Store};
 use opgate_telemetry::{Listener, Metrics};

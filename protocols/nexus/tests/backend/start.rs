@@ -5,7 +5,8 @@ use std::time::Duration;
 use http::Method;
 use opgate_bus::Start;
 use opgate_bus::core::{Callback, Code, Epoch, Header, Link, Outcome, Payload, State, Trace};
-use opgate_nexus::backend::{Completion, Credentials, HEADERS, OPERATION, SERVICE};
+use opgate_egress::Credentials;
+use opgate_nexus::backend::{Completion, HEADERS, OPERATION, SERVICE};
 use tempfile::tempdir;
 
 use crate::handler::{Handler, JSON, RUNNING};
