@@ -258,6 +258,11 @@ fn try_all(backend: &str) {
 }
 
 #[test]
+fn a_service_of_long_running_operations() {
+    try_all("longrunning");
+}
+
+#[test]
 fn an_api_of_ocis_kind() {
     try_all("oci");
 }

@@ -82,7 +82,26 @@ pub(super) struct Backend {
     pub(super) result: &'static str,
 }
 
-pub(super) const BACKENDS: [Backend; 5] = [
+pub(super) const BACKENDS: [Backend; 6] = [
+    Backend {
+        name: "longrunning",
+        upstream: "a service on grpcio whose method returns `google.longrunning.Operation`",
+        program: Program::Google,
+        kind: r#"
+kind = "longrunning"
+endpoint = "ENDPOINT"
+poll_first = "50ms"
+poll_longest = "200ms"
+"#,
+        call: r#"
+[routes.ROUTE.longrunning_call]
+method = "upstream.v1.Matrix/Start"
+request_type = "google.protobuf.Struct"
+idempotent = true
+result = "json"
+"#,
+        result: "",
+    },
     Backend {
         name: "oci",
         upstream: "an API of OCI's kind on Python's own HTTP server",
@@ -133,10 +152,6 @@ type = "com.example:work"
 body = "${}"
 completion = "poll"
 idempotent = true
-[[routes.ROUTE.resources]]
-entity_type = "thing"
-action = "CREATED"
-identifier = "thing-${/key}"
 "#,
         result: "",
     },

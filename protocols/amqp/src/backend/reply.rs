@@ -1,10 +1,14 @@
 //! What the replies of a node mean: status codes as HTTP has them, in either spelling (amqp.md, 1 and 2).
 
+mod told;
+
 use bytes::Bytes;
 use fe2o3_amqp_types::definitions;
 use fe2o3_amqp_types::messaging::{AmqpValue, Body, Message};
-use opgate_bus::{CancelAttempt, outcome_unknown};
-use opgate_core::{Code, Error, ErrorKind, Failure, Native, Outcome, Payload, Retry, limits};
+use opgate_bus::{CancelAttempt, Line, outcome_unknown};
+use opgate_core::{
+    Code, Error, ErrorKind, Failure, Native, Outcome, Payload, Resource, Retry, limits,
+};
 use serde_amqp::Value;
 use serde_json::{Map, Value as Json};
 
@@ -51,6 +55,10 @@ pub(super) struct Seen {
     pub(super) percent: Option<f64>,
     /// What it says for people.
     pub(super) message: Option<String>,
+    /// The lines of its log, as many as it shows.
+    pub(super) lines: Vec<Line>,
+    /// What it works on. At most [`limits::RESOURCES`].
+    pub(super) resources: Vec<Resource>,
     /// Its attributes.
     attributes: Json,
 }
@@ -229,6 +237,8 @@ pub(super) fn looked(reply: Reply, poll: &Poll<'_>) -> Result<Looked, Error> {
             .pointer(poll.message)
             .and_then(Json::as_str)
             .map(|text| limits::clip(text).to_owned()),
+        lines: told::lines(attributes.pointer(poll.log)),
+        resources: told::resources(attributes.pointer(poll.resources)),
         attributes,
     })))
 }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use opgate_bus::{Backoff, Lease, Snapshot};
-use opgate_core::{Error, Failure, Operation, Outcome, Progress, Report};
+use opgate_bus::{Backoff, Lease, Lines, Snapshot, changed_resources};
+use opgate_core::{Error, Failure, LogEntry, Operation, Outcome, Progress, Report};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
@@ -20,6 +20,8 @@ struct Watch<'a> {
     identity: &'a str,
     /// The operation as it was last told.
     now: Arc<Snapshot>,
+    /// The lines of its log that were told.
+    lines: Lines,
     /// Whether trouble that there is was told.
     told: bool,
     /// Since when nothing is seen.
@@ -37,7 +39,9 @@ impl Inner {
         hurry: &Notify,
     ) -> Result<Outcome, Error> {
         let now = Arc::clone(lease.operation());
-        let mut watch = Watch { inner: self, lease, poll, identity, now, told: false, blind: None };
+        let lines = Lines::of(&now);
+        let (told, blind) = (false, None);
+        let mut watch = Watch { inner: self, lease, poll, identity, now, lines, told, blind };
         let (first, longest) = (self.settings().poll_first, self.settings().poll_longest);
         let backoff = Backoff { first, longest, attempts: u32::MAX };
         let mut looks = 0_u32;
@@ -72,7 +76,8 @@ impl Watch<'_> {
 
     async fn seen(&mut self, seen: &Seen) -> Result<Option<Outcome>, Error> {
         (self.blind, self.told) = (None, false);
-        if let Some(report) = report(&self.now, seen) {
+        let log = self.lines.fresh(&seen.lines, true, self.lease.now());
+        if let Some(report) = report(&self.now, seen, log) {
             self.now = self.lease.report(report).await?;
         }
         Ok(seen.outcome(self.poll))
@@ -102,7 +107,7 @@ impl Watch<'_> {
 
 /// What a look changes of an operation; nothing where it changes nothing. What is not said stays as it
 /// was.
-fn report(now: &Operation, seen: &Seen) -> Option<Report> {
+fn report(now: &Operation, seen: &Seen, log: Vec<LogEntry>) -> Option<Report> {
     let before = now.progress.as_deref().cloned().unwrap_or_default();
     let message = seen.message.as_deref().map_or_else(|| before.message.clone(), Into::into);
     let percent = seen.percent.or(before.percent);
@@ -110,6 +115,8 @@ fn report(now: &Operation, seen: &Seen) -> Option<Report> {
     let report = Report {
         progress: (progress != before).then_some(progress),
         native_state: (*now.native_state != *seen.state).then(|| seen.state.as_str().into()),
+        log,
+        resources: changed_resources(now, &seen.resources),
         ..Report::default()
     };
     (report != Report::default()).then_some(report)

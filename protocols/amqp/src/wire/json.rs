@@ -72,6 +72,11 @@ pub fn of(value: &Value) -> Json {
     }
 }
 
+/// The milliseconds of what was a timestamp.
+pub fn milliseconds(json: &Json) -> Option<i64> {
+    json.as_object().filter(|fields| fields.len() == 1)?.get(TIMESTAMP)?.as_i64()
+}
+
 /// The value of JSON.
 pub fn value(json: &Json) -> Value {
     match json {

@@ -2,7 +2,8 @@
 //! is known here, the fields that most of Google's share are looked for (longrunning.md, 1.5), and those
 //! of opgate's own object.
 
-use opgate_core::{Operation, Progress, Report, limits};
+use opgate_bus::{Line, Lines, changed_resources};
+use opgate_core::{Operation, Progress, Report, Resource, Timestamp, limits};
 use opgate_rpc::transcode::Json;
 use serde_json::Value;
 
@@ -26,6 +27,9 @@ const STATE: [&str; 2] = ["/nativeState", "/state"];
 /// Where units are counted.
 const DONE: &str = "/progress/done";
 const TOTAL: &str = "/progress/total";
+/// Where the log is, and what is worked on: opgate's own object has them (`map/report.rs`).
+const LOG: &str = "/log";
+const RESOURCES: &str = "/resources";
 /// Largest metadata that is looked into, in bytes.
 const BYTES: usize = 256 * 1024;
 
@@ -37,6 +41,8 @@ pub(super) struct Said {
     total: Option<u64>,
     message: Option<String>,
     state: Option<String>,
+    lines: Vec<Line>,
+    resources: Vec<Resource>,
 }
 
 /// Reads metadata. What is of no known type says nothing.
@@ -44,7 +50,7 @@ pub(super) fn read(types: &Types, metadata: Option<&Any>) -> Said {
     let Some(said) = metadata.and_then(|metadata| object(types, metadata)) else {
         return Said::default();
     };
-    let text = |pointers: &[&str]| {
+    let first = |pointers: &[&str]| {
         let mut found = pointers.iter().filter_map(|pointer| said.pointer(pointer)?.as_str());
         found.find(|text| !text.is_empty()).map(|text| limits::clip(text).to_owned())
     };
@@ -53,9 +59,48 @@ pub(super) fn read(types: &Types, metadata: Option<&Any>) -> Said {
         percent: percents.next(),
         done: said.pointer(DONE).and_then(Value::as_u64),
         total: said.pointer(TOTAL).and_then(Value::as_u64),
-        message: text(&MESSAGE),
-        state: text(&STATE),
+        message: first(&MESSAGE),
+        state: first(&STATE),
+        lines: items(&said, LOG).filter_map(line).collect(),
+        resources: items(&said, RESOURCES).filter_map(resource).take(limits::RESOURCES).collect(),
     }
+}
+
+fn items<'a>(said: &'a Value, pointer: &str) -> impl Iterator<Item = &'a Value> {
+    said.pointer(pointer).and_then(Value::as_array).into_iter().flatten()
+}
+
+/// The text of a field, as far as a record keeps it; empty where there is none.
+fn text(item: &Value, field: &str) -> String {
+    let text = item.get(field).and_then(Value::as_str).unwrap_or_default();
+    limits::clip(text).to_owned()
+}
+
+fn line(item: &Value) -> Option<Line> {
+    let line = Line {
+        at: Timestamp::from_rfc3339(&text(item, "time")),
+        error: item.get("error").and_then(Value::as_bool).unwrap_or_default(),
+        code: text(item, "code"),
+        message: text(item, "message"),
+    };
+    (!line.message.is_empty() || !line.code.is_empty()).then_some(line)
+}
+
+/// A resource that a record can hold: what is worth nothing when cut is left out.
+fn resource(item: &Value) -> Option<Resource> {
+    let part = |field: &str| {
+        let text = item.get(field).and_then(Value::as_str).unwrap_or_default();
+        (text.len() <= limits::TEXT_BYTES).then(|| text.into())
+    };
+    let (entity_type, identifier): (Box<str>, Box<str>) = (part("type")?, part("identifier")?);
+    let named = !entity_type.is_empty() && !identifier.is_empty();
+    named.then_some(Resource {
+        entity_type,
+        action: part("action").unwrap_or_default(),
+        becomes: Box::default(),
+        identifier,
+        uri: part("uri").unwrap_or_default(),
+    })
 }
 
 /// Metadata as JSON.
@@ -73,8 +118,14 @@ fn object(types: &Types, metadata: &Any) -> Option<Value> {
 
 impl Said {
     /// What it changes of an operation that is in this state unless it says another; nothing where it
-    /// changes nothing. What is not said stays as it was.
-    pub(super) fn report(self, now: &Operation, state: &str) -> Option<Report> {
+    /// changes nothing. What is not said stays as it was. `lines`: those that were told; `at`: the present.
+    pub(super) fn report(
+        self,
+        now: &Operation,
+        state: &str,
+        lines: &mut Lines,
+        at: Timestamp,
+    ) -> Option<Report> {
         let before = now.progress.as_deref().cloned().unwrap_or_default();
         let progress = Progress {
             percent: self.percent.or(before.percent),
@@ -87,6 +138,8 @@ impl Said {
         let report = Report {
             progress: (progress != before).then_some(progress),
             native_state: (*now.native_state != *state).then(|| state.into()),
+            log: lines.fresh(&self.lines, true, at),
+            resources: changed_resources(now, &self.resources),
             ..Report::default()
         };
         (report != Report::default()).then_some(report)
@@ -101,7 +154,7 @@ mod tests {
 
     use super::*;
     use crate::map::from_json;
-    use crate::sample::{WORKFLOW_METADATA, operation, types};
+    use crate::sample::{WORKFLOW_METADATA, at, operation, types};
 
     fn of(object: &Value) -> Said {
         read(types(), Some(&Any::new(STRUCT, from_json(object.to_string().as_bytes()).unwrap())))
@@ -150,17 +203,33 @@ mod tests {
     #[test]
     fn what_is_not_said_stays_and_what_is_not_new_is_no_report() {
         let mut now = operation(None, None);
-        let report =
-            of(&json!({"progress": {"percent": 10, "message": "m"}})).report(&now, "RUNNING");
-        let report = report.unwrap();
-        assert_eq!(report.native_state.as_deref(), Some("RUNNING"));
-        now.progress = report.progress.map(Box::new);
+        let mut lines = Lines::of(&now);
+        let mut report = |now: &Operation, said: Value, state: &str| {
+            of(&said).report(now, state, &mut lines, at(9))
+        };
+        let all = json!({
+            "progress": {"percent": 10, "message": "m"},
+            "log": [{"time": "1970-01-01T00:00:02Z", "message": "a"}, {"error": true, "code": "C"}, {}],
+            "resources": [{"type": "t", "action": "CREATED", "identifier": "i"}, {"type": "t"}],
+        });
+        let first = report(&now, all.clone(), "RUNNING").unwrap();
+        assert_eq!(first.native_state.as_deref(), Some("RUNNING"));
+        let told: Vec<_> =
+            first.log.iter().map(|line| (line.at, &*line.code, &*line.message)).collect();
+        assert_eq!(told, [(at(2), "", "a"), (at(9), "C", "")]);
+        assert_eq!(first.resources.len(), 1);
+        assert_eq!(
+            (&*first.resources[0].action, &*first.resources[0].identifier),
+            ("CREATED", "i")
+        );
+        (now.progress, now.resources) = (first.progress.map(Box::new), first.resources);
         now.native_state = "RUNNING".into();
-        assert_eq!(of(&json!({"progress": {"percent": 10}})).report(&now, "RUNNING"), None);
-        let report = of(&json!({"progress": 20})).report(&now, "RUNNING").unwrap();
-        let progress = report.progress.unwrap();
+        assert_eq!(report(&now, all, "RUNNING"), None);
+        assert_eq!(report(&now, json!({"progress": {"percent": 10}}), "RUNNING"), None);
+        let next = report(&now, json!({"progress": 20}), "RUNNING").unwrap();
+        let progress = next.progress.unwrap();
         assert_eq!((progress.percent, &*progress.message), (Some(20.0), "m"));
-        let report = of(&json!({"state": "RUNNING"})).report(&now, "DONE").unwrap();
-        assert_eq!(report.native_state.as_deref(), Some("DONE"));
+        let next = report(&now, json!({"state": "RUNNING"}), "DONE").unwrap();
+        assert_eq!(next.native_state.as_deref(), Some("DONE"));
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use opgate_bus::{Lease, Once, Snapshot};
+use opgate_bus::{Lease, Lines, Once, Snapshot};
 use opgate_core::{Error, Outcome, Report};
 use prost::Message as _;
 
@@ -47,19 +47,20 @@ impl Inner {
             Ok(operation) => reply::started(operation, plan.idempotent),
             Err(unanswered) => reply::unstarted(&unanswered, plan.idempotent).map(Started::Ended),
         };
+        let (now, mut lines) = (lease.operation(), Lines::of(lease.operation()));
         match started {
             Ok(Started::Ended(outcome)) => Ok(Begun::Ended(outcome)),
             Ok(Started::Done(operation)) => {
                 // How it went is told with the end.
                 let told = said::read(&self.types, operation.metadata.as_ref());
-                if let Some(report) = told.report(lease.operation(), super::DONE) {
+                if let Some(report) = told.report(now, super::DONE, &mut lines, lease.now()) {
                     lease.report(report).await?;
                 }
                 Ok(Begun::Ended(reply::outcome(&self.types, plan, operation)))
             }
             Ok(Started::Running(operation)) => {
                 let told = said::read(&self.types, operation.metadata.as_ref());
-                let report = told.report(lease.operation(), RUNNING).unwrap_or_default();
+                let report = told.report(now, RUNNING, &mut lines, lease.now()).unwrap_or_default();
                 let native_ref = Some(Bytes::from(operation.name.clone()));
                 // It replaces that the request may be on its way.
                 let native_state = report.native_state.or_else(|| Some(RUNNING.into()));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use opgate_bus::{Backoff, Lease, Snapshot};
+use opgate_bus::{Backoff, Lease, Lines, Snapshot};
 use opgate_core::{Code, Error, Failure, LogEntry, Outcome, Report, limits};
 use opgate_rpc::status;
 use prost::Message as _;
@@ -30,6 +30,8 @@ struct Watch<'a> {
     name: &'a str,
     /// The operation as it was last told.
     now: Arc<Snapshot>,
+    /// The lines of its log that were told.
+    lines: Lines,
     /// Whether trouble that there is was told.
     told: bool,
     /// Since when nothing is seen.
@@ -54,13 +56,14 @@ impl Inner {
         // What was just started was just seen.
         let mut looks = u32::from(started.is_some());
         let now = started.unwrap_or_else(|| Arc::clone(lease.operation()));
-        let rest = Instant::now();
+        let (rest, lines) = (Instant::now(), Lines::of(&now));
         let mut watch = Watch {
             inner: self,
             lease,
             plan,
             name,
             now,
+            lines,
             told: false,
             blind: None,
             waits: true,
@@ -159,7 +162,7 @@ impl Watch<'_> {
         (self.blind, self.told) = (None, false);
         let told = said::read(&self.inner.types, operation.metadata.as_ref());
         let state = if operation.done { DONE } else { RUNNING };
-        if let Some(report) = told.report(&self.now, state) {
+        if let Some(report) = told.report(&self.now, state, &mut self.lines, self.lease.now()) {
             self.now = self.lease.report(report).await?;
         }
         let done = operation.done;

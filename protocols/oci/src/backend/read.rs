@@ -4,6 +4,7 @@
 pub(super) mod phase;
 pub(super) mod refusal;
 
+use opgate_bus::Line;
 use opgate_core::{Resource, Timestamp, limits};
 use serde_json::Value;
 
@@ -28,19 +29,6 @@ pub(super) struct WorkRequest {
     pub(super) resources: Vec<Resource>,
     /// The errors and logs inside of it.
     pub(super) lines: Vec<Line>,
-}
-
-/// One error, or one line of the log.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Line {
-    /// When, where it says so.
-    pub(super) at: Option<Timestamp>,
-    /// Whether it is an error.
-    pub(super) error: bool,
-    /// The error's code; empty where there is none.
-    pub(super) code: String,
-    /// The text.
-    pub(super) message: String,
 }
 
 impl WorkRequest {

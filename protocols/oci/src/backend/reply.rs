@@ -2,13 +2,13 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response, StatusCode, header};
-use opgate_bus::CancelAttempt;
+use opgate_bus::{CancelAttempt, Line};
 use opgate_core::{Code, Error, ErrorKind, Failure, Native, Outcome, Payload, Retry, limits};
 use opgate_egress::Problem;
 
+use super::read::WorkRequest;
 use super::read::phase::Phase;
 use super::read::refusal::{PROTOCOL, Refusal, canonical};
-use super::read::{Line, WorkRequest};
 use crate::wire::names::{NEXT_PAGE, WORK_REQUEST_ID};
 use crate::wire::work_request::joined;
 

@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use opgate_bus::{Backoff, Lease, Snapshot};
+use opgate_bus::{Backoff, Lease, Line, Lines, Snapshot};
 use opgate_core::{Error, ErrorKind, LogEntry, Outcome, Report, Retry, limits};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
 use super::Inner;
 use super::dialect::Lists;
-use super::news::{self, Lines};
+use super::news;
 use super::plan::Plan;
 use super::read::refusal::retry_after;
-use super::read::{self, Line, WorkRequest};
+use super::read::{self, WorkRequest};
 use super::reply::{self, Blind, Listed, Looked};
 use super::request::{self, Addressed, List, Part};
 

@@ -8,7 +8,7 @@ from proton import Message, int32, symbol
 from proton.handlers import MessagingHandler
 from proton.reactor import Container
 
-from upstreams.work import LINE, MESSAGE, PERCENT, Books, Work
+from upstreams.work import LINE, MESSAGE, PERCENT, THING, Books, Work
 
 STATE = {
     "running": "RUNNING",
@@ -88,6 +88,13 @@ def shown(identity: str, work: Work) -> dict:
         "state": STATE[work.state],
         "progress": {"percent": float(PERCENT), "message": MESSAGE},
         "log": [{"message": LINE}],
+        "resources": [
+            {
+                "entityType": THING,
+                "action": "CREATED" if work.state == "succeeded" else "IN_PROGRESS",
+                "identifier": work.thing,
+            }
+        ],
     }
     if work.state == "succeeded":
         told["result"] = work.result

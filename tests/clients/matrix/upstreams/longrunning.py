@@ -26,7 +26,8 @@ class Upstream(operations_pb2_grpc.OperationsServicer):
         self.begun: dict[str, str] = {}
         self.work: dict[str, Work] = {}
         self.giving = threading.Lock()
-        server = grpc.server(futures.ThreadPoolExecutor(max_workers=64))
+        # It ends with the last reference to it.
+        self.server = server = grpc.server(futures.ThreadPoolExecutor(max_workers=64))
         operations_pb2_grpc.add_OperationsServicer_to_server(self, server)
         start = grpc.unary_unary_rpc_method_handler(
             self.start,

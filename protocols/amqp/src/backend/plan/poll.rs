@@ -18,8 +18,12 @@ const RESULT: &str = "poll.result";
 const ERROR: &str = "poll.error";
 /// the percentage
 const PERCENT: &str = "poll.percent";
-/// and the words for people.
+/// the words for people,
 const MESSAGE: &str = "poll.message";
+/// the lines of its log
+const LOG: &str = "poll.log";
+/// and what it works on.
+const RESOURCES: &str = "poll.resources";
 /// The states that are an end, as lists separated by commas.
 const SUCCEEDED: &str = "poll.succeeded";
 const FAILED: &str = "poll.failed";
@@ -28,7 +32,7 @@ const CANCELED: &str = "poll.canceled";
 const CANCEL: &str = "poll.cancel";
 
 /// The options, each with what it is where a route leaves it out: opgate's own type of entity.
-const OPTIONS: [(&str, &str); 12] = [
+const OPTIONS: [(&str, &str); 14] = [
     (OPERATION, "READ"),
     (TYPE, "org.opgate.operation"),
     (IDENTITY, "/identity"),
@@ -37,6 +41,8 @@ const OPTIONS: [(&str, &str); 12] = [
     (ERROR, "/error"),
     (PERCENT, "/progress/percent"),
     (MESSAGE, "/progress/message"),
+    (LOG, "/log"),
+    (RESOURCES, "/resources"),
     (SUCCEEDED, "SUCCEEDED"),
     (FAILED, "FAILED"),
     (CANCELED, "CANCELED,CANCELLED"),
@@ -62,6 +68,10 @@ pub(in crate::backend) struct Poll<'a> {
     pub(in crate::backend) percent: &'a str,
     /// The words for people.
     pub(in crate::backend) message: &'a str,
+    /// The lines of its log.
+    pub(in crate::backend) log: &'a str,
+    /// What it works on.
+    pub(in crate::backend) resources: &'a str,
     succeeded: &'a str,
     failed: &'a str,
     canceled: &'a str,
@@ -117,6 +127,8 @@ impl<'a> Poll<'a> {
             error: pointer(ERROR)?,
             percent: pointer(PERCENT)?,
             message: pointer(MESSAGE)?,
+            log: pointer(LOG)?,
+            resources: pointer(RESOURCES)?,
             succeeded: word(SUCCEEDED)?,
             failed: word(FAILED)?,
             canceled: option(CANCELED),

@@ -197,6 +197,29 @@ fn a_look_tells_how_far_it_is_and_how_it_ended() {
     let running = seen(&json!({"state": "RUNNING", "progress": {"percent": 25, "message": "m"}}));
     assert_eq!((running.percent, running.message.as_deref()), (Some(25.0), Some("m")));
     assert_eq!(running.outcome(&poll), None);
+    let listed = seen(&json!({
+        "state": "RUNNING",
+        "log": [
+            {"time": {"$timestamp": 1500}, "error": true, "code": "C", "message": "a"},
+            {"time": "1970-01-01T00:00:02Z", "message": "b"}, "c", {}, 1, "",
+        ],
+        "resources": [
+            {"entityType": "t", "action": "CREATED", "identifier": "i", "uri": null},
+            {"entityType": "", "identifier": "i"}, {"entityType": "t"}, 1,
+        ],
+    }));
+    let lines = listed.lines.iter().map(|line| {
+        let at = line.at.map(opgate_core::Timestamp::millis);
+        (at, line.error, &*line.code, &*line.message)
+    });
+    let told = [(Some(1500), true, "C", "a"), (Some(2000), false, "", "b"), (None, false, "", "c")];
+    assert_eq!(lines.collect::<Vec<_>>(), told);
+    let works_on: Vec<_> = listed
+        .resources
+        .iter()
+        .map(|it| (&*it.entity_type, &*it.action, &*it.identifier))
+        .collect();
+    assert_eq!(works_on, [("t", "CREATED", "i")]);
     let result = seen(&json!({"state": "SUCCEEDED", "result": {"a": 1}})).outcome(&poll);
     assert_eq!(result, Some(Outcome::Succeeded(Some(Payload::json(r#"{"a":1}"#)))));
     let none = seen(&json!({"state": "SUCCEEDED"})).outcome(&poll);

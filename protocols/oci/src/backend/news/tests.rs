@@ -1,10 +1,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use opgate_bus::Lines;
 use opgate_core::machine::{Decision, apply, decide};
 use opgate_core::{
     Accept, Change, Command, Epoch, Expects, Face, Kind, OperationId, Origin, Parent, Payload,
-    Routed, Seq, Submission, Tenant,
+    Resource, Routed, Seq, Submission, Tenant, Timestamp, limits,
 };
 use proptest::prelude::*;
 
