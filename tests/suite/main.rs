@@ -24,4 +24,6 @@ mod settings;
 mod starts;
 mod tls;
 mod unified;
+mod upstream;
+mod watchers;
 mod worker;

@@ -239,6 +239,22 @@ impl Daemon {
         }
     }
 
+    /// Reads the metrics until all series of this name make so much together.
+    pub(crate) fn await_sum(&self, name: &str, sum: usize) {
+        let ends = Instant::now() + PATIENCE;
+        loop {
+            let metrics = self.probe("/metrics").1;
+            let series =
+                metrics.lines().filter_map(|line| line.strip_prefix(name)?.split_once("} "));
+            let found: usize = series.map(|(_, value)| value.parse::<usize>().unwrap()).sum();
+            if found == sum {
+                return;
+            }
+            assert!(Instant::now() < ends, "{name} is {found} after {PATIENCE:?}, not {sum}");
+            std::thread::yield_now();
+        }
+    }
+
     /// Reads standard error up to the log line with this message.
     pub(crate) fn await_message(&self, message: &str) {
         self.process.await_line(|line| line["message"] == message);

@@ -18,7 +18,7 @@ use super::wire;
 use crate::process::{Launch, PATIENCE};
 
 /// Receivers on this machine, and soon told again.
-const CALLBACKS: &str = r#"
+pub(crate) const CALLBACKS: &str = r#"
 [callbacks]
 allow = ["127.0.0.1:*"]
 plaintext = true
