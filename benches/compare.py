@@ -28,6 +28,7 @@ OPERATIONS = "/google.longrunning.Operations/"
 SHOWCASE = "/opgate.showcase.v1.Showcase/"
 SHAPES = [(1, 1), (1, 16), (1, 128), (16, 8)]
 REST_SHAPES = [("h1", 16, 1), ("h1", 128, 1), ("h2", 16, 8), ("h2", 1, 128)]
+AMQP_SHAPES = [(1, 1), (8, 1), (64, 1), (1, 16), (1, 128), (8, 100)]
 NEXUS_SHAPES = [("h1", 1, 1), ("h1", 16, 1), ("h1", 128, 1), ("h2", 16, 8)]
 REPLY_BYTES = 294  # the size the goals were set at
 GRPC_PREFIX = 5
@@ -110,7 +111,9 @@ class Server:
         self.process = subprocess.Popen(command, env=environment, stdout=stdout, stderr=log, text=True)
         self.pid = self.process.pid
         try:
-            self.address = self.first_line() if variant.floor else self.ready_file(ready)
+            addresses = self.first_line() if variant.floor else self.ready_file(ready)
+            self.address = addresses["http"]
+            self.amqp = addresses.get("amqp", self.address)
         except BaseException:
             self.stop()
             raise
@@ -118,13 +121,13 @@ class Server:
     def first_line(self):
         if not select.select([self.process.stdout], [], [], START_SECONDS)[0]:
             raise RuntimeError(f"{self.variant.name} printed no address")
-        return json.loads(self.process.stdout.readline())["http"]
+        return json.loads(self.process.stdout.readline())
 
     def ready_file(self, path):
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and self.process.poll() is None:
             with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
-                return json.loads(path.read_text())["http"]
+                return json.loads(path.read_text())
             time.sleep(0.02)
         raise RuntimeError(f"{self.variant.name} did not become ready, exit status {self.process.poll()}")
 
@@ -206,6 +209,25 @@ class Server:
     def closed_rest(self, protocol, connections, in_flight, requests):
         return self.load(self.path, b"", "closed", "--connections", connections, "--in-flight", in_flight,
                          "--requests", requests, expect=self.expect, protocol=protocol)
+
+    def prepare_amqp(self):
+        """As prepare, for READs by AMQP; there a reply's length is that of its message."""
+        self.identity = self.variant.start(self).removeprefix("operations/")
+        return self
+
+    def amqp_command(self, *words):
+        command = ["taskset", "-c", LOAD_CORE, self.variant.options.bin / "load", "--target", self.amqp,
+                   "--deadline", 120, *words]
+        return [str(word) for word in command]
+
+    def closed_amqp(self, connections, in_flight, requests, expect=None, settled=False):
+        command = self.amqp_command(*(("--expect-bytes", expect) if expect else ()), "amqp", "--identity", self.identity,
+                                    "--connections", connections, "--in-flight", in_flight, "--requests", requests,
+                                    *(("--settled",) if settled else ()))
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise RuntimeError(f"{self.variant.name}: {done.stdout}{done.stderr}")
+        return json.loads(done.stdout)
 
     def closed(self, connections, in_flight, requests, **options):
         return self.load(OPERATIONS + "GetOperation", self.get, "closed", "--connections", connections,
@@ -354,6 +376,45 @@ def measure_oci(options, rounds, figures):
                         shape = f"{protocol} {connections}x{in_flight}"
                         figures.add(f"OCI CPU us/get {shape}", variant, (server.cpu_ns() - before) / 1e3 / requests)
                         figures.add(f"OCI gets/s {shape}", variant, result["per_second"])
+
+
+def measure_amqp(options, rounds, figures):
+    """READ of one operation by AMQP, requests unsettled and settled, against bare fe2o3-amqp answering as many bytes."""
+    subject = Opgate(options)
+    with Server(subject) as server:
+        size = server.prepare_amqp().closed_amqp(1, 1, 1)["body_max"]
+    floor = Floor("amqp", options, size)
+    for _ in range(rounds):
+        for variant in (subject, floor):
+            with Server(variant) as server:
+                server.prepare_amqp().closed_amqp(8, 16, 20_000, size)
+                for settled in (False, True):
+                    for connections, in_flight in AMQP_SHAPES:
+                        requests = 10_000 if in_flight == 1 else 40_000
+                        before = server.cpu_ns()
+                        result = server.closed_amqp(connections, in_flight, requests, size, settled)
+                        cpu = server.cpu_ns() - before
+                        shape = f"{connections}x{in_flight}" + (" settled" if settled else "")
+                        figures.add(f"AMQP CPU us/read {shape}", variant, cpu / 1e3 / requests)
+                        figures.add(f"AMQP reads/s {shape}", variant, result["per_second"])
+
+
+def measure_amqp_idle(options, rounds, figures):
+    """Memory of connections with a session and two links that do nothing."""
+    for _ in range(rounds):
+        for variant in (Opgate(options), Floor("amqp", options, REPLY_BYTES)):
+            with Server(variant) as server:
+                server.prepare_amqp().closed_amqp(8, 16, 2_000)
+                server.settle()
+                before = server.resident()
+                command = server.amqp_command("amqp", "--hold", "--connections", IDLE_CONNECTIONS)
+                with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+                    if "stage" not in json.loads(process.stdout.readline() or "{}"):
+                        raise RuntimeError(f"{variant.name}: connections cannot be held")
+                    server.settle()
+                    grown = server.resident() - before
+                    process.communicate("\n")
+                figures.add("idle AMQP connection, session, 2 links KB", variant, grown / 1024 / IDLE_CONNECTIONS)
 
 
 def measure_open(variants, rounds, figures, rate=20_000):
@@ -538,9 +599,11 @@ GOALS = [("G1", "CPU us/request 16x8", "stock", 0.45), ("G1", "CPU us/request 1x
          ("G2", "CPU us/request 1x128", "raw", 1.30), ("G2", "CPU us/request 1x1", "raw", 1.10),
          ("G3", "REST CPU us/request h1 16x1", "rest", 1.15), ("G3", "REST CPU us/request h1 128x1", "rest", 1.15),
          ("G4", "REST CPU us/request h2 16x8", "rest", 0.60), ("G4", "REST CPU us/request h2 1x128", "rest", 0.50),
+         ("G5", "AMQP CPU us/read 1x1", "amqp", 1.00), ("G5", "AMQP CPU us/read 1x16", "amqp", 0.80),
+         ("G5", "AMQP CPU us/read 1x128", "amqp", 0.70),
          ("G7", "open 20000/s p50 us", "stock", 1.15), ("G7", "open 20000/s p99 us", "framing", 1.5),
          ("G8", "idle h2 connection KB", None, 20.0), ("G8", "pending waiter KB", None, 4.0),
-         ("G8", "pending waiter KB", "stock", 0.7),
+         ("G8", "pending waiter KB", "stock", 0.7), ("G8", "idle AMQP connection, session, 2 links KB", None, 110.0),
          ("G9", "fan-out CPU us/waiter", "stock", 0.45), ("G9", "fan-out last reply ms", "stock", 0.5),
          ("G10", "allocations/request", None, 12.0), ("G10", "instructions/request", "raw", 1.20),
          *(("G10", f"syscalls/request {c}x{m}", "raw", 1.05) for c, m in SHAPES)]
@@ -588,7 +651,7 @@ def main():
     subject.add_argument("--subject-floor", help="measure this floor as the subject instead, to try the runner")
     parser.add_argument("--bin", type=Path, required=True, help="directory of the binaries load and floor")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--only", default="closed,rest,oci,open,idle,waiters,starts,nexus,syscalls,valgrind",
+    parser.add_argument("--only", default="closed,rest,oci,amqp,open,idle,amqp-idle,waiters,starts,nexus,syscalls,valgrind",
                         help="comma-separated measurements (default: all)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="further opgate settings")
     parser.add_argument("--data-root", default="/var/tmp", help="directory on the disk to measure")
@@ -612,6 +675,8 @@ def main():
         "closed": lambda: measure_closed([subject, stock, raw], options.rounds, figures),
         "rest": lambda: measure_rest(options, options.rounds, figures) if options.opgate else None,
         "oci": lambda: measure_oci(options, fewer, figures) if options.opgate else None,
+        "amqp": lambda: measure_amqp(options, options.rounds, figures) if options.opgate else None,
+        "amqp-idle": lambda: measure_amqp_idle(options, fewer, figures) if options.opgate else None,
         "open": lambda: measure_open([subject, stock, framing], options.rounds, figures),
         "idle": lambda: measure_idle([subject, stock, raw], fewer, figures),
         "waiters": lambda: measure_waiters([subject, stock, raw], options.rounds, figures),
