@@ -17,6 +17,9 @@ use super::{Limits, Refusal, Transport, Watch};
 /// Reads from the stream after which something is written, though there may be more to read.
 const READS: u32 = 8;
 
+/// Turns in a row in which what is written waits for more.
+const GATHERS: u32 = 64;
+
 /// Bytes of a peer that is being told why it is cut which are read and thrown away.
 const DISCARDED: usize = 256 * 1024;
 
@@ -81,7 +84,8 @@ enum Ending {
 /// - On a link that we refuse nothing passes, and of ours no credit: the crate would give it before it detaches.
 ///
 /// What is written is gathered: flushes do nothing once the connection is open, and all is written when there is
-/// nothing more to read, or 64 KiB are full. So the task that writes must also read, as the crate does.
+/// nothing more to read and the tasks that are ready have added nothing more, or 64 KiB are full. So the task that
+/// writes must also read, as the crate does.
 #[derive(Debug)]
 pub struct Fence<Io> {
     io: Io,
@@ -90,6 +94,10 @@ pub struct Fence<Io> {
     writing: Writing,
     /// Reads since something was written.
     reads: u32,
+    /// Whether something was put in since the last look for something to read,
+    added: bool,
+    /// and how often in a row it was.
+    gathers: u32,
     ended: bool,
     /// What is wrong with the next frame; all before it is still being served.
     doomed: Option<Refusal>,
@@ -119,6 +127,8 @@ impl<Io: Transport> Fence<Io> {
             reading: Reading::new(head),
             writing: Writing::default(),
             reads: 0,
+            added: false,
+            gathers: 0,
             ended: false,
             doomed: None,
             ending: None,
@@ -365,10 +375,17 @@ impl<Io: Transport> Fence<Io> {
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.reads = 0;
         self.reading.rest();
-        if self.writing.is_dirty()
-            && let Poll::Ready(Err(error)) = self.poll_drain(cx)
-        {
-            return Poll::Ready(Err(error));
+        if self.writing.is_dirty() {
+            if std::mem::take(&mut self.added) && self.gathers < GATHERS {
+                // Whatever else is ready comes first: it may have more to say to the peer.
+                self.gathers += 1;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            self.gathers = 0;
+            if let Poll::Ready(Err(error)) = self.poll_drain(cx) {
+                return Poll::Ready(Err(error));
+            }
         }
         if self.ledger.close_sent && !self.writing.is_dirty() {
             self.start_timer(Timer::Close, self.ledger.limits.closing);
@@ -418,6 +435,7 @@ impl<Io: Transport> AsyncWrite for Fence<Io> {
                 return Poll::Pending;
             }
         }
+        this.added = true;
         Poll::Ready(Ok(this.writing.put(bytes, &mut this.ledger)))
     }
 
