@@ -364,7 +364,7 @@ impl Settings {
             wait_limit: self.wait.max,
             names: AmqpNames {
                 name: Arc::new(full),
-                all: Arc::new(move |operation| given.of(operation).into_iter().collect()),
+                all: Arc::new(move |operation| given.of(operation).collect()),
                 read: Arc::new(move |caller, name| reading.read(caller, name)),
             },
             admit: Arc::new(move |url| {

@@ -13,6 +13,7 @@ mod inbound;
 mod ledger;
 mod limits;
 mod outbound;
+mod outgoing;
 mod reading;
 mod refusal;
 mod settle;
@@ -29,6 +30,7 @@ mod tests;
 
 pub(crate) use inbound::COORDINATOR;
 pub use limits::Limits;
+pub use outgoing::{Load, Outgoing};
 pub use refusal::Refusal;
 pub(crate) use shape::sasl;
 pub use stream::{Fence, Opening};

@@ -20,10 +20,10 @@ mod events;
 mod operations;
 mod query;
 mod request;
+mod shown;
 mod update;
 mod walks;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -34,6 +34,7 @@ use opgate_rpc::Failures;
 use opgate_telemetry::{Method, Metrics, Protocol};
 
 use self::answer::Answered;
+pub use self::attributes::Attributes;
 use self::doors::Doors;
 pub use self::doors::{DoorProblem, DoorSettings, ReplyWhen};
 use self::request::Asked;
@@ -42,7 +43,7 @@ use crate::node::{Node, Reply, Replying, Request};
 use crate::wire::names;
 
 type Name = Arc<dyn Fn(&Operation) -> String + Send + Sync>;
-type All = Arc<dyn Fn(&Operation) -> BTreeMap<String, String> + Send + Sync>;
+type All = Arc<dyn Fn(&Operation) -> Vec<(&'static str, String)> + Send + Sync>;
 type Read = Arc<dyn Fn(&Caller, &str) -> Option<OperationId> + Send + Sync>;
 
 /// The names that operations have. A protocol knows no other: who puts them together tells.
@@ -63,11 +64,7 @@ impl Default for Names {
             "" => format!("operations/{}", operation.id),
             parent => format!("{parent}/operations/{}", operation.id),
         };
-        Self {
-            name: Arc::new(name),
-            all: Arc::new(|_| BTreeMap::new()),
-            read: Arc::new(|_, _| None),
-        }
+        Self { name: Arc::new(name), all: Arc::new(|_| Vec::new()), read: Arc::new(|_, _| None) }
     }
 }
 
@@ -76,7 +73,7 @@ impl Names {
         (self.name)(operation)
     }
 
-    fn all(&self, operation: &Operation) -> BTreeMap<String, String> {
+    fn all(&self, operation: &Operation) -> Vec<(&'static str, String)> {
         (self.all)(operation)
     }
 

@@ -10,9 +10,11 @@ use fe2o3_amqp_types::definitions::Error;
 use fe2o3_amqp_types::messaging::{ApplicationProperties, Body, Message};
 use opgate_bus::Caller;
 use opgate_edge::Drain;
+use serde::{Serialize, Serializer};
 use serde_amqp::Value;
 
 use crate::fence::LinkWatch;
+use crate::management::Attributes;
 use crate::queue::Inbound;
 
 /// Which connection something came over: unique while the process lives.
@@ -49,7 +51,25 @@ pub struct Reply {
     /// Among them the status, in the spelling of the node's dialect.
     pub application_properties: ApplicationProperties,
     /// What is answered.
-    pub body: Body<Value>,
+    pub body: Body<Content>,
+}
+
+/// What a reply has for a value.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// A value.
+    Value(Value),
+    /// An operation, of which nothing is copied before it is sent.
+    Operation(Attributes),
+}
+
+impl Serialize for Content {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Value(value) => value.serialize(serializer),
+            Self::Operation(attributes) => attributes.serialize(serializer),
+        }
+    }
 }
 
 /// A reply on its way.

@@ -12,6 +12,7 @@ mod session;
 pub(crate) mod settings;
 mod users;
 mod waiting;
+mod weight;
 
 use std::io::Result;
 use std::net::SocketAddr;

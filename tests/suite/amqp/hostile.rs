@@ -171,6 +171,40 @@ fn a_frame_is_not_one_thing_to_the_fence_and_another_to_what_is_behind_it() {
 }
 
 #[test]
+fn as_many_links_as_there_may_be_are_answered_though_they_come_in_one_breath() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = Launch::new(dir.path()).start();
+    let mut frames = session(&daemon);
+    let links = (0..1_000).map(|handle| {
+        let role = if handle % 2 == 0 { Role::Sender } else { Role::Receiver };
+        attach(0, &format!("link-{handle}"), handle, role)
+    });
+    frames.write(&links.collect::<Vec<_>>().concat());
+    for _ in 0..1_000 {
+        frames.until(0x12);
+    }
+    unharmed(&mut frames);
+}
+
+#[test]
+fn who_asks_a_thousand_times_for_an_answer_in_one_breath_gets_a_thousand() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = Launch::new(dir.path()).start();
+    let mut frames = session(&daemon);
+    frames.write(&attach(0, "replies", 0, Role::Receiver));
+    frames.until(0x12);
+    let zero = uint(0);
+    let fields: [&[u8]; 10] =
+        [&zero, &uint(2048), &zero, &uint(2048), &zero, &zero, &zero, NULL, &[0x42], &[0x41]];
+    let echo = frame(0, &list(0x13, &fields));
+    frames.write(&echo.repeat(5_000));
+    for _ in 0..5_000 {
+        frames.until(0x13);
+    }
+    unharmed(&mut frames);
+}
+
+#[test]
 fn links_with_much_to_say_of_themselves_cost_no_memory() {
     let dir = tempfile::tempdir().unwrap();
     let daemon = Launch::new(dir.path()).start();

@@ -1,6 +1,7 @@
 //! The peer's frames: which are let through, and how.
 
 use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
 
 use fe2o3_amqp_types::definitions::Role;
 use fe2o3_amqp_types::performatives::{Attach, Begin, Detach, Open, Performative as Typed};
@@ -9,6 +10,7 @@ use tokio::time::Instant;
 
 use super::fields::{Fields, Performative, Wrong};
 use super::ledger::{ATTACH, ATTACH_ITEMS, DRAINS, FLOWS, Ledger, NAME, SLACK, channel};
+use super::outgoing::Dispositions;
 use super::refusal::{list_of, sized};
 use super::shape;
 use super::table::{Delivery, Incoming, Link, Place, Session};
@@ -235,7 +237,10 @@ impl Ledger {
         }
         let second = session.links.iter().any(|(_, link)| link.is_twin(&name, peer_sends));
         let unique = unique(session, &name, peer_sends);
-        let link_watch = watch.new_link(&name, second);
+        let dispositions = session
+            .dispositions
+            .get_or_insert_with(|| Arc::new(Dispositions::new(watch.outgoing().clone())));
+        let link_watch = watch.new_link(&name, second, Some(Arc::clone(dispositions)));
         let initial = initial_delivery_count.unwrap_or(0);
         let suffix = unique.len() - name.len();
         let at = session.links.insert(Link {
@@ -343,7 +348,7 @@ impl Ledger {
         let id = fields.next().uint()?;
         let tag = fields.next();
         fields.next().uint()?;
-        fields.next().boolean()?;
+        let settled = fields.next().boolean()?.unwrap_or(false);
         let more = fields.next().boolean()?.unwrap_or(false);
         fields.skip(2);
         let resume = fields.next().boolean()?.unwrap_or(false);
@@ -378,6 +383,13 @@ impl Ledger {
                 return Err(Refusal::Credit);
             }
             incoming.count = incoming.count.wrapping_add(1);
+        }
+        let known = incoming.delivery.as_ref().and_then(|delivery| delivery.id);
+        if settled
+            && !aborted
+            && let Some(id) = id.or(known)
+        {
+            link.watch.has_settled(id);
         }
         let before = incoming.delivery.as_ref().map_or(0, |delivery| delivery.bytes);
         let verdict = incoming.take(id, tag, payload, more, aborted, items, message)?;

@@ -26,7 +26,7 @@ impl Ledger {
             Performative::Detach => drop(self.detached(channel, fields)),
             Performative::End => self.ended(channel),
             Performative::Close => self.close_sent = true,
-            Performative::Disposition => {}
+            Performative::Disposition => drop(self.disposed(channel, fields)),
         }
         None
     }
@@ -82,7 +82,7 @@ impl Ledger {
         fields.skip(2);
         let count = fields.next().uint().ok()?;
         let message = fields.next().ulong().ok()?.filter(|size| *size > 0);
-        let watch = self.watch.new_link(name, false);
+        let watch = self.watch.new_link(name, false, None);
         let session = self.table.by_ours(channel)?;
         let known = session.links.iter().find(|(_, link)| {
             !link.answered && link.peer_sends == peer_sends && *link.name == *name
@@ -169,12 +169,16 @@ impl Ledger {
         let id = fields.next().uint()?;
         fields.skip(2);
         let settled = fields.next().boolean()?.unwrap_or(false);
+        let more = fields.next().boolean()?.unwrap_or(false);
         let session = self.table.by_ours(channel);
+        let (Some(session), Some(handle)) = (session, handle) else { return Ok(()) };
+        let Some(&at) = session.outputs.get(handle) else { return Ok(()) };
+        let Some(link) = session.links.get_mut(at) else { return Ok(()) };
+        if !more {
+            link.watch.written();
+        }
         // Only the first transfer of a delivery has its id.
-        if let (Some(session), Some(handle), Some(id)) = (session, handle, id)
-            && let Some(&at) = session.outputs.get(handle)
-            && let Some(link) = session.links.get_mut(at)
-        {
+        if let Some(id) = id {
             link.watch.count_delivery();
             let number = link.begun;
             link.begun = number.wrapping_add(1);
@@ -198,8 +202,23 @@ impl Ledger {
         {
             if let Some(link) = session.links.get_mut(link) {
                 link.output = None;
+                link.watch.forget_unwritten();
             }
             self.sweep_link(at, link);
+        }
+        Ok(())
+    }
+
+    fn disposed(&mut self, channel: u16, mut fields: Fields<'_>) -> Result<(), Wrong> {
+        let is_receiver = fields.next().boolean()?.unwrap_or(false);
+        let first = fields.next().uint()?.unwrap_or(0);
+        let last = fields.next().uint()?.unwrap_or(first);
+        let count = usize::try_from(last.wrapping_sub(first)).unwrap_or(usize::MAX);
+        if is_receiver
+            && let Some(session) = self.table.by_ours(channel)
+            && let Some(dispositions) = &session.dispositions
+        {
+            dispositions.written(count.saturating_add(1));
         }
         Ok(())
     }
@@ -208,6 +227,8 @@ impl Ledger {
         let Some(at) = self.table.ours.take(channel.into()) else { return };
         if let Some(session) = self.table.sessions.get_mut(at) {
             session.ours = None;
+            session.links.iter().for_each(|(_, link)| link.watch.forget_unwritten());
+            session.dispositions.take().inspect(|dispositions| dispositions.forget());
         }
         self.sweep_session(at);
     }

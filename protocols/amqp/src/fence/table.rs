@@ -1,9 +1,11 @@
 //! The sessions and links of a connection, found by channel and handle as either side numbers them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use fe2o3_amqp_types::performatives::Flow;
 
+use super::outgoing::Dispositions;
 use super::walk::Walk;
 use super::watch::LinkWatch;
 
@@ -78,6 +80,8 @@ pub(super) struct Session {
     pub(super) outputs: Slots<u32>,
     /// Deliveries of ours that neither has settled, by id. The crate bounds them: it sends each.
     pub(super) unsettled: BTreeMap<u32, Unsettled>,
+    /// What is on its way to the fence about deliveries of the peer; none before it has attached a link.
+    pub(super) dispositions: Option<Arc<Dispositions>>,
 }
 
 /// A delivery of ours.

@@ -1,6 +1,6 @@
 //! What a connection has shown of its peer, for those who serve it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::atomic::{
     AtomicBool, AtomicU32, AtomicU64,
@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 
 use super::Refusal;
 use super::inbound::framed;
+use super::outgoing::{Dispositions, Load, Outgoing, Unwritten};
 
 /// What a fence has seen. Cheap to clone; outlives the connection.
 #[derive(Clone, Default)]
@@ -27,6 +28,7 @@ struct Shared {
     ended: OnceLock<Refusal>,
     links: Mutex<HashMap<(u16, u32), LinkWatch>>,
     settling: Arc<Settling>,
+    outgoing: Outgoing,
 }
 
 /// What the servers of a connection's links have settled, and which of these are drained.
@@ -107,6 +109,11 @@ impl Watch {
         self.links().values().any(|link| !link.0.entered.load(Acquire))
     }
 
+    /// What has been made for the peer and is not written yet.
+    pub fn outgoing(&self) -> &Outgoing {
+        &self.0.outgoing
+    }
+
     /// Why the fence ended the connection; None if it did not.
     pub fn ended(&self) -> Option<&Refusal> {
         self.0.ended.get()
@@ -137,12 +144,20 @@ impl Watch {
         self.links().retain(|(known, _), _| *known != channel);
     }
 
-    pub(super) fn new_link(&self, name: &str, second: bool) -> LinkWatch {
-        LinkWatch::new(name, second, Arc::clone(&self.0.settling))
+    pub(super) fn new_link(
+        &self,
+        name: &str,
+        second: bool,
+        dispositions: Option<Arc<Dispositions>>,
+    ) -> LinkWatch {
+        LinkWatch::new(name, second, dispositions, Arc::clone(&self.0.settling))
     }
 
     /// Nothing is written any more.
     pub(super) fn close(&self) {
+        for link in self.links().values() {
+            link.forget_unwritten();
+        }
         *self.0.settling.due() = Due { closed: true, ..Due::default() };
     }
 
@@ -200,11 +215,20 @@ struct LinkShared {
     drains: AtomicBool,
     /// Deliveries whose peer waits for that: by their number, our channel and their id.
     told: Mutex<HashMap<u32, (u16, u32)>>,
+    unwritten: Unwritten,
+    dispositions: Option<Arc<Dispositions>>,
+    /// Deliveries of the peer that it settled itself, by id: the crate tells nothing of them.
+    settled: Mutex<BTreeSet<u32>>,
     settling: Arc<Settling>,
 }
 
 impl LinkWatch {
-    fn new(name: &str, second: bool, settling: Arc<Settling>) -> Self {
+    fn new(
+        name: &str,
+        second: bool,
+        dispositions: Option<Arc<Dispositions>>,
+        settling: Arc<Settling>,
+    ) -> Self {
         Self(Arc::new(LinkShared {
             name: name.into(),
             second,
@@ -217,6 +241,9 @@ impl LinkWatch {
             holds: AtomicBool::new(false),
             drains: AtomicBool::new(false),
             told: Mutex::default(),
+            unwritten: Unwritten::new(),
+            dispositions,
+            settled: Mutex::default(),
             settling,
         }))
     }
@@ -309,6 +336,44 @@ impl LinkWatch {
 
     pub(super) fn count_delivery(&self) {
         self.0.sent.fetch_add(1, Relaxed);
+    }
+
+    /// A delivery is about to be given to the crate, and weighs until all of it is written.
+    pub fn hand(&self, load: Arc<Load>) {
+        self.0.unwritten.add(load);
+    }
+
+    /// The crate has not taken the last delivery that was said to be given to it.
+    pub fn take_back(&self) {
+        self.0.unwritten.take_back();
+    }
+
+    /// What becomes of a delivery of the peer, by its id, is about to be told to the crate.
+    pub fn dispose(&self, id: u32) {
+        if !self.settled().remove(&id)
+            && let Some(dispositions) = &self.0.dispositions
+        {
+            dispositions.add();
+        }
+    }
+
+    /// The peer has settled a delivery of its own.
+    pub(super) fn has_settled(&self, id: u32) {
+        self.settled().insert(id);
+    }
+
+    fn settled(&self) -> MutexGuard<'_, BTreeSet<u32>> {
+        self.0.settled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All of a delivery has been written.
+    pub(super) fn written(&self) {
+        self.0.unwritten.written();
+    }
+
+    /// We have detached the link: nothing more of it will be written.
+    pub(super) fn forget_unwritten(&self) {
+        self.0.unwritten.forget();
     }
 
     /// The name that the peer gave the link. The one in the crate's Attach may have been made unique.

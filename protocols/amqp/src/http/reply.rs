@@ -9,7 +9,7 @@ use serde_amqp::Value;
 use serde_amqp::primitives::{Binary, OrderedMap};
 use serde_json::Value as Json;
 
-use crate::node::Reply;
+use crate::node::{Content, Reply};
 use crate::wire::json;
 
 /// The headers that are application properties,
@@ -39,7 +39,7 @@ pub(super) fn of(head: &Parts, body: Bytes) -> Reply {
     let status = head.status.as_u16();
     let mut properties = properties(&head.headers);
     if body.is_empty() {
-        return replied(status, properties, Body::Value(AmqpValue(Value::Null)));
+        return replied(status, properties, value(Value::Null));
     }
     let is_json = is(&head.headers, |media_type| {
         media_type == "application/json" || media_type.ends_with("+json")
@@ -58,7 +58,7 @@ pub(super) fn of(head: &Parts, body: Bytes) -> Reply {
             }
             replied(status, properties, text(&said))
         }
-        Some(parsed) => replied(status, properties, Body::Value(AmqpValue(json::value(&parsed)))),
+        Some(parsed) => replied(status, properties, value(json::value(&parsed))),
         None => {
             let is_text =
                 status >= 400 || is(&head.headers, |media_type| media_type.starts_with("text/"));
@@ -77,7 +77,7 @@ pub(super) fn of(head: &Parts, body: Bytes) -> Reply {
     }
 }
 
-fn replied(status: u16, properties: OrderedMap<String, SimpleValue>, body: Body<Value>) -> Reply {
+fn replied(status: u16, properties: OrderedMap<String, SimpleValue>, body: Body<Content>) -> Reply {
     Reply {
         subject: Some(status.to_string()),
         content_type: None,
@@ -86,8 +86,12 @@ fn replied(status: u16, properties: OrderedMap<String, SimpleValue>, body: Body<
     }
 }
 
-fn text(text: &str) -> Body<Value> {
-    Body::Value(AmqpValue(Value::String(text.to_owned())))
+fn text(text: &str) -> Body<Content> {
+    value(Value::String(text.to_owned()))
+}
+
+const fn value(value: Value) -> Body<Content> {
+    Body::Value(AmqpValue(Content::Value(value)))
 }
 
 fn properties(headers: &HeaderMap) -> OrderedMap<String, SimpleValue> {

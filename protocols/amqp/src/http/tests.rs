@@ -14,7 +14,7 @@ use serde_amqp::primitives::Binary;
 use serde_json::json;
 
 use super::*;
-use crate::node::ConnectionId;
+use crate::node::{ConnectionId, Content};
 use crate::wire::json as values;
 
 /// Answers with what it was asked, or as the path wants.
@@ -109,13 +109,15 @@ async fn asked(message: Message<Body<Value>>) -> Reply {
 async fn seen(message: Message<Body<Value>>) -> serde_json::Value {
     let reply = asked(message).await;
     assert_eq!(reply.subject.as_deref(), Some("200"), "{reply:?}");
-    let Body::Value(AmqpValue(body)) = &reply.body else { panic!("{reply:?}") };
+    let Body::Value(AmqpValue(Content::Value(body))) = &reply.body else { panic!("{reply:?}") };
     values::of(body)
 }
 
 /// The text of a refusal, and its status.
 fn said(reply: &Reply) -> (&str, &str) {
-    let Body::Value(AmqpValue(Value::String(text))) = &reply.body else { panic!("{reply:?}") };
+    let Body::Value(AmqpValue(Content::Value(Value::String(text)))) = &reply.body else {
+        panic!("{reply:?}")
+    };
     (reply.subject.as_deref().unwrap(), text)
 }
 
@@ -231,7 +233,7 @@ async fn an_error_is_a_text_with_all_of_it_beside() {
 async fn headers_that_matter_come_back() {
     let reply = asked(message("GET", "/nothing", Body::Empty)).await;
     assert_eq!(reply.subject.as_deref(), Some("204"));
-    assert!(matches!(reply.body, Body::Value(AmqpValue(Value::Null))));
+    assert!(matches!(reply.body, Body::Value(AmqpValue(Content::Value(Value::Null)))));
     assert_eq!(property(&reply, "http:response"), Some("1.1"));
     assert_eq!(property(&reply, "etag"), Some("\"7\""));
     assert_eq!(property(&reply, "opc-request-id"), Some("r"));

@@ -7,8 +7,9 @@ use opgate_telemetry::Code as Counted;
 use serde_amqp::Value;
 use serde_amqp::primitives::OrderedMap;
 
+use super::attributes::Attributes;
 use super::content;
-use crate::node::Reply;
+use crate::node::{Content, Reply};
 use crate::wire::names;
 use crate::wire::status::{self, Status};
 
@@ -16,7 +17,7 @@ use crate::wire::status::{self, Status};
 #[derive(Debug)]
 pub(super) struct Answer {
     status: Status,
-    body: Body<Value>,
+    body: Body<Content>,
     content_type: Option<String>,
     /// How many rows there are, where there are rows.
     count: Option<usize>,
@@ -39,8 +40,17 @@ pub(super) fn map<const N: usize>(fields: [(&str, Value); N]) -> Value {
 impl Answer {
     /// A served request.
     pub(super) const fn new(status: Status, body: Value) -> Self {
+        Self::of(status, Content::Value(body))
+    }
+
+    const fn of(status: Status, body: Content) -> Self {
         let body = Body::Value(AmqpValue(body));
         Self { status, body, content_type: None, count: None, counted: Counted::Ok }
+    }
+
+    /// Served, with an operation.
+    pub(super) const fn operation(status: Status, operation: Attributes) -> Self {
+        Self::of(status, Content::Operation(operation))
     }
 
     /// Served, with this body.

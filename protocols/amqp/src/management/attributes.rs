@@ -1,15 +1,20 @@
 //! The attributes of an operation.
 
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use opgate_bus::Snapshot;
 use opgate_core::{
     Callback, Cancel, CancelDelivery, Conflict, Failure, Link, LogEntry, Operation, Outcome,
-    Progress, Resource, Timestamp,
+    Payload, Progress, Resource,
 };
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_amqp::Value;
-use serde_amqp::primitives::{Binary, Symbol, Timestamp as AmqpTimestamp};
 
 use super::Names;
-use super::answer::map;
 use super::content;
+use super::shown::Shown;
 use crate::wire::names;
 use crate::wire::status::Status;
 
@@ -18,81 +23,89 @@ pub(super) const BYTES: usize = 4 * 1024 * 1024;
 /// What names the attributes that gave way.
 const OMITTED: &str = "omitted";
 
+type Of = for<'a> fn(&'a Operation, &Names) -> Shown<'a>;
+
 /// One attribute.
 struct Attribute {
     name: &'static str,
     /// Whether it is among those of a row where nobody names any.
     in_rows: bool,
-    of: fn(&Operation, &Names) -> Value,
+    of: Of,
 }
 
-const fn short(name: &'static str, of: fn(&Operation, &Names) -> Value) -> Attribute {
+const fn short(name: &'static str, of: Of) -> Attribute {
     Attribute { name, in_rows: true, of }
 }
 
-const fn long(name: &'static str, of: fn(&Operation, &Names) -> Value) -> Attribute {
+const fn long(name: &'static str, of: Of) -> Attribute {
     Attribute { name, in_rows: false, of }
 }
 
 /// Every attribute there is, in the order in which they are shown.
 static ATTRIBUTES: [Attribute; 37] = [
-    short(names::IDENTITY, |operation, _| Value::String(operation.id.to_string())),
-    short(names::NAME, |operation, names| Value::String(names.name(operation))),
-    short(names::TYPE, |_, _| Value::from(names::OPERATION_TYPE)),
-    short("state", |operation, _| Value::from(operation.state.name())),
-    short("done", |operation, _| Value::Bool(operation.is_done())),
-    short("version", |operation, _| Value::Ulong(operation.version.0)),
-    short("service", |operation, _| Value::from(operation.kind.service())),
-    short("operation", |operation, _| Value::from(operation.kind.operation())),
-    short("route", |operation, _| Value::from(&*operation.routed.route)),
-    short("backend", |operation, _| Value::from(&*operation.routed.backend)),
-    short("parent", |operation, _| Value::from(operation.parent.as_str())),
-    short("createTime", |operation, _| time(operation.times.accepted)),
-    short("startTime", |operation, _| optional_time(operation.times.started)),
-    short("updateTime", |operation, _| time(operation.times.updated)),
-    short("endTime", |operation, _| optional_time(operation.times.closed)),
-    short("deadline", |operation, _| optional_time(operation.deadline)),
-    short("expireTime", |operation, _| optional_time(operation.times.expires)),
-    short("epoch", |operation, _| Value::Uint(operation.epoch.0)),
-    short("progress", |operation, _| operation.progress.as_deref().map_or(Value::Null, progress)),
-    short("nativeState", |operation, _| optional_text(&operation.native_state)),
-    short("waiting", |operation, _| optional_text(&operation.waiting)),
-    short("cancelRequested", |operation, _| Value::Bool(operation.cancel.is_some())),
-    short("cancel", |operation, _| operation.cancel.as_deref().map_or(Value::Null, cancel)),
+    short(names::IDENTITY, |operation, _| Shown::Text(operation.id.to_string().into())),
+    short(names::NAME, |operation, names| Shown::Text(names.name(operation).into())),
+    short(names::TYPE, |_, _| Shown::text(names::OPERATION_TYPE)),
+    short("state", |operation, _| Shown::text(operation.state.name())),
+    short("done", |operation, _| Shown::Bool(operation.is_done())),
+    short("version", |operation, _| Shown::Ulong(operation.version.0)),
+    short("service", |operation, _| Shown::text(operation.kind.service())),
+    short("operation", |operation, _| Shown::text(operation.kind.operation())),
+    short("route", |operation, _| Shown::text(&operation.routed.route)),
+    short("backend", |operation, _| Shown::text(&operation.routed.backend)),
+    short("parent", |operation, _| Shown::text(operation.parent.as_str())),
+    short("createTime", |operation, _| Shown::Time(operation.times.accepted)),
+    short("startTime", |operation, _| Shown::optional_time(operation.times.started)),
+    short("updateTime", |operation, _| Shown::Time(operation.times.updated)),
+    short("endTime", |operation, _| Shown::optional_time(operation.times.closed)),
+    short("deadline", |operation, _| Shown::optional_time(operation.deadline)),
+    short("expireTime", |operation, _| Shown::optional_time(operation.times.expires)),
+    short("epoch", |operation, _| Shown::Uint(operation.epoch.0)),
+    short("progress", |operation, _| operation.progress.as_deref().map_or(Shown::Null, progress)),
+    short("nativeState", |operation, _| Shown::optional_text(&operation.native_state)),
+    short("waiting", |operation, _| Shown::optional_text(&operation.waiting)),
+    short("cancelRequested", |operation, _| Shown::Bool(operation.cancel.is_some())),
+    short("cancel", |operation, _| operation.cancel.as_deref().map_or(Shown::Null, cancel)),
     short("error", error),
     short("origin", |operation, _| {
         let origin = &operation.origin;
-        map([
-            ("face", Value::from(origin.face.name())),
-            ("endpoint", Value::from(&*origin.endpoint)),
-            ("principal", Value::from(&*origin.principal)),
-            ("requestId", optional_text(origin.request_id.as_deref().unwrap_or_default())),
+        Shown::map([
+            ("face", Shown::text(origin.face.name())),
+            ("endpoint", Shown::text(&origin.endpoint)),
+            ("principal", Shown::text(&origin.principal)),
+            ("requestId", Shown::optional_text(origin.request_id.as_deref().unwrap_or_default())),
         ])
     }),
     short("names", |operation, names| {
         let all = names.all(operation).into_iter();
-        Value::Map(all.map(|(face, name)| (Value::from(&*face), Value::String(name))).collect())
+        Shown::Map(
+            all.map(|(face, name)| (Cow::Borrowed(face), Shown::Text(name.into()))).collect(),
+        )
     }),
     long("errorDetails", |operation, _| {
-        failure(operation).map_or(Value::Null, |failure| details(&failure))
+        match failure(operation) {
+            Some(Cow::Borrowed(failure)) => details(failure),
+            // What was made of a cancel has none.
+            Some(Cow::Owned(_)) | None => Shown::Null,
+        }
     }),
-    long("resources", |operation, _| list(&operation.resources, resource)),
-    long("linksIn", |operation, _| list(&operation.links_in, link)),
-    long("linksOut", |operation, _| list(&operation.links_out, link)),
-    long("callbacks", |operation, _| list(&operation.callbacks, callback)),
-    long("conflicts", |operation, _| list(&operation.conflicts, conflict)),
-    long("log", |operation, _| list(&operation.log, entry)),
-    long("logDropped", |operation, _| Value::Uint(operation.log_dropped)),
-    long("inputType", |operation, _| optional_text(&operation.input.media_type)),
-    long("input", |operation, _| content::value(&operation.input)),
+    long("resources", |operation, _| Shown::list(&operation.resources, resource)),
+    long("linksIn", |operation, _| Shown::list(&operation.links_in, link)),
+    long("linksOut", |operation, _| Shown::list(&operation.links_out, link)),
+    long("callbacks", |operation, _| Shown::list(&operation.callbacks, callback)),
+    long("conflicts", |operation, _| Shown::list(&operation.conflicts, conflict)),
+    long("log", |operation, _| Shown::list(&operation.log, entry)),
+    long("logDropped", |operation, _| Shown::Uint(operation.log_dropped)),
+    long("inputType", |operation, _| Shown::optional_text(&operation.input.media_type)),
+    long("input", |operation, _| content::shown(&operation.input)),
     long("resultType", |operation, _| {
-        result(operation).map_or(Value::Null, |payload| optional_text(&payload.media_type))
+        result(operation).map_or(Shown::Null, |payload| Shown::optional_text(&payload.media_type))
     }),
 ];
 
 /// Shown last, as it is the last to give way.
 static RESULT: Attribute =
-    long("result", |operation, _| result(operation).map_or(Value::Null, content::value));
+    long("result", |operation, _| result(operation).map_or(Shown::Null, content::shown));
 
 /// What gives way, first to last.
 const GIVING_WAY: [&str; 8] =
@@ -115,135 +128,223 @@ pub(super) fn of_rows() -> impl Iterator<Item = &'static str> {
 /// One attribute; null where there is none of this name.
 pub(super) fn one(operation: &Operation, names: &Names, name: &str) -> Value {
     let found = all().find(|attribute| attribute.name == name);
-    found.map_or(Value::Null, |attribute| (attribute.of)(operation, names))
+    found.map_or(Value::Null, |attribute| (attribute.of)(operation, names).into())
 }
 
-/// Every attribute that is not null. Of what is larger than [`BYTES`] some give way, and `omitted` names
-/// them.
-pub(super) fn map_of(operation: &Operation, names: &Names) -> Value {
-    let made = all().map(|attribute| (attribute.name, (attribute.of)(operation, names)));
-    let mut fields: Vec<(&str, Value, usize)> = made
-        .filter(|(_, value)| *value != Value::Null)
-        .map(|(name, value)| {
-            let bytes = size(&value) + name.len() + 2;
-            (name, value, bytes)
-        })
-        .collect();
-    let mut bytes: usize = fields.iter().map(|(_, _, bytes)| bytes).sum();
-    let mut omitted = Vec::new();
-    for name in GIVING_WAY {
-        if bytes <= BYTES {
-            break;
-        }
-        if let Some(place) = fields.iter().position(|(field, ..)| *field == name) {
-            bytes -= fields.remove(place).2;
-            omitted.push(Value::from(name));
-        }
+/// Every attribute of an operation that is not null, as a map: written when it is sent. Of what is larger than
+/// [`BYTES`] some give way, and `omitted` names them.
+#[derive(Clone)]
+pub struct Attributes {
+    operation: Arc<Snapshot>,
+    names: Names,
+    omitted: Vec<&'static str>,
+    bytes: usize,
+}
+
+impl fmt::Debug for Attributes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attributes").field("of", &self.operation.id).finish_non_exhaustive()
     }
-    let mut shown: Vec<(&str, Value)> =
-        fields.into_iter().map(|(name, value, _)| (name, value)).collect();
-    if !omitted.is_empty() {
-        shown.push((OMITTED, Value::List(omitted)));
+}
+
+impl Attributes {
+    pub(super) fn new(operation: Arc<Snapshot>, names: Names) -> Self {
+        let mut bytes = at_most(&operation);
+        let mut omitted = Vec::new();
+        if bytes > BYTES {
+            let size = |attribute: &Attribute| {
+                size(&(attribute.of)(&operation, &names)) + attribute.name.len() + 2
+            };
+            bytes = all().map(size).sum();
+            for name in GIVING_WAY {
+                if bytes <= BYTES {
+                    break;
+                }
+                if let Some(attribute) = all().find(|attribute| attribute.name == name)
+                    && (attribute.of)(&operation, &names) != Shown::Null
+                {
+                    bytes -= size(attribute);
+                    omitted.push(name);
+                }
+            }
+        }
+        Self { operation, names, omitted, bytes }
     }
-    Value::Map(shown.into_iter().map(|(name, value)| (Value::from(name), value)).collect())
+
+    /// About how many bytes it takes, and seldom more.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl Serialize for Attributes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // Room for all; those that are null leave some.
+        let mut map = serializer.serialize_map(Some(ATTRIBUTES.len() + 1))?;
+        for attribute in all().filter(|attribute| !self.omitted.contains(&attribute.name)) {
+            let shown = (attribute.of)(&self.operation, &self.names);
+            if shown != Shown::Null {
+                map.serialize_entry(attribute.name, &shown)?;
+            }
+        }
+        if !self.omitted.is_empty() {
+            map.serialize_entry(OMITTED, &self.omitted)?;
+        }
+        map.end()
+    }
 }
 
 /// The bytes that a value takes on the wire.
-pub(super) fn size(value: &Value) -> usize {
+pub(super) fn size(value: &impl Serialize) -> usize {
     // What cannot be written is as large as it can be: it is not sent.
     serde_amqp::serialized_size(value).unwrap_or(usize::MAX / 64)
 }
 
-fn result(operation: &Operation) -> Option<&opgate_core::Payload> {
+/// Bytes that all attributes of an operation take at most, without looking at each.
+fn at_most(operation: &Operation) -> usize {
+    /// What an attribute, or an entry of one, takes beside its texts.
+    const EACH: usize = 256;
+    // A number of JSON's takes twice and a half as many as its digits; of nothing else is there more.
+    let payload = |payload: &Payload| 4 * payload.bytes.len() + payload.media_type.len();
+    let texts = [
+        // In its names, too.
+        4 * operation.parent.as_str().len(),
+        operation.kind.service().len() + operation.kind.operation().len(),
+        operation.routed.route.len() + operation.routed.backend.len(),
+        operation.origin.endpoint.len() + operation.origin.principal.len(),
+        operation.origin.request_id.as_deref().map_or(0, str::len),
+        operation.native_state.len() + operation.waiting.len(),
+        operation.progress.as_deref().map_or(0, |progress| progress.message.len()),
+        operation.cancel.as_deref().map_or(0, |cancel| cancel.by.len() + 2 * cancel.reason.len()),
+        payload(&operation.input),
+        match &operation.outcome {
+            Some(Outcome::Succeeded(result)) => result.as_ref().map_or(0, payload),
+            Some(Outcome::Failed(failure) | Outcome::Canceled(Some(failure))) => {
+                of_failure(failure)
+            }
+            Some(Outcome::Canceled(None)) | None => 0,
+        },
+    ];
+    let entries = [
+        operation.log.iter().map(|entry| entry.code.len() + entry.message.len() + EACH).sum(),
+        operation.resources.iter().map(of_resource).map(|bytes| bytes + EACH).sum(),
+        operation.links_in.iter().map(|link| link.url.len() + link.kind.len() + EACH).sum(),
+        operation.links_out.iter().map(|link| link.url.len() + link.kind.len() + EACH).sum(),
+        operation.callbacks.iter().map(|it| it.url.len() + it.delivery.problem.len() + EACH).sum(),
+        operation.conflicts.iter().map(|conflict| conflict.message.len() + EACH).sum::<usize>(),
+    ];
+    (ATTRIBUTES.len() + 1) * EACH + texts.iter().sum::<usize>() + entries.iter().sum::<usize>()
+}
+
+fn of_failure(failure: &Failure) -> usize {
+    let details = failure.details.iter();
+    let details = details.map(|detail| detail.type_url.len() + detail.value.len() + 64);
+    let native = failure.native.as_deref();
+    let native = native.map_or(0, |it| it.protocol.len() + it.code.len() + it.bytes.len());
+    let reason = failure.reason.as_deref().map_or(0, str::len);
+    let own = failure.message.len() + reason + native + details.sum::<usize>();
+    own + failure.cause.as_deref().map_or(0, |cause| 256 + of_failure(cause))
+}
+
+fn of_resource(resource: &Resource) -> usize {
+    resource.entity_type.len()
+        + resource.action.len()
+        + resource.identifier.len()
+        + resource.uri.len()
+}
+
+fn result(operation: &Operation) -> Option<&Payload> {
     match operation.outcome.as_ref()? {
         Outcome::Succeeded(result) => result.as_ref(),
         Outcome::Failed(_) | Outcome::Canceled(_) => None,
     }
 }
 
-/// The failure of an operation that ended without success.
-pub(super) fn failure(operation: &Operation) -> Option<Failure> {
+/// The failure of an operation that ended without success; one is made for a cancel that brought none.
+pub(super) fn failure(operation: &Operation) -> Option<Cow<'_, Failure>> {
     match operation.outcome.as_ref()? {
         Outcome::Succeeded(_) => None,
-        Outcome::Failed(failure) | Outcome::Canceled(Some(failure)) => Some(failure.clone()),
+        Outcome::Failed(failure) | Outcome::Canceled(Some(failure)) => Some(Cow::Borrowed(failure)),
         Outcome::Canceled(None) => {
             let reason = operation.cancel.as_ref().map_or("", |cancel| &cancel.reason);
             let text = match reason {
                 "" => "the operation was canceled".to_owned(),
                 reason => format!("the operation was canceled: {reason}"),
             };
-            Some(Failure::new(opgate_core::Code::Cancelled, text))
+            Some(Cow::Owned(Failure::new(opgate_core::Code::Cancelled, text)))
         }
     }
 }
 
-fn error(operation: &Operation, _: &Names) -> Value {
-    failure(operation).as_ref().map_or(Value::Null, shown)
+fn error<'a>(operation: &'a Operation, _: &Names) -> Shown<'a> {
+    match failure(operation) {
+        Some(Cow::Borrowed(failure)) => shown(failure),
+        Some(Cow::Owned(failure)) => Shown::Made(shown(&failure).into()),
+        None => Shown::Null,
+    }
 }
 
-fn shown(failure: &Failure) -> Value {
+fn shown(failure: &Failure) -> Shown<'_> {
     let status = Status::of_failure(failure);
-    let condition = status.condition.as_deref().map(Symbol::from).map(Value::Symbol);
     let after = failure.retry_after.and_then(|after| u64::try_from(after.as_millis()).ok());
-    map([
-        ("code", Value::from(failure.code.name())),
-        ("message", Value::from(&*failure.message)),
-        ("statusCode", Value::Int(status.code)),
-        ("errorCondition", condition.unwrap_or_default()),
-        ("reason", optional_text(failure.reason.as_deref().unwrap_or_default())),
-        ("retryable", failure.retryable.map_or(Value::Null, Value::Bool)),
-        ("retryAfter", after.map_or(Value::Null, Value::Ulong)),
-        ("cause", failure.cause.as_deref().map_or(Value::Null, shown)),
+    Shown::map([
+        ("code", Shown::text(failure.code.name())),
+        ("message", Shown::text(&failure.message)),
+        ("statusCode", Shown::Int(status.code)),
+        (
+            "errorCondition",
+            status
+                .condition
+                .map_or(Shown::Null, |text| Shown::Symbol(Cow::Owned(text.to_string()))),
+        ),
+        ("reason", Shown::optional_text(failure.reason.as_deref().unwrap_or_default())),
+        ("retryable", failure.retryable.map_or(Shown::Null, Shown::Bool)),
+        ("retryAfter", after.map_or(Shown::Null, Shown::Ulong)),
+        ("cause", failure.cause.as_deref().map_or(Shown::Null, shown)),
     ])
 }
 
 /// What a failure brought along beside what `error` says: typed details, and the backend's own form.
-fn details(failure: &Failure) -> Value {
-    let bytes = |bytes: &[u8]| Value::Binary(Binary::from(bytes.to_vec()));
+fn details(failure: &Failure) -> Shown<'_> {
     let typed = failure.details.iter().map(|detail| {
-        map([("typeUrl", Value::from(&*detail.type_url)), ("value", bytes(&detail.value))])
+        Shown::map([
+            ("typeUrl", Shown::text(&detail.type_url)),
+            ("value", Shown::Bytes(&detail.value)),
+        ])
     });
-    let typed: Vec<Value> = typed.collect();
+    let typed: Vec<Shown<'_>> = typed.collect();
     let native = failure.native.as_deref().map(|native| {
-        map([
-            ("protocol", Value::from(&*native.protocol)),
-            ("code", optional_text(&native.code)),
-            ("http", native.http.map_or(Value::Null, Value::Ushort)),
-            ("body", if native.bytes.is_empty() { Value::Null } else { bytes(&native.bytes) }),
+        Shown::map([
+            ("protocol", Shown::text(&native.protocol)),
+            ("code", Shown::optional_text(&native.code)),
+            ("http", native.http.map_or(Shown::Null, Shown::Ushort)),
+            (
+                "body",
+                if native.bytes.is_empty() { Shown::Null } else { Shown::Bytes(&native.bytes) },
+            ),
         ])
     });
     if typed.is_empty() && native.is_none() {
-        return Value::Null;
+        return Shown::Null;
     }
-    map([("details", Value::List(typed)), ("native", native.unwrap_or_default())])
+    Shown::map([("details", Shown::List(typed)), ("native", native.unwrap_or(Shown::Null))])
 }
 
-fn time(time: Timestamp) -> Value {
-    Value::Timestamp(AmqpTimestamp::from_milliseconds(time.millis()))
-}
-
-fn optional_time(instant: Option<Timestamp>) -> Value {
-    instant.map_or(Value::Null, time)
-}
-
-fn optional_text(text: &str) -> Value {
-    if text.is_empty() { Value::Null } else { Value::from(text) }
-}
-
-fn list<T>(items: &[T], shown: fn(&T) -> Value) -> Value {
-    Value::List(items.iter().map(shown).collect())
-}
-
-fn progress(progress: &Progress) -> Value {
-    map([
-        ("percent", progress.percent_shown().map_or(Value::Null, Value::from)),
-        ("done", progress.done.map_or(Value::Null, Value::Ulong)),
-        ("total", progress.total.map_or(Value::Null, Value::Ulong)),
-        ("message", optional_text(&progress.message)),
+fn progress(progress: &Progress) -> Shown<'_> {
+    Shown::map([
+        (
+            "percent",
+            progress
+                .percent_shown()
+                .map_or(Shown::Null, |percent| Shown::Made(Value::from(percent))),
+        ),
+        ("done", progress.done.map_or(Shown::Null, Shown::Ulong)),
+        ("total", progress.total.map_or(Shown::Null, Shown::Ulong)),
+        ("message", Shown::optional_text(&progress.message)),
     ])
 }
 
-fn cancel(cancel: &Cancel) -> Value {
+fn cancel(cancel: &Cancel) -> Shown<'_> {
     let delivery = match cancel.delivery {
         CancelDelivery::Queued => "queued",
         CancelDelivery::Sent => "sent",
@@ -251,52 +352,52 @@ fn cancel(cancel: &Cancel) -> Value {
         CancelDelivery::Refused => "refused",
         CancelDelivery::GaveUp => "gave_up",
     };
-    map([
-        ("requestTime", time(cancel.requested)),
-        ("by", Value::from(&*cancel.by)),
-        ("reason", optional_text(&cancel.reason)),
-        ("delivery", Value::from(delivery)),
-        ("attempts", Value::Uint(cancel.attempts)),
+    Shown::map([
+        ("requestTime", Shown::Time(cancel.requested)),
+        ("by", Shown::text(&cancel.by)),
+        ("reason", Shown::optional_text(&cancel.reason)),
+        ("delivery", Shown::text(delivery)),
+        ("attempts", Shown::Uint(cancel.attempts)),
     ])
 }
 
-fn entry(entry: &LogEntry) -> Value {
-    map([
-        ("time", time(entry.at)),
-        ("error", Value::Bool(entry.error)),
-        ("code", optional_text(&entry.code)),
-        ("message", Value::from(&*entry.message)),
+fn entry(entry: &LogEntry) -> Shown<'_> {
+    Shown::map([
+        ("time", Shown::Time(entry.at)),
+        ("error", Shown::Bool(entry.error)),
+        ("code", Shown::optional_text(&entry.code)),
+        ("message", Shown::text(&entry.message)),
     ])
 }
 
-fn resource(resource: &Resource) -> Value {
-    map([
-        ("entityType", Value::from(&*resource.entity_type)),
-        ("action", Value::from(&*resource.action)),
-        ("identifier", Value::from(&*resource.identifier)),
-        ("uri", optional_text(&resource.uri)),
+fn resource(resource: &Resource) -> Shown<'_> {
+    Shown::map([
+        ("entityType", Shown::text(&resource.entity_type)),
+        ("action", Shown::text(&resource.action)),
+        ("identifier", Shown::text(&resource.identifier)),
+        ("uri", Shown::optional_text(&resource.uri)),
     ])
 }
 
-fn link(link: &Link) -> Value {
-    map([("url", Value::from(&*link.url)), ("type", Value::from(&*link.kind))])
+fn link(link: &Link) -> Shown<'_> {
+    Shown::map([("url", Shown::text(&link.url)), ("type", Shown::text(&link.kind))])
 }
 
 /// Without its headers, which hold secrets.
-fn callback(callback: &Callback) -> Value {
+fn callback(callback: &Callback) -> Shown<'_> {
     let delivery = &callback.delivery;
-    map([
-        ("url", Value::from(&*callback.url)),
-        ("state", Value::from(delivery.state.name())),
-        ("attempts", Value::Uint(delivery.attempts)),
-        ("problem", optional_text(&delivery.problem)),
+    Shown::map([
+        ("url", Shown::text(&callback.url)),
+        ("state", Shown::text(delivery.state.name())),
+        ("attempts", Shown::Uint(delivery.attempts)),
+        ("problem", Shown::optional_text(&delivery.problem)),
     ])
 }
 
-fn conflict(conflict: &Conflict) -> Value {
-    map([
-        ("time", time(conflict.at)),
-        ("state", Value::from(conflict.state.name())),
-        ("message", optional_text(&conflict.message)),
+fn conflict(conflict: &Conflict) -> Shown<'_> {
+    Shown::map([
+        ("time", Shown::Time(conflict.at)),
+        ("state", Shown::text(conflict.state.name())),
+        ("message", Shown::optional_text(&conflict.message)),
     ])
 }

@@ -9,40 +9,43 @@ use opgate_core::{Error, Payload};
 use serde_amqp::Value;
 use serde_amqp::primitives::Binary;
 
+use super::shown::Shown;
+use crate::node::Content;
 use crate::wire::{json, text};
 
 const BYTES: &str = "application/octet-stream";
 
 /// Content as an attribute: JSON as the value that it is, text as text, anything else as it is.
-pub(super) fn value(payload: &Payload) -> Value {
+pub(super) fn shown(payload: &Payload) -> Shown<'_> {
     if payload.is_nothing() {
-        return Value::Null;
+        return Shown::Null;
     }
     if payload.is_json()
         && payload.encoding.is_none()
         && json::is_small(&payload.bytes)
         && let Ok(json) = serde_json::from_slice(&payload.bytes)
     {
-        return json::value(&json);
+        return Shown::Made(json::value(&json));
     }
     let text = payload.essence().starts_with("text/") && payload.encoding.is_none();
     match std::str::from_utf8(&payload.bytes) {
-        Ok(content) if text => Value::from(content),
-        Ok(_) | Err(_) => Value::Binary(Binary::from(payload.bytes.to_vec())),
+        Ok(content) if text => Shown::text(content),
+        Ok(_) | Err(_) => Shown::Bytes(&payload.bytes),
     }
 }
 
 /// Content as a body, and its type where that is to be said.
-pub(super) fn body(payload: Option<&Payload>) -> (Body<Value>, Option<String>) {
+pub(super) fn body(payload: Option<&Payload>) -> (Body<Content>, Option<String>) {
     let Some(payload) = payload else {
-        return (Body::Value(AmqpValue(super::answer::nothing())), None);
+        return (Body::Value(AmqpValue(Content::Value(super::answer::nothing()))), None);
     };
-    let value = value(payload);
-    if let Value::Binary(bytes) = value {
+    let shown = shown(payload);
+    if let Shown::Bytes(bytes) = shown {
         let media_type = Some(payload.media_type.to_string()).filter(|kind| !kind.is_empty());
-        return (Body::Data(Batch::new(vec![Data(bytes)])), media_type);
+        let data = Data(Binary::from(bytes.to_vec()));
+        return (Body::Data(Batch::new(vec![data])), media_type);
     }
-    (Body::Value(AmqpValue(value)), None)
+    (Body::Value(AmqpValue(Content::Value(shown.into()))), None)
 }
 
 /// Data as it came: its type and its sections are kept.
@@ -97,6 +100,10 @@ pub(super) fn duration(field: &'static str, value: &Value) -> Result<Duration, E
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn value(payload: &Payload) -> Value {
+        shown(payload).into()
+    }
 
     #[test]
     fn content_is_what_it_is() {

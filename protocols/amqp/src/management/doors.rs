@@ -234,7 +234,7 @@ impl Door {
                             format!("is not the JSON it is said to be: {error}"),
                         ));
                     }
-                    Ok(_) | Err(_) => Some(json::of(&content::value(&data))),
+                    Ok(_) | Err(_) => Some(json::of(&content::shown(&data).into())),
                 }
             }
         };

@@ -9,8 +9,9 @@ use opgate_telemetry::Protocol;
 use serde_amqp::Value;
 
 use super::answer::{Answer, Answered, nothing};
+use super::attributes::Attributes;
 use super::request::{Asked, Fields};
-use super::{Inner, attributes, content};
+use super::{Inner, content};
 use crate::wire::status::Status;
 use crate::wire::{names, text};
 
@@ -22,7 +23,7 @@ impl Inner {
     pub(super) async fn of_operation(&self, asked: &Asked) -> Answered {
         match asked.operation.as_str() {
             "CREATE" => self.create(asked).await,
-            "READ" => Ok(Answer::ok(self.shown(&*self.found(asked).await?))),
+            "READ" => Ok(self.shown(Status::OK, self.found(asked).await?)),
             "UPDATE" => self.update(asked).await,
             "DELETE" => {
                 self.bus.remove(&asked.caller, self.subject(asked)?).await?;
@@ -31,11 +32,11 @@ impl Inner {
             "CANCEL" => {
                 let reason = asked.text(names::REASON)?.unwrap_or_default();
                 let receipt = self.bus.cancel(&asked.caller, self.subject(asked)?, reason).await?;
-                Ok(Answer::ok(self.shown(&receipt.snapshot)))
+                Ok(self.shown(Status::OK, receipt.snapshot))
             }
             "WAIT" => {
                 let limit = self.limit(asked, asked.time(names::TIMEOUT)?);
-                Ok(Answer::ok(self.shown(&*self.wait(asked, self.id(asked)?, limit).await?)))
+                Ok(self.shown(Status::OK, self.wait(asked, self.id(asked)?, limit).await?))
             }
             "QUERY" | "GET-TYPES" | "GET-ATTRIBUTES" | "GET-OPERATIONS" | "GET-ANNOTATIONS"
             | "GET-MGMT-NODES" => self.of_node(asked).await,
@@ -43,8 +44,8 @@ impl Inner {
         }
     }
 
-    pub(super) fn shown(&self, snapshot: &Snapshot) -> Value {
-        attributes::map_of(snapshot, &self.names)
+    pub(super) fn shown(&self, status: Status, snapshot: Arc<Snapshot>) -> Answer {
+        Answer::operation(status, Attributes::new(snapshot, self.names.clone()))
     }
 
     pub(super) fn id(&self, asked: &Asked) -> Result<OperationId, Error> {
@@ -95,7 +96,7 @@ impl Inner {
             return Err(Error::invalid(field, problem));
         }
         let receipt = self.bus.start(&asked.caller, self.creation(asked)?).await?;
-        Ok(Answer::new(Status::CREATED, self.shown(&receipt.snapshot)))
+        Ok(self.shown(Status::CREATED, receipt.snapshot))
     }
 
     fn creation(&self, asked: &Asked) -> Result<Start, Error> {

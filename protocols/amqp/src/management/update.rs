@@ -4,10 +4,11 @@
 use opgate_core::{Code, Error, Failure, Operation, Outcome, State};
 use serde_amqp::Value;
 
-use super::answer::{Answer, Answered};
+use super::answer::Answered;
 use super::operations::Given as _;
 use super::request::{Asked, Fields};
 use super::{Inner, attributes, content};
+use crate::wire::status::Status;
 use crate::wire::{names, text};
 
 /// Every attribute that an UPDATE may change.
@@ -49,7 +50,7 @@ impl Inner {
                 self.bus.finish(&asked.caller, subject, outcome).await?.snapshot
             }
         };
-        Ok(Answer::ok(self.shown(&snapshot)))
+        Ok(self.shown(Status::OK, snapshot))
     }
 
     /// What is asked for. An attribute that has the value already is none: clients send back all that

@@ -30,7 +30,7 @@ use super::sasl::{self, Identity, Origin};
 use super::session::{READ_TIMEOUT, Session};
 use super::settings::{Limits, Product};
 use super::users::Users;
-use super::waiting::Weight;
+use super::waiting::Waits;
 use crate::fence::{Fence, Opening, Transport, Watch};
 use crate::node::{ConnectionId, Places, Replying};
 use crate::queue::Inbound;
@@ -44,8 +44,6 @@ const WINDOW: u32 = 0x3fff_ffff;
 const CLOCK: Duration = Duration::from_mins(1);
 /// Links of a connection whose peer has proven nothing: one to put a token, one for the answer.
 const UNPROVEN_LINKS: usize = 2;
-/// Frames that may wait between the tasks of a connection.
-const BUFFER: usize = 256;
 
 /// What all connections share.
 #[derive(Debug)]
@@ -78,7 +76,7 @@ pub(super) struct Connection {
     /// What the fence sees of it.
     pub(super) watch: Watch,
     /// What waits on its request links.
-    pub(super) waiting: Weight,
+    pub(super) waiting: Waits,
     links: Arc<AtomicUsize>,
     dynamic: AtomicUsize,
     standing: RwLock<Standing>,
@@ -142,7 +140,7 @@ where
         properties: shared.properties.clone(),
         requests: TaskTracker::new(),
         watch,
-        waiting: Weight::default(),
+        waiting: Waits::default(),
         links: Arc::default(),
         dynamic: AtomicUsize::new(0),
         standing: RwLock::new(Standing { identity, until: None }),
@@ -199,7 +197,6 @@ where
         .idle_time_out(u32::try_from(limits.idle_timeout.as_millis()).unwrap_or(u32::MAX))
         .add_offered_capabilities("ANONYMOUS-RELAY")
         .properties(shared.properties.clone())
-        .buffer_size(BUFFER)
         .build();
     let handle = acceptor.accept(Stream::new(io, cut)).await.map_err(io::Error::other)?;
     Ok(Some(Opened { handle, identity, watch }))
@@ -265,7 +262,6 @@ impl Connection {
                         .incoming_window(WINDOW)
                         .handle_max(self.limits.handle_max())
                         .properties(self.properties.clone())
-                        .buffer_size(BUFFER)
                         .build();
                     match acceptor.accept_incoming_session(incoming, &mut handle).await {
                         Ok(session) => {
@@ -293,10 +289,16 @@ impl Connection {
     }
 
     /// Completes when the drain has begun and every request that was taken is answered.
+    ///
+    /// The answers are written, too, unless the peer takes none: what the crate's tasks still hold of them would be
+    /// overtaken by a Close.
     async fn drained(&self) {
         self.drain.started().await;
         self.requests.close();
         self.requests.wait().await;
+        if timeout(CLOSE_TIMEOUT, self.watch.outgoing().written()).await.is_err() {
+            debug!("a peer does not take its replies");
+        }
     }
 
     pub(super) fn identity(&self) -> Identity {

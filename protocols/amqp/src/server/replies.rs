@@ -24,6 +24,8 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinSet;
 use tracing::debug;
 
+use crate::fence::{LinkWatch, Load};
+use crate::node::Content;
 use crate::wire::address;
 use crate::wire::status::Status;
 
@@ -34,11 +36,13 @@ const UNSETTLED_MAX: usize = 1000;
 /// The number of the next link, of whatever connection.
 static LAST: AtomicU64 = AtomicU64::new(1);
 
-/// A reply that is to be sent. What is held is bounded by the permits, which go with the requests.
+/// A reply that is to be sent. What is held is bounded by the permits, which go with the requests, and by what they
+/// may weigh on their connection.
 #[derive(Debug)]
 pub(super) struct Held {
-    pub(super) message: Message<Body<Value>>,
+    pub(super) message: Message<Body<Content>>,
     pub(super) permit: OwnedSemaphorePermit,
+    pub(super) load: Load,
 }
 
 /// A way to the client.
@@ -203,6 +207,7 @@ pub(super) async fn send(
     mut sender: Sender,
     mode: SenderSettleMode,
     queue: mpsc::UnboundedReceiver<Held>,
+    watch: Option<&LinkWatch>,
     metrics: &Metrics,
 ) {
     let mut queue = Queue { queue, metrics };
@@ -220,7 +225,12 @@ pub(super) async fn send(
             Some(held) = queue.queue.recv(), if unsettled.len() < UNSETTLED_MAX => held,
             else => return,
         };
-        let sendable = Sendable { message: held.message, message_format: 0, settled };
+        let Held { message, permit, load } = held;
+        let load = Arc::new(load);
+        if let Some(watch) = watch {
+            watch.hand(Arc::clone(&load));
+        }
+        let sendable = Sendable { message, message_format: 0, settled };
         let mut sent = sender.send_batchable_ref(&sendable).await;
         let problem = match sent {
             Err(SendError::MessageSizeExceeded(_)) => {
@@ -241,24 +251,30 @@ pub(super) async fn send(
         match sent {
             Ok(outcome) => {
                 if settled.is_none() {
-                    unsettled.spawn(outcome);
+                    // The crate keeps it as long.
+                    unsettled.spawn(async move {
+                        drop(outcome.await);
+                        drop(load);
+                    });
                 }
             }
             Err(error @ (SendError::MessageSizeExceeded(_) | SendError::MessageEncodeError)) => {
                 debug!(%error, "a reply is larger than its reader takes");
+                watch.inspect(|watch| watch.take_back());
             }
             Err(error) => {
                 debug!(%error, "a reply link ended");
+                watch.inspect(|watch| watch.take_back());
                 metrics.amqp.replies_lost.of(AmqpLoss::NoLink).increment(1);
                 return;
             }
         }
-        drop(held.permit);
+        drop(permit);
     }
 }
 
 /// What is said where a reply cannot be given: the same to both dialects, each in its place.
-fn in_its_place(reply: &Message<Body<Value>>, problem: &Error) -> Message<Body<Value>> {
+fn in_its_place(reply: &Message<Body<Content>>, problem: &Error) -> Message<Body<Content>> {
     let mut properties = reply.properties.clone();
     let mut status = Status::of_error(problem).properties();
     let mut body = Value::Map(OrderedMap::new());
@@ -276,7 +292,7 @@ fn in_its_place(reply: &Message<Body<Value>>, problem: &Error) -> Message<Body<V
         message_annotations: None,
         properties,
         application_properties: Some(status),
-        body: Body::Value(AmqpValue(body)),
+        body: Body::Value(AmqpValue(Content::Value(body))),
         footer: None,
     }
 }

@@ -16,7 +16,7 @@ use fe2o3_amqp_types::messaging::{
 use fe2o3_amqp_types::primitives::{SimpleValue, Symbol};
 use opgate_telemetry::{AmqpLoss, AmqpRefusal};
 use serde_amqp::Value;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -29,6 +29,8 @@ use super::replies::{Held, Outlet, Wanted};
 use super::sasl::Identity;
 use super::users::may_work_on;
 use super::waiting::{Incoming, Waiting};
+use super::weight;
+use crate::fence::{LinkWatch, Outgoing};
 use crate::node::{Reply, Replying, Request};
 use crate::queue::Reading;
 use crate::wire::address;
@@ -50,6 +52,8 @@ pub(super) struct Requests {
     /// The path of the node; none for an anonymous relay, where each message names its own.
     pub(super) node: Option<Arc<str>>,
     pub(super) receiver: Receiver,
+    /// What the fence sees of it.
+    pub(super) watch: Option<LinkWatch>,
     /// How many are answered at a time, which is what the link has been given.
     pub(super) credit: u32,
     /// Where results may come over it.
@@ -71,8 +75,8 @@ impl Requests {
     /// what workers send of deliveries that they still have.
     ///
     /// A request holds one of the link's permits until its reply has left. One that arrives while there is
-    /// none waits unsettled, and so keeps the credit that it used; what waits on all links of the connection may
-    /// not weigh too much. What goes to a queue needs no permit: it
+    /// none, or while the connection's replies weigh as much as they may, waits unsettled, and so keeps the credit
+    /// that it used; what waits on all links of the connection may not weigh too much either. What goes to a queue needs no permit: it
     /// must be there when its delivery is settled, whoever waits for what on the same link.
     pub(super) async fn serve(mut self) {
         let limit = usize::try_from(self.credit).unwrap_or(usize::MAX);
@@ -80,6 +84,7 @@ impl Requests {
         let mut waiting = Waiting::new(self.connection.waiting.clone());
         let mut answering: JoinSet<()> = JoinSet::new();
         let mut taking: JoinSet<Taken> = JoinSet::new();
+        let outgoing = self.connection.watch.outgoing().clone();
         let drain = self.connection.drain.clone();
         let mut draining = std::pin::pin!(drain.started());
         let mut stopping = false;
@@ -107,7 +112,7 @@ impl Requests {
                     }
                     Err(failed) => self.connection.contain(Err(failed)),
                 },
-                permit = permits.clone().acquire_owned(), if !waiting.is_empty() => {
+                permit = place_for(&outgoing, &permits), if !waiting.is_empty() => {
                     if let (Ok(permit), Some((node, delivery))) = (permit, waiting.pop()) {
                         self.answer(node, delivery, permit, &mut answering).await;
                     }
@@ -121,6 +126,7 @@ impl Requests {
                         } else if stopping {
                             self.release(&delivery).await;
                         } else if waiting.is_empty()
+                            && outgoing.has_room()
                             && let Ok(permit) = permits.clone().try_acquire_owned()
                         {
                             self.answer(node, delivery, permit, &mut answering).await;
@@ -159,6 +165,7 @@ impl Requests {
 
     /// Tells how a message ended; false where the link has ended, as the next look at it will say.
     async fn settle(&self, delivery: DeliveryInfo, result: Result<(), Error>) -> bool {
+        self.disposing(&delivery);
         let settled = match result {
             Ok(()) => self.receiver.dispose(delivery, Accepted {}).await,
             Err(error) => {
@@ -169,8 +176,17 @@ impl Requests {
         settled.is_ok()
     }
 
+    /// A stop waits until it is told.
+    fn disposing(&self, delivery: &DeliveryInfo) {
+        if let Some(watch) = &self.watch {
+            watch.dispose(delivery.delivery_id());
+        }
+    }
+
     /// Gives a message back: somebody else may serve it.
     async fn release(&self, delivery: &Incoming) {
+        let delivery = DeliveryInfo::from(delivery);
+        self.disposing(&delivery);
         if let Err(error) = self.receiver.dispose(delivery, Released {}).await {
             debug!(%error, "a message was not given back");
         }
@@ -305,6 +321,15 @@ impl Requests {
     }
 }
 
+/// Waits until one more may be answered.
+async fn place_for(
+    outgoing: &Outgoing,
+    permits: &Arc<Semaphore>,
+) -> Result<OwnedSemaphorePermit, AcquireError> {
+    outgoing.room().await;
+    Arc::clone(permits).acquire_owned().await
+}
+
 fn nowhere(path: &str) -> Error {
     error(AmqpError::NotFound, format!("no node at {path:?}"))
 }
@@ -373,7 +398,9 @@ impl Way {
             body: reply.body,
             footer: None,
         };
-        let sent = outlet.is_some_and(|outlet| outlet.send(Held { message, permit }).is_ok());
+        let weight = weight::of_message(&message, weight::of_content);
+        let load = self.connection.watch.outgoing().load(weight);
+        let sent = outlet.is_some_and(|outlet| outlet.send(Held { message, permit, load }).is_ok());
         if !sent {
             self.connection.metrics.amqp.replies_lost.of(AmqpLoss::NoLink).increment(1);
             debug!(node = &*self.node, "a reply has no link to go over");

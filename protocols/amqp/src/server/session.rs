@@ -216,6 +216,7 @@ impl Session {
                     name,
                     node,
                     receiver,
+                    watch,
                     credit,
                     reading,
                     serving: Some(self.connection.requests.token()),
@@ -230,7 +231,7 @@ impl Session {
                 let metrics = Arc::clone(&self.connection.metrics);
                 links.others.spawn(async move {
                     let _held = (slot, registered);
-                    replies::send(sender, mode, queue, &metrics).await;
+                    replies::send(sender, mode, queue, watch.as_ref(), &metrics).await;
                 });
             }
             (LinkEndpoint::Sender(sender), Ok((Purpose::Work(queue, queues), slot))) => {

@@ -223,14 +223,15 @@ impl Answer {
 
     /// Code and condition of a refusal, whose body is an empty map and whose description names `field`.
     pub(crate) fn refusal(&self, field: &str) -> (i32, String) {
-        assert_eq!(*self.value(), map([]), "{self:?}");
+        assert_eq!(self.value(), map([]), "{self:?}");
         assert!(self.description().contains(field), "{self:?}");
         (self.status(), self.condition())
     }
 
-    pub(crate) fn value(&self) -> &Value {
+    /// As its client reads it.
+    pub(crate) fn value(&self) -> Value {
         let Body::Value(AmqpValue(value)) = &self.0.body else { panic!("no value: {:?}", self.0) };
-        value
+        serde_amqp::from_slice(&serde_amqp::to_vec(value).unwrap()).unwrap()
     }
 
     pub(crate) fn field(&self, name: &str) -> Value {

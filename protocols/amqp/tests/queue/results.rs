@@ -48,6 +48,9 @@ async fn a_drain_lets_reports_and_results_in() {
         };
         let id = gateway.begin().await;
         let delivery = worker.next().await;
+        // Keeps the connection open: a client of the crate may forget what came right before a Close.
+        gateway.begin().await;
+        let _open = worker.next().await;
         gateway.drain.begin(Duration::from_mins(1));
         if relayed {
             let other = to("$management", message(&delivery, None, Body::Empty));

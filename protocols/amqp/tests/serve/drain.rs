@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use fe2o3_amqp_types::messaging::{DeliveryState, MessageId};
-use fe2o3_amqp_types::performatives::Close;
+use fe2o3_amqp_types::messaging::{AmqpValue, Body, DeliveryState, MessageId};
+use fe2o3_amqp_types::performatives::{Close, Flow};
+use serde_amqp::Value;
 
-use crate::raw::{Frame, Raw, receiving};
+use crate::raw::{Frame, Raw, flow, receiving};
 use crate::replies::{request, waiting};
 use crate::server::Server;
 
@@ -29,6 +30,63 @@ async fn what_was_taken_is_answered_and_the_connection_closed_with_the_reason() 
     let Frame::Close(close) = client.next().await else { panic!("no Close") };
     assert!(format!("{:?}", close.error.unwrap().condition).contains("ConnectionForced"));
     client.send(0, &Close { error: None }, &[]).await;
+    server.task.await.unwrap();
+}
+
+#[tokio::test]
+async fn every_reply_comes_before_the_close() {
+    let server = Server::start().await;
+    let mut client = Raw::begin(&server).await;
+    client.attach(receiving(0, Some("$management"), None)).await;
+    client.credit(0, 0, 100).await;
+    client.sender(1, Some("$management")).await;
+    for id in 0..100 {
+        let mut message = waiting(id);
+        message.body = Body::Value(AmqpValue(Value::from("x".repeat(50_000))));
+        client.request(1, message).await;
+        client.disposition().await;
+    }
+    server.drain.begin(Duration::from_mins(1));
+    server.gate.add_permits(100);
+    let mut complete = 0;
+    loop {
+        let frame = client.next().await;
+        if let Frame::Transfer(transfer, _) = frame {
+            complete += usize::from(!transfer.more);
+        } else if let Frame::Close(_) = frame {
+            break;
+        }
+    }
+    assert_eq!(complete, 100);
+    client.send(0, &Close { error: None }, &[]).await;
+    server.task.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_who_takes_no_replies() {
+    let server = Server::start().await;
+    let mut client = Raw::begin(&server).await;
+    client.attach(receiving(0, Some("$management"), None)).await;
+    client.credit(0, 0, 100).await;
+    client.sender(1, Some("$management")).await;
+    // No more than this may be under way in the session, and nothing follows.
+    let narrow = Flow { handle: None, incoming_window: 3, ..flow(0, 0, 0) };
+    client.send(0, &narrow, &[]).await;
+    for id in 0..10 {
+        client.request(1, request(MessageId::Ulong(id), None)).await;
+    }
+    let mut taken = 0;
+    while taken < 10 {
+        taken += usize::from(matches!(client.next().await, Frame::Disposition(_)));
+    }
+    server.drain.begin(Duration::from_mins(1));
+    let closed = loop {
+        if let Frame::Close(close) = client.next().await {
+            break close;
+        }
+    };
+    assert!(format!("{:?}", closed.error.unwrap().condition).contains("ConnectionForced"));
+    assert!(client.is_closed().await);
     server.task.await.unwrap();
 }
 

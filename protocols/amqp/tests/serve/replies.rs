@@ -9,7 +9,7 @@ use fe2o3_amqp_types::primitives::{SimpleValue, Uuid};
 use serde_amqp::Value;
 
 use crate::raw::{Frame, Raw, flow, frame, receiving, sending};
-use crate::server::Server;
+use crate::server::{Server, settings};
 
 pub(crate) fn request(id: MessageId, reply_to: Option<&str>) -> Message<Body<Value>> {
     let properties = Properties {
@@ -281,6 +281,48 @@ async fn replies_wait_for_credit_and_hold_up_no_other_link() {
     client.request(2, request(MessageId::Ulong(10), Some("rich"))).await;
     client.disposition().await;
     assert_eq!(correlation(&client.message().await.1), MessageId::Ulong(10));
+}
+
+#[tokio::test]
+async fn what_is_made_for_a_client_that_takes_nothing_has_an_end() {
+    let mut large_frames = settings();
+    large_frames.limits.frame_bytes = 2 << 20;
+    let server = Server::with(large_frames).await;
+    let mut client = Raw::begin(&server).await;
+    client.attach(receiving(0, Some("$management"), None)).await;
+    client.sender(1, Some("$management")).await;
+    // Their replies are as large: sixteen are made, as many requests wait for them, and the others cannot.
+    let sent = 40;
+    for id in 0..sent {
+        let mut large = request(MessageId::Ulong(id), None);
+        large.body = Body::Value(AmqpValue(Value::from("x".repeat(1 << 20))));
+        client.request(1, large).await;
+    }
+    let mut settled = Vec::new();
+    loop {
+        settled.push(client.disposition().await);
+        match settled.last().and_then(|last| last.state.as_ref()) {
+            Some(DeliveryState::Accepted(_)) => {}
+            Some(DeliveryState::Rejected(_)) => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    let made = settled.len() - 1;
+    assert!((12..=17).contains(&made), "{made} were answered");
+    // As soon as it takes them, all that could wait are answered.
+    client.credit(0, 0, 100).await;
+    let (mut answered, mut rejected) = (0, 1);
+    while answered + rejected < sent {
+        let frame = client.next().await;
+        if let Frame::Transfer(transfer, _) = frame {
+            answered += u64::from(!transfer.more);
+        } else if let Frame::Disposition(of) = frame
+            && matches!(of.state, Some(DeliveryState::Rejected(_)))
+        {
+            rejected += 1;
+        }
+    }
+    assert!(answered > 25, "{answered} answered, {rejected} rejected");
 }
 
 #[tokio::test]

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use fe2o3_amqp_types::definitions::{AmqpError, Error};
-use fe2o3_amqp_types::messaging::{ApplicationProperties, Body};
+use fe2o3_amqp_types::messaging::{AmqpValue, ApplicationProperties, Body};
 use opgate_amqp::node::{
-    Node, Places, Queues, Reply, Replying, Request, Taking, WorkerLink, Working,
+    Content, Node, Places, Queues, Reply, Replying, Request, Taking, WorkerLink, Working,
 };
 use opgate_amqp::{Amqp, Anonymous, Limits, Product, Settings, Users};
 use opgate_edge::{Drain, DrainTrigger};
@@ -38,7 +38,11 @@ impl Node for Echo {
                 .insert("node", request.node.to_string())
                 .insert("patience", format!("{:?}", request.patience))
                 .build(),
-            body: request.message.body,
+            body: match request.message.body {
+                Body::Value(AmqpValue(value)) => Body::Value(AmqpValue(Content::Value(value))),
+                Body::Data(data) => Body::Data(data),
+                Body::Sequence(_) | Body::Empty => Body::Empty,
+            },
         };
         let waits = operation == Some("WAIT".into());
         let gate = Arc::clone(&self.gate);

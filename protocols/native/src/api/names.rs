@@ -1,6 +1,5 @@
 //! The names operations have on other faces.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -47,9 +46,8 @@ impl Names {
     }
 
     /// The names of an operation, by face.
-    pub fn of(&self, operation: &Operation) -> HashMap<String, String> {
-        let named = |(face, name): &(&'static str, Name)| Some(((*face).into(), name(operation)?));
-        self.given.iter().filter_map(named).collect()
+    pub fn of(&self, operation: &Operation) -> impl Iterator<Item = (&'static str, String)> {
+        self.given.iter().filter_map(|(face, name)| Some((*face, name(operation)?)))
     }
 }
 

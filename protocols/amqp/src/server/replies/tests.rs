@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::{Held, Registered, Replies, ReplyLink, Wanted};
+use crate::fence::Outgoing;
 use crate::wire::address;
 
 const NODES: [&str; 2] = ["$management", "parcels/$management"];
@@ -134,7 +135,8 @@ impl Peer {
         })?;
         let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
         let message = Message::builder().body(Body::Empty).build();
-        outlet.send(Held { message, permit }).ok().unwrap();
+        let load = Outgoing::default().load(0);
+        outlet.send(Held { message, permit, load }).ok().unwrap();
         let mut got = Vec::new();
         for (at, inbox) in self.inboxes.iter_mut().enumerate() {
             while inbox.queue.try_recv().is_ok() {

@@ -119,7 +119,7 @@ fn whole(operation: &Operation, names: &Names) -> proto::Operation {
         links_in: operation.links_in.iter().map(link).collect(),
         links_out: operation.links_out.iter().map(link).collect(),
         conflicts: operation.conflicts.iter().map(conflict).collect(),
-        names: names.of(operation),
+        names: names.of(operation).map(|(face, name)| (face.to_owned(), name)).collect(),
         headers: operation.headers.iter().map(header).collect(),
         omitted: Vec::new(),
         callbacks: operation.callbacks.iter().map(callback).collect(),
