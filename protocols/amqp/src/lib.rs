@@ -6,6 +6,7 @@
 //! Entry point: [`Amqp`], the listener.
 
 pub mod backend;
+mod cut;
 pub mod fence;
 pub mod http;
 pub mod management;

@@ -3,7 +3,6 @@
 mod address;
 mod cbs;
 mod connection;
-mod io;
 mod refuse;
 mod replies;
 mod requests;

@@ -1,7 +1,6 @@
 //! The one connection that is kept to a container. Whoever needs it first makes it, and again after it
 //! was lost; requests of all operations share it.
 
-mod cut;
 mod dial;
 mod flight;
 mod live;

@@ -11,7 +11,7 @@ use fe2o3_amqp::{Receiver, Sender};
 use fe2o3_amqp_types::definitions::{AmqpError, ConnectionError, Error, Fields};
 use fe2o3_amqp_types::messaging::{Body, Message};
 use opgate_edge::{Drain, Tls};
-use opgate_telemetry::{AmqpRefusal, Cut, Listener, Metrics, Place};
+use opgate_telemetry::{self as telemetry, AmqpRefusal, Listener, Metrics, Place};
 use serde_amqp::Value;
 use serde_amqp::primitives::Symbol;
 use tokio::io::AsyncWriteExt as _;
@@ -23,7 +23,6 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, error as log_error};
 
 use super::cbs::{self, NotTaken, Proven};
-use super::io::Stream;
 use super::refuse::error;
 use super::replies::Replies;
 use super::sasl::{self, Identity, Origin};
@@ -31,6 +30,7 @@ use super::session::{READ_TIMEOUT, Session};
 use super::settings::{Limits, Product};
 use super::users::Users;
 use super::waiting::Waits;
+use crate::cut::Cut;
 use crate::fence::{Fence, Opening, Transport, Watch};
 use crate::node::{ConnectionId, Places, Replying};
 use crate::queue::Inbound;
@@ -123,7 +123,7 @@ where
             }
             Ok(Err(error)) => return debug!(peer = %origin.address, %error, "cannot be opened"),
             Err(_) => {
-                shared.metrics.edge.cut.of(Listener::Amqp).of(Cut::Silent).increment(1);
+                shared.metrics.edge.cut.of(Listener::Amqp).of(telemetry::Cut::Silent).increment(1);
                 return debug!(peer = %origin.address, "did not open in time");
             }
         },
@@ -198,7 +198,7 @@ where
         .add_offered_capabilities("ANONYMOUS-RELAY")
         .properties(shared.properties.clone())
         .build();
-    let handle = acceptor.accept(Stream::new(io, cut)).await.map_err(io::Error::other)?;
+    let handle = acceptor.accept(Cut::new(io, cut)).await.map_err(io::Error::other)?;
     Ok(Some(Opened { handle, identity, watch }))
 }
 

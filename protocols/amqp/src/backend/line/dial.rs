@@ -17,10 +17,11 @@ use rustls::pki_types::{DnsName, ServerName};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::cut::{Cut, Scissors};
 use super::sasl;
 use crate::backend::settings::{ReplyTo, Settings};
+use crate::cut::Cut;
 use crate::fence::{Fence, Limits, Transport};
 
 /// Addresses of one name that are tried.
@@ -64,8 +65,8 @@ pub(super) struct Dialed {
     pub(super) replies: Receiver,
     /// What requests say where their replies are to be sent.
     pub(super) reply_to: Option<String>,
-    /// Cut what may hang.
-    pub(super) scissors: Scissors,
+    /// Dropped, it cuts what may hang.
+    pub(super) cut: DropGuard,
 }
 
 /// Connects.
@@ -80,7 +81,9 @@ pub(super) async fn dial(
 ) -> Result<Dialed, Undialed> {
     let stream = stream(settings, network, until).await?;
     // Whatever is left behind by what did not come about is closed with it.
-    let (stream, scissors) = Cut::new(stream);
+    let cut = CancellationToken::new();
+    let stream = Cut::new(stream, cut.clone());
+    let cut = cut.drop_guard();
     let endpoint = &settings.endpoint;
     // What an upstream sends are bytes of a network like any others.
     let fenced = Limits {
@@ -95,7 +98,7 @@ pub(super) async fn dial(
     let dialing = open(settings, container, Fence::new(stream, &[], fenced));
     match timeout_at(until, dialing).await {
         Ok(Ok((connection, session, requests, replies, reply_to))) => {
-            Ok(Dialed { connection, session, requests, replies, reply_to, scissors })
+            Ok(Dialed { connection, session, requests, replies, reply_to, cut })
         }
         Ok(Err(undialed)) => {
             let problem = format!("{endpoint}: {}", undialed.problem);
@@ -110,7 +113,7 @@ type Opened = (ConnectionHandle<()>, SessionHandle<()>, Sender, Receiver, Option
 async fn open(
     settings: &Settings,
     container: &str,
-    mut stream: Fence<Cut>,
+    mut stream: Fence<Cut<Box<dyn Transport>>>,
 ) -> Result<Opened, Undialed> {
     let hostname = settings.endpoint.hostname();
     sasl::negotiate(&mut stream, &settings.sasl, hostname)

@@ -96,7 +96,7 @@ impl Live {
         let flight = Arc::new(Flight::default());
         // As many as may be in flight: nobody waits here.
         let (queue, waiting) = mpsc::channel(in_flight.max(1));
-        let Dialed { connection, session, requests, replies, reply_to, scissors } = dialed;
+        let Dialed { connection, session, requests, replies, reply_to, cut } = dialed;
         tokio::spawn(read(replies, Arc::clone(&flight), Arc::clone(&state), strays));
         let writer = Writer {
             session,
@@ -111,7 +111,7 @@ impl Live {
             writer.run(waiting).await;
             // The peer is told, and is given a moment to answer; then it is over in any case.
             timeout(CLOSE, connection.close()).await.ok();
-            drop(scissors);
+            drop(cut);
         });
         Self { queue, flight, reply_to, state, _close: gone.drop_guard() }
     }
