@@ -11,6 +11,7 @@ mod callbacks;
 mod doors;
 mod forms;
 mod longrunning_backend;
+mod manner;
 mod nexus;
 mod oci;
 mod oci_backend;
@@ -33,6 +34,7 @@ use std::time::Duration;
 pub use amqp_backend::AmqpBackend;
 pub use callbacks::Callbacks;
 pub use longrunning_backend::LongrunningBackend;
+pub use manner::Manner;
 pub use nexus::Nexus;
 pub(crate) use nexus::is_loopback;
 pub use oci::Oci;
@@ -153,7 +155,7 @@ pub struct Wait {
 }
 
 /// `[retry]`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retry {
     /// About the wait before the first repeat; each later one is twice as long.
     pub first: Duration,
@@ -248,7 +250,8 @@ impl Settings {
         let http = http(&root.section("http"));
         let listen = http.listen;
         let egress = callbacks::egress(&root.section("egress"));
-        let backends = routes::backends(root, listen, egress.authorities.as_deref());
+        let retry = retry(&root.section("retry"));
+        let backends = routes::backends(root, listen, egress.authorities.as_deref(), retry);
         let sections = root.named("routes");
         let routes = routes::routes(&sections, &backends, retention);
         let (amqp, amqp_tls) = amqp::amqp(&root.section("amqp"));
@@ -258,7 +261,7 @@ impl Settings {
             admin: admin(&root.section("admin")),
             wait: wait(&root.section("wait")),
             watches: watches(&root.section("watch")),
-            retry: retry(&root.section("retry")),
+            retry,
             callbacks: callbacks::callbacks(&root.section("callbacks")),
             egress,
             drain: drain(&root.section("drain")),

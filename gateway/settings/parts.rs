@@ -5,7 +5,7 @@ use std::sync::Arc;
 use opgate_amqp::backend::{self as amqp, Upstream as AmqpUpstream};
 use opgate_amqp::management::{Names as AmqpNames, Settings as ManagementSettings};
 use opgate_bus::core::{Expects, Operation, Payload};
-use opgate_bus::{Backoff, Options as BusOptions, Pull, Route, Router};
+use opgate_bus::{Backoff, Gate, Options as BusOptions, Pull, Route, Router};
 use opgate_edge::HttpLimits;
 use opgate_egress::{Client, Guard};
 use opgate_longrunning::backend::{self as longrunning, Upstream as LongrunningUpstream};
@@ -71,6 +71,8 @@ impl Settings {
         ));
         let mut types = None;
         for (name, backend) in &self.backends {
+            let retry = backend.manner.backoff();
+            let gate = || backend.manner.gate(metrics.dispatch.backend(name));
             builder = match &backend.kind {
                 BackendKind::Showcase => {
                     builder.backend(name.as_str(), Arc::new(Showcase), backend.concurrency)
@@ -82,25 +84,25 @@ impl Settings {
                 }
                 BackendKind::Oci(oci) => {
                     let upstream =
-                        OciUpstream::new(oci.upstream(name, self.backoff()), client.clone());
+                        OciUpstream::new(oci.upstream(name, retry, gate()), client.clone());
                     builder.backend(name.as_str(), Arc::new(upstream), backend.concurrency)
                 }
                 BackendKind::Amqp(amqp) => {
                     let strays = metrics.dispatch.backend(name).map(|of| of.strays.clone());
-                    let settings = self.amqp_upstream(name, amqp)?;
+                    let settings = self.amqp_upstream(name, amqp, retry, gate())?;
                     let upstream = AmqpUpstream::new(settings, strays);
                     builder.backend(name.as_str(), Arc::new(upstream), backend.concurrency)
                 }
                 BackendKind::Longrunning(of) => {
                     let known = types
                         .get_or_insert_with(|| Arc::new(Types::of(&self.grpc().descriptor_sets)));
-                    let settings = self.longrunning_upstream(name, of)?;
+                    let settings = self.longrunning_upstream(name, of, retry, gate())?;
                     let upstream = LongrunningUpstream::new(settings, Arc::clone(known));
                     builder.backend(name.as_str(), Arc::new(upstream), backend.concurrency)
                 }
                 BackendKind::Nexus(nexus) => {
                     let upstream =
-                        Upstream::new(nexus.upstream(name, here, self.backoff()), client.clone());
+                        Upstream::new(nexus.upstream(name, here, retry, gate()), client.clone());
                     builder.backend(name.as_str(), Arc::new(upstream), backend.concurrency)
                 }
             };
@@ -217,7 +219,7 @@ impl Settings {
 }
 
 impl OciBackend {
-    fn upstream(&self, name: &str, retry: Backoff) -> oci::Settings {
+    fn upstream(&self, name: &str, retry: Backoff, gate: Gate) -> oci::Settings {
         oci::Settings {
             name: name.into(),
             endpoint: self.endpoint.clone(),
@@ -227,12 +229,19 @@ impl OciBackend {
             poll_longest: self.poll_longest,
             grace: self.grace,
             retry,
+            gate,
         }
     }
 }
 
 impl Settings {
-    fn amqp_upstream(&self, name: &str, of: &AmqpBackend) -> Result<amqp::Settings, StartError> {
+    fn amqp_upstream(
+        &self,
+        name: &str,
+        of: &AmqpBackend,
+        retry: Backoff,
+        gate: Gate,
+    ) -> Result<amqp::Settings, StartError> {
         let authorities = self.egress.authorities.as_deref();
         let tls = of.endpoint.is_tls().then(|| opgate_egress::tls(authorities, of.shown.as_ref()));
         let tls = tls.transpose().map_err(|error| StartError::Configuration(error.to_string()))?;
@@ -249,7 +258,8 @@ impl Settings {
             poll_first: of.poll_first,
             poll_longest: of.poll_longest,
             grace: of.grace,
-            retry: self.backoff(),
+            retry,
+            gate,
         })
     }
 }
@@ -259,6 +269,8 @@ impl Settings {
         &self,
         name: &str,
         of: &LongrunningBackend,
+        retry: Backoff,
+        gate: Gate,
     ) -> Result<longrunning::Settings, StartError> {
         let authorities = self.egress.authorities.as_deref();
         let tls = opgate_egress::tls(authorities, of.shown.as_ref())
@@ -273,7 +285,8 @@ impl Settings {
             poll_longest: of.poll_longest,
             grace: of.grace,
             waits: of.waits,
-            retry: self.backoff(),
+            retry,
+            gate,
         })
     }
 }
@@ -286,7 +299,13 @@ fn undeclared(route: &super::Route) -> Expects {
 }
 
 impl Nexus {
-    fn upstream(&self, name: &str, here: &CallbackBase, retry: Backoff) -> nexus::Settings {
+    fn upstream(
+        &self,
+        name: &str,
+        here: &CallbackBase,
+        retry: Backoff,
+        gate: Gate,
+    ) -> nexus::Settings {
         nexus::Settings {
             name: name.into(),
             endpoint: self.endpoint.clone(),
@@ -297,6 +316,7 @@ impl Nexus {
             poll_first: self.poll_first,
             poll_longest: self.poll_longest,
             retry,
+            gate,
         }
     }
 }

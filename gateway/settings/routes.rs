@@ -13,11 +13,12 @@ use super::amqp_backend::{self, AmqpBackend};
 use super::amqp_doors;
 use super::forms::{self, Form};
 use super::longrunning_backend::{self, LongrunningBackend};
+use super::manner::{self, Manner};
 use super::nexus::{self, Nexus};
 use super::oci_backend::{self, OciBackend};
 use super::resources;
 use super::section::Section;
-use super::{MS, RETENTION_MAX, SECOND, narrow, text};
+use super::{MS, RETENTION_MAX, Retry, SECOND, narrow, text};
 
 /// `[backends.NAME]`.
 #[derive(Clone, Debug)]
@@ -26,6 +27,8 @@ pub struct Backend {
     pub kind: BackendKind,
     /// Operations it carries out at once.
     pub concurrency: usize,
+    /// How it is called, where its calls leave this process.
+    pub manner: Manner,
 }
 
 /// What a backend is.
@@ -141,15 +144,18 @@ pub struct GrpcDoor {
 }
 
 /// The backends; `http` is the address opgate is called back at where nothing else is configured,
-/// `authorities` a file of those that are believed beside the system's.
+/// `authorities` a file of those that are believed beside the system's; `retry` what is tried again where a backend does
+/// not say.
 pub(super) fn backends(
     root: &Section<'_>,
     http: SocketAddr,
     authorities: Option<&Path>,
+    retry: Retry,
 ) -> BTreeMap<String, Backend> {
     let read = |section: &Section<'_>| {
         let kind = kind(section, &section.text("kind"), http, authorities);
-        let backend = Backend { kind, concurrency: section.count("concurrency", 1..=1_000_000) };
+        let concurrency = section.count("concurrency", 1..=1_000_000);
+        let backend = Backend { kind, concurrency, manner: Manner::of(section, retry) };
         section.finish();
         backend
     };
@@ -168,8 +174,12 @@ fn kind(
         section.refuse("kind", format!("is not known; the kinds there are: {}", there.join(", ")));
     }
     let keys: BTreeSet<&str> = KINDS.iter().flat_map(|(_, keys)| *keys).copied().collect();
-    for key in keys.into_iter().filter(|key| section.has(key)) {
-        let of = KINDS.iter().filter(|(_, keys)| keys.contains(&key));
+    // Calls of all that have an endpoint leave this process.
+    let has = |keys: &[&str], key: &str| {
+        keys.contains(&key) || (keys.contains(&"endpoint") && manner::KEYS.contains(&key))
+    };
+    for key in keys.into_iter().chain(manner::KEYS).filter(|key| section.has(key)) {
+        let of = KINDS.iter().filter(move |(_, keys)| has(keys, key));
         let of: Vec<&str> = of.map(|(kind, _)| *kind).collect();
         if known && !of.contains(&word) {
             let of: Vec<String> = of.iter().map(|kind| format!("kind = {kind:?}")).collect();

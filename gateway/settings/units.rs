@@ -22,6 +22,20 @@ pub(super) fn size(text: &str) -> Option<u64> {
     parse(text, &SIZES)
 }
 
+/// So many in so long, such as `100/s`, `600/m`, `1000/h`; none for any other text.
+pub(super) fn rate(text: &str) -> Option<(u32, Duration)> {
+    const PERIODS: [(&str, Duration); 3] = [
+        ("s", Duration::from_secs(1)),
+        ("m", Duration::from_mins(1)),
+        ("h", Duration::from_hours(1)),
+    ];
+    let (count, unit) = text.split_once('/')?;
+    let (_, period) = PERIODS.into_iter().find(|(name, _)| *name == unit)?;
+    let digits = !count.is_empty() && count.bytes().all(|byte| byte.is_ascii_digit());
+    let count = count.parse().ok().filter(|count| digits && (1..=1_000_000).contains(count))?;
+    Some((count, period))
+}
+
 /// A duration in the largest unit that holds it whole.
 pub(super) fn show_duration(duration: Duration) -> String {
     show(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX), &DURATIONS)
@@ -49,6 +63,18 @@ fn show(value: u64, units: &[(&str, u64)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rate_is_a_whole_number_in_a_time() {
+        assert_eq!(rate("100/s"), Some((100, Duration::from_secs(1))));
+        assert_eq!(rate("1/m"), Some((1, Duration::from_mins(1))));
+        assert_eq!(rate("1000000/h"), Some((1_000_000, Duration::from_hours(1))));
+        for text in
+            ["", "1", "/s", "0/s", "+1/s", "1.5/s", "1/d", "1/S", "1000001/s", "1/s/s", " 1/s"]
+        {
+            assert_eq!(rate(text), None, "{text:?}");
+        }
+    }
 
     #[test]
     fn a_whole_number_with_a_unit_is_read() {

@@ -12,6 +12,7 @@ mod faces;
 mod faults;
 mod go;
 mod grpc;
+mod manner;
 mod matrix;
 mod nexus;
 mod oci;

@@ -3,6 +3,7 @@
 mod amqp_backend;
 mod amqp_users;
 mod longrunning_backend;
+mod manner;
 mod nexus;
 mod oci;
 mod oci_backend;

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use opgate_core::{Error, Outcome};
 use opgate_store::Snapshot;
 
+use crate::backoff::Backoff;
+use crate::gate::Gate;
 use crate::lease::Lease;
 use crate::router::Route;
 use crate::start::{Caller, Start};
@@ -48,6 +50,17 @@ pub trait Backend: Send + Sync + 'static {
     /// The future is dropped, at any await, when the lease ends otherwise: the gateway drains and the
     /// lease is not held ([`Lease::hold`]), the operation's deadline has passed, or it was ended by hand.
     fn run(&self, lease: Lease) -> Pin<Box<dyn Future<Output = Result<Outcome, Error>> + Send>>;
+
+    /// What all its calls pass through, where they leave this process. As long as the upstream behind it is left
+    /// alone nothing is leased but what finds out whether it is back, and failing at that uses up no attempt.
+    fn gate(&self) -> Option<&Gate> {
+        None
+    }
+
+    /// When and how often what it could not do is repeated, where that is not as for all others.
+    fn backoff(&self) -> Option<Backoff> {
+        None
+    }
 
     /// Hears that an operation it was given by this route has ended without it: by its deadline or by
     /// hand. What goes on upstream is to be canceled there. The future is given a bounded time and

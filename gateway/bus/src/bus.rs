@@ -134,6 +134,7 @@ impl Bus {
             grace: options.grace,
             metrics: Arc::clone(&metrics),
             drain: drain.clone(),
+            gates: Arc::default(),
             abandoning: Semaphore::new(AT_A_TIME),
         });
         let dispatcher = TaskTracker::new();

@@ -107,6 +107,12 @@ impl Lease {
                     let text = format!("the upstream does not know what to cancel: {why}");
                     (CancelDelivery::Refused, Some(text))
                 }
+                // Nobody is there who could take it: that is no attempt.
+                CancelAttempt::Retry(_) if !self.gate().is_closed() => {
+                    tried -= 1;
+                    sleep(backoff.after(attempts)).await;
+                    continue;
+                }
                 CancelAttempt::Retry(error) if tried < attempts => {
                     let asked = match error.retry {
                         Retry::After(wait) => wait.min(LONGEST),

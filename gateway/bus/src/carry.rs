@@ -12,12 +12,14 @@ use opgate_core::{
 };
 use opgate_store::{Snapshot, Store};
 use opgate_telemetry::{self as telemetry, Metrics};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::backend::Backend;
 use crate::backoff::{Backoff, LONGEST};
 use crate::blame;
+use crate::gate::Gate;
 use crate::lease::{Lease, settled};
 use crate::reach::Reach;
 use crate::router::{BackendIndex, Carrying, Router};
@@ -53,6 +55,8 @@ pub(crate) struct Carrier {
     pub(crate) grace: Duration,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) drain: CancellationToken,
+    /// Told when an upstream is left alone, or called again.
+    pub(crate) gates: Arc<Notify>,
     /// Room for telling backends of ends.
     pub(crate) abandoning: Semaphore,
 }
@@ -92,8 +96,9 @@ impl Carrier {
         let began = Instant::now();
         let holds = watch::Sender::new(0);
         let drained = self.drained(holds.subscribe());
-        let lease =
-            Lease::new(self.store.clone(), Arc::clone(&target.route), Arc::clone(&snapshot), holds);
+        let (route, gate) =
+            (Arc::clone(&target.route), backend.gate().cloned().unwrap_or_default());
+        let lease = Lease::new(self.store.clone(), route, Arc::clone(&snapshot), holds, gate);
         let result = tokio::select! {
             biased;
             result = contained(async { backend.run(lease).await }) => result,
@@ -116,7 +121,9 @@ impl Carrier {
         self.reach.heard(target.backend, &result);
         match result {
             Ok(outcome) => self.end(target.backend, &snapshot, outcome).await,
-            Err(error) => self.failed(target.backend, &snapshot, attempts, &error).await,
+            Err(error) => {
+                self.failed((target.backend, &**backend), &snapshot, attempts, &error).await
+            }
         }
     }
 
@@ -130,47 +137,57 @@ impl Carrier {
     /// The backend could not carry it out: again after a while, or the end.
     async fn failed(
         &self,
-        backend: BackendIndex,
+        (index, backend): (BackendIndex, &dyn Backend),
         leased: &Arc<Snapshot>,
         attempts: u32,
         error: &Error,
     ) -> Verdict {
-        if let Ok(Some(now)) = self.store.get(leased.id).await
-            && (now.is_done() || now.epoch != leased.epoch)
-        {
-            self.lost(backend);
-            return Verdict::Lost;
+        let mut told = false;
+        if let Ok(Some(now)) = self.store.get(leased.id).await {
+            if now.is_done() || now.epoch != leased.epoch {
+                self.lost(index);
+                return Verdict::Lost;
+            }
+            told = now.log.iter().any(|line| line.error && line.code.is_empty());
         }
-        // What the journal did not take is not the backend's failure: it does not use up attempts.
+        let backoff = backend.backoff().unwrap_or(self.backoff);
+        // What the journal did not take is not the backend's failure, and what is down for all is not this operation's:
+        // neither uses up attempts.
         let writable = self.store.health().borrow().unwritable.is_none();
-        let attempts = attempts.saturating_add(u32::from(writable));
-        if error.retry == Retry::Never || attempts >= self.backoff.attempts.max(1) {
-            return self.end(backend, leased, Outcome::Failed(blame::failure(error))).await;
+        let counts = writable && backend.gate().is_none_or(Gate::is_closed);
+        let attempts = attempts.saturating_add(u32::from(counts));
+        if error.retry == Retry::Never || (counts && attempts >= backoff.attempts.max(1)) {
+            return self.end(index, leased, Outcome::Failed(blame::failure(error))).await;
         }
         let asked = match error.retry {
             Retry::After(delay) => delay.min(LONGEST),
             Retry::Never | Retry::SameRequest | Retry::Unknown => Duration::ZERO,
         };
-        let after = self.backoff.after(attempts.max(1)).max(asked);
+        let after = backoff.after(attempts.max(1)).max(asked);
+        let again = Verdict::Again { after, attempts };
+        // An upstream may be down for days: it is told once.
+        if told && !counts {
+            return again;
+        }
+        let count = if counts {
+            format!("attempt {attempts} of {}", backoff.attempts)
+        } else {
+            "not counted as an attempt".to_owned()
+        };
         let entry = LogEntry {
             at: self.store.clock().now(),
             error: true,
             // Its trouble is not the work's: the lines that opgate itself writes have no code.
             code: Box::default(),
-            message: format!(
-                "attempt {attempts} of {}: {}; next in {:.1} s",
-                self.backoff.attempts,
-                error.message,
-                after.as_secs_f64()
-            )
-            .into(),
+            message: format!("{count}: {}; next in {:.1} s", error.message, after.as_secs_f64())
+                .into(),
         };
         let report = Report { epoch: leased.epoch, log: vec![entry], ..Report::default() };
         // The line is for whoever looks; the operation goes on without it.
         if let Err(error) = self.submit(leased, None, Command::Report(Box::new(report))).await {
             tracing::debug!(%error, operation = %leased.id, "an attempt's error was not recorded");
         }
-        Verdict::Again { after, attempts }
+        again
     }
 
     /// Makes the outcome durable. Goes on trying while the lease lives: an outcome that is known is
@@ -368,6 +385,7 @@ mod tests {
             grace: Duration::ZERO,
             metrics,
             drain: CancellationToken::new(),
+            gates: Arc::default(),
             abandoning: Semaphore::new(1),
         };
         let target = OperationId::from_bits(1);

@@ -12,13 +12,15 @@ use std::time::Duration;
 
 use opgate_core::{OperationId, Outcome, State, Tenant, Timestamp};
 use opgate_store::{Changed, Peek, Snapshot};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::carry::{Carrier, Verdict, abandoned, contained};
+use crate::gate::{Gate, Leasing};
 use crate::ready::{Ready, Ticket};
-use crate::router::{BackendIndex, QueueIndex, Target};
+use crate::router::{BackendIndex, Carrying, Placed, QueueIndex, Target};
 use crate::work::books::{Arrival, End};
 use crate::work::desk::Desk;
 
@@ -66,14 +68,19 @@ impl Known {
     }
 }
 
-/// The next deadline, the next end of a rest, and when a desk has something due.
-type Due = (Option<Timestamp>, Option<Instant>, Option<Instant>);
+/// The next deadline, the next end of a rest, when a desk has something due, and when an upstream that is left alone
+/// may be tried.
+type Due = (Option<Timestamp>, Option<Instant>, Option<Instant>, Option<Instant>);
 
 /// One backend's queue and room.
 #[derive(Debug)]
 struct Lane {
     ready: Ready,
     room: usize,
+    /// What its calls pass through.
+    gate: Gate,
+    /// The last time that one was leased to find out whether the upstream is back.
+    tried: Option<u64>,
     /// How many the metrics say are queued.
     told: usize,
 }
@@ -108,6 +115,8 @@ struct Dispatcher {
     spawned: JoinSet<Ended>,
     /// When a desk has something due.
     looks: Option<Instant>,
+    /// When an upstream that is left alone, and for which something waits, may be tried.
+    opens: Option<Instant>,
     /// Whether one may have something due already.
     nudged: bool,
     /// What the timer is set for; none when it has fired.
@@ -124,6 +133,8 @@ impl Dispatcher {
                 .map(|placed| Lane {
                     ready: Ready::default(),
                     room: placed.concurrency,
+                    gate: gate(placed, &carrier.gates),
+                    tried: None,
                     told: usize::MAX,
                 })
                 .collect(),
@@ -133,6 +144,7 @@ impl Dispatcher {
             resting: BTreeSet::new(),
             spawned: JoinSet::new(),
             looks: None,
+            opens: None,
             nudged: true,
             armed: None,
         }
@@ -179,6 +191,7 @@ impl Dispatcher {
                 },
                 Ok(()) = health.changed() => carrier.work.desks().for_each(Desk::reopen),
                 () = carrier.work.nudge.notified() => self.nudged = true,
+                () = carrier.gates.notified() => {}
                 () = timer.as_mut() => (self.armed, self.nudged) = (None, true),
             }
         }
@@ -366,8 +379,18 @@ impl Dispatcher {
 
     /// Leases out what there is room for.
     fn lease(&mut self) {
+        let now = Instant::now();
+        self.opens = None;
         for (index, lane) in self.lanes.iter_mut().enumerate() {
-            while lane.room > 0 {
+            while lane.room > 0 && lane.ready.len() > 0 {
+                match lane.gate.leasing(now, lane.tried) {
+                    Leasing::Free => lane.tried = None,
+                    Leasing::One(occasion) => lane.tried = Some(occasion),
+                    Leasing::Not(until) => {
+                        self.opens = [self.opens, until].into_iter().flatten().min();
+                        break;
+                    }
+                }
                 let Some((_, id)) = lane.ready.pop() else { break };
                 let Some(known) = self.known.get_mut(&id) else { continue };
                 known.phase = Phase::Leased;
@@ -401,7 +424,9 @@ impl Dispatcher {
 
     fn ended(&mut self, ended: Ended) {
         let Ended::Lease(id, backend, verdict) = ended else { return };
-        self.lanes[backend.0].room += 1;
+        let lane = &mut self.lanes[backend.0];
+        // Perhaps it ended before it had found out.
+        (lane.room, lane.tried) = (lane.room + 1, None);
         match verdict {
             Verdict::Over => self.forget(id),
             Verdict::Lost => {
@@ -463,6 +488,7 @@ impl Dispatcher {
             self.deadlines.first().map(|(deadline, _)| *deadline),
             self.resting.first().map(|(until, _)| *until),
             self.looks,
+            self.opens,
         );
         if self.armed == Some(next) {
             return;
@@ -472,7 +498,7 @@ impl Dispatcher {
         let deadline = next
             .0
             .map(|deadline| now + deadline.since(self.carrier.store.clock().now()).min(STRIDE));
-        let at = [deadline, next.1, next.2].into_iter().flatten().min();
+        let at = [deadline, next.1, next.2, next.3].into_iter().flatten().min();
         timer.reset(at.unwrap_or(now + STRIDE));
     }
 
@@ -506,6 +532,16 @@ impl Dispatcher {
             self.aside(id, async move { carrier.expire(id).await });
         }
     }
+}
+
+/// What the calls of a backend pass through; `follower` is told of its changes.
+fn gate(placed: &Placed, follower: &Arc<Notify>) -> Gate {
+    let gate = match &placed.carrying {
+        Carrying::Push(backend) => backend.gate().cloned().unwrap_or_default(),
+        Carrying::Pull(_) => Gate::default(),
+    };
+    gate.follow(follower);
+    gate
 }
 
 /// How an operation comes to its desk. One that was under a lease when the gateway stopped is

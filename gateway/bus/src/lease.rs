@@ -8,6 +8,7 @@ use opgate_core::{Command, Epoch, Error, OperationId, Report, Submission, Timest
 use opgate_store::{Peek, Snapshot, Store};
 use tokio::sync::watch;
 
+use crate::gate::{Gate, Pass};
 use crate::router::Route;
 use crate::token::Sealer;
 
@@ -19,6 +20,8 @@ pub struct Lease {
     snapshot: Arc<Snapshot>,
     /// How many hold it.
     holds: watch::Sender<usize>,
+    /// What the calls of its backend pass through.
+    gate: Gate,
 }
 
 /// As long as it lives, a drain waits for the lease, within its bound.
@@ -39,8 +42,9 @@ impl Lease {
         route: Arc<Route>,
         snapshot: Arc<Snapshot>,
         holds: watch::Sender<usize>,
+        gate: Gate,
     ) -> Self {
-        Self { store, route, snapshot, holds }
+        Self { store, route, snapshot, holds, gate }
     }
 
     /// Asks a drain not to cut the lease short while what is returned lives: for what would be lost, and
@@ -101,6 +105,21 @@ impl Lease {
     /// How long the operation may still take; `None` where it has no deadline.
     pub fn remaining(&self) -> Option<Duration> {
         self.snapshot.deadline.map(|deadline| deadline.since(self.now()))
+    }
+
+    /// Waits until the call that starts the operation may be made. `unsent`: no earlier lease can have made it; then
+    /// there is none to be made once cancellation was asked for.
+    pub async fn pass(&self, unsent: bool) -> Option<Pass> {
+        tokio::select! {
+            biased;
+            () = self.canceled(), if unsent => None,
+            pass = self.gate.pass() => Some(pass),
+        }
+    }
+
+    /// What the calls of its backend pass through.
+    pub(crate) const fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     /// Resolves once cancellation was asked for; at once where it was before.

@@ -176,6 +176,12 @@ catalogue! {
         "Calls to a backend, by google.rpc code.";
     BACKEND_REQUEST_DURATION: Histogram Seconds "opgate_backend_request_duration_seconds" {"backend"} [BACKEND_SECONDS]
         "Time a call to a backend took.";
+    BACKEND_BREAKER: Gauge None "opgate_backend_breaker" {"backend"}
+        "0 while an upstream is called, 2 while it is left alone because it failed too often in a row, 1 while one call finds out whether it is back.";
+    BACKEND_BREAKER_OPENED: Counter None "opgate_backend_breaker_opened_total" {"backend"}
+        "Times an upstream was called until then and is left alone since.";
+    BACKEND_WAITING: Gauge None "opgate_backend_calls_waiting" {"backend"}
+        "Calls that wait for the rate of an upstream, or for it to be back.";
 
     CALLBACKS_OWED: Gauge None "opgate_callbacks_owed" {}
         "Callbacks of ended operations that were not delivered yet.";

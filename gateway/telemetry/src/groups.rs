@@ -283,6 +283,12 @@ pub struct BackendMetrics {
     pub requests: Family<Code, Counter>,
     /// `opgate_backend_request_duration_seconds`.
     pub request_duration: Histogram,
+    /// `opgate_backend_breaker`.
+    pub breaker: Gauge,
+    /// `opgate_backend_breaker_opened_total`.
+    pub breaker_opened: Counter,
+    /// `opgate_backend_calls_waiting`.
+    pub waiting: Gauge,
 }
 
 impl BackendMetrics {
@@ -298,6 +304,9 @@ impl BackendMetrics {
                 counter(&spec::BACKEND_REQUESTS, &[name, code.text()])
             }),
             request_duration: histogram(&spec::BACKEND_REQUEST_DURATION, &[name]),
+            breaker: gauge(&spec::BACKEND_BREAKER, &[name]),
+            breaker_opened: counter(&spec::BACKEND_BREAKER_OPENED, &[name]),
+            waiting: gauge(&spec::BACKEND_WAITING, &[name]),
         }
     }
 }

@@ -147,21 +147,22 @@ impl Line {
         &self.settings
     }
 
-    /// Waits for its turn, as long as that takes, and for a connection.
+    /// Waits for its turn, as long as that takes, and for a connection. `probe`: one is to be made although the last
+    /// attempt failed just now.
     ///
     /// # Errors
     /// There is no connection: nothing was sent.
-    pub(super) async fn ready(&self) -> Result<Ready<'_>, Error> {
+    pub(super) async fn ready(&self, probe: bool) -> Result<Ready<'_>, Error> {
         // It is never closed.
         let Ok(slot) = self.slots.acquire().await else {
             return Err(unreached("it takes no requests", Duration::ZERO));
         };
-        let live = self.live(Instant::now() + self.settings.timeout).await?;
+        let live = self.live(Instant::now() + self.settings.timeout, probe).await?;
         Ok(Ready { live, _slot: slot })
     }
 
     /// The connection, made if need be.
-    async fn live(&self, until: Instant) -> Result<Arc<Live>, Error> {
+    async fn live(&self, until: Instant, probe: bool) -> Result<Arc<Live>, Error> {
         let Ok(mut current) = timeout_at(until, self.current.lock()).await else {
             return Err(unreached("it is being connected to", Duration::ZERO));
         };
@@ -175,6 +176,7 @@ impl Line {
         let now = Instant::now();
         if let Some(left) = current.not_before.map(|then| then.saturating_duration_since(now))
             && !left.is_zero()
+            && !probe
         {
             return Err(unreached(&current.problem, left));
         }

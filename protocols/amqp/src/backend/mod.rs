@@ -30,7 +30,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use fe2o3_amqp_types::messaging::{ApplicationProperties, Body};
-use opgate_bus::{Admission, Backend, Lease, Offer, Route, Snapshot};
+use opgate_bus::{Admission, Backend, Backoff, Gate, Lease, Offer, Pass, Route, Snapshot};
 use opgate_core::{Error, ErrorKind, Operation, Outcome, Retry};
 use opgate_egress::{Network, System};
 use opgate_telemetry::Counter;
@@ -123,6 +123,14 @@ impl Backend for Upstream {
         })
     }
 
+    fn gate(&self) -> Option<&Gate> {
+        Some(&self.0.settings().gate)
+    }
+
+    fn backoff(&self) -> Option<Backoff> {
+        Some(self.0.settings().retry)
+    }
+
     fn abandon(
         &self,
         route: &Route,
@@ -170,13 +178,14 @@ impl Inner {
         operation: &Operation,
     ) -> Result<Reply, Error> {
         let timeout = self.settings().timeout;
-        let ready = self.line.ready().await?;
+        let pass = self.settings().gate.pass().await;
+        let (pass, ready) = self.ready(pass).await?;
         let (properties, body) = request::about(poll, verb, identity, operation);
         let lost = |problem: String| {
             let text = format!("the upstream did not answer: {problem}");
             Err(Error::new(ErrorKind::Unavailable, text).with_retry(Retry::Unknown))
         };
-        match self.exchange(ready, operation, properties, body, timeout).await {
+        match self.exchange((pass, ready), operation, properties, body, timeout).await {
             Exchanged::Answered(answer) => {
                 Reply::read(answer.message).map_err(|problem| start::unreadable(&problem))
             }
@@ -187,10 +196,26 @@ impl Inner {
         }
     }
 
+    /// A connection for a call whose turn it is. That there is one is all that is to be found out: a reply may take as
+    /// long as an operation.
+    async fn ready(&self, pass: Pass) -> Result<(Option<Pass>, Ready<'_>), Error> {
+        match self.line.ready(pass.is_probe()).await {
+            Ok(ready) if pass.is_probe() => {
+                pass.answered();
+                Ok((None, ready))
+            }
+            Ok(ready) => Ok((Some(pass), ready)),
+            Err(error) => {
+                pass.failed();
+                Err(error)
+            }
+        }
+    }
+
     /// Sends a request under an id of its own, and waits so long for its reply.
     async fn exchange(
         &self,
-        ready: Ready<'_>,
+        (pass, ready): (Option<Pass>, Ready<'_>),
         operation: &Operation,
         properties: ApplicationProperties,
         body: Value,
@@ -205,6 +230,14 @@ impl Inner {
         let message = request::message(envelope, properties, body, wait_ms);
         // A year is as good as no end, and an instant that there is.
         let timeout = timeout.min(Duration::from_hours(24 * 365));
-        ready.exchange(&id, message, Instant::now() + timeout).await
+        let patient = timeout >= self.settings().timeout;
+        let exchanged = ready.exchange(&id, message, Instant::now() + timeout).await;
+        match (&exchanged, pass) {
+            (Exchanged::Answered(_) | Exchanged::Rejected(_), Some(pass)) => pass.answered(),
+            (Exchanged::Unsent(_), Some(pass)) => pass.failed(),
+            (Exchanged::Unknown(_), Some(pass)) if patient => pass.failed(),
+            (Exchanged::Unknown(_) | Exchanged::Unsendable(_), Some(_)) | (_, None) => {}
+        }
+        exchanged
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use opgate_bus::Backoff;
+use opgate_bus::{Backoff, Gate};
 use rustls::ClientConfig;
 
 use super::endpoint::Endpoint;
@@ -40,6 +40,8 @@ pub struct Settings {
     pub grace: Duration,
     /// When to connect again, and when and how often to tell the node of a cancel it did not take.
     pub retry: Backoff,
+    /// What all calls pass through.
+    pub gate: Gate,
 }
 
 /// As whom opgate calls.

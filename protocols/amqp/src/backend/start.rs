@@ -1,7 +1,7 @@
 //! Asking a node for an operation.
 
 use bytes::Bytes;
-use opgate_bus::{Lease, Once, outcome_unknown};
+use opgate_bus::{Lease, Once, Pass, outcome_unknown};
 use opgate_core::{Code, Error, ErrorKind, Failure, LogEntry, Outcome, Report, Retry, limits};
 use std::convert::Infallible;
 use std::time::Duration;
@@ -27,12 +27,15 @@ impl Inner {
         if let Some(spent) = once.spent() {
             return Ok(Begun::Ended(spent));
         }
+        let Some(pass) = lease.pass(once.is_unsent()).await else {
+            return once.never_sent().await.map(Begun::Ended);
+        };
         let ready = tokio::select! {
             biased;
             () = lease.canceled(), if once.is_unsent() => {
                 return once.never_sent().await.map(Begun::Ended);
             }
-            ready = self.line.ready() => ready?,
+            ready = self.ready(pass) => ready?,
         };
         let _hold = once.begin().await?;
         let exchanged = self.request(lease, plan, ready).await;
@@ -63,7 +66,7 @@ impl Inner {
         &self,
         lease: &Lease,
         plan: &Plan<'_>,
-        ready: Ready<'_>,
+        ready: (Option<Pass>, Ready<'_>),
     ) -> Result<Exchanged, Error> {
         let left = lease.remaining().unwrap_or(Duration::MAX);
         let timeout = plan.timeout.unwrap_or(self.settings().timeout).min(left);

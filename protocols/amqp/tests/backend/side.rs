@@ -8,7 +8,7 @@ use opgate_amqp::backend::{Endpoint, ReplyTo, Sasl, Settings, Upstream as Backen
 use opgate_bus::core::{
     CancelDelivery, Expects, Face, Failure, Header, Kind, OperationId, Outcome, Payload, Version,
 };
-use opgate_bus::{Backoff, Bus, Caller, Durability, Route, Router, Snapshot, Start, Until};
+use opgate_bus::{Backoff, Bus, Caller, Durability, Gate, Route, Router, Snapshot, Start, Until};
 use opgate_store::{Clock, Store};
 use opgate_telemetry::Metrics;
 use rustls::ClientConfig;
@@ -71,6 +71,7 @@ impl Setup {
             poll_longest: Duration::from_millis(20),
             grace: self.grace,
             retry: BACKOFF,
+            gate: Gate::default(),
         };
         let router = Router::builder()
             .backend("up", Arc::new(Backend::new(settings, None)), 64)

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request};
-use opgate_core::{Error, ErrorKind, Operation, Retry};
-use opgate_egress::{Limits, Multiplexed, Problem};
+use opgate_bus::Pass;
+use opgate_core::{Code, Error, ErrorKind, Operation, Retry};
+use opgate_egress::{Answered, Health, Limits, Multiplexed, Problem};
 use opgate_rpc::headers::{TRACE_PARENT, TRACE_STATE};
 use opgate_rpc::proto::Status;
 use opgate_rpc::status;
@@ -50,9 +51,21 @@ pub(super) struct Called<'a> {
 }
 
 impl Inner {
-    /// Makes a call on behalf of an operation, and returns the message it is answered with.
+    /// Makes a call on behalf of an operation when its turn has come, and returns the message it is answered with.
     pub(super) async fn call(
         &self,
+        line: &Multiplexed,
+        operation: &Operation,
+        called: Called<'_>,
+    ) -> Result<Bytes, Unanswered> {
+        let pass = self.settings.gate.pass().await;
+        self.call_now(pass, line, operation, called).await
+    }
+
+    /// The same for one whose turn it is.
+    pub(super) async fn call_now(
+        &self,
+        pass: Pass,
         line: &Multiplexed,
         operation: &Operation,
         called: Called<'_>,
@@ -81,13 +94,29 @@ impl Inner {
             reply_bytes: ANSWER_BYTES + wire::PREFIX_BYTES,
         };
         let sent = Box::pin(line.send(request, limits)).await;
-        let answered = sent.map_err(|problem| lost(&problem))?;
-        let (http, headers) = (answered.head.status, &answered.head.headers);
-        let answer = client::answer(http, headers, answered.body, &answered.trailers, ANSWER_BYTES);
-        answer.map_err(|unanswered| match unanswered {
-            client::Unanswered::Refused(status) => Unanswered::Refused(status),
-            client::Unanswered::Broken(problem) => Unanswered::Broken(problem),
-        })
+        let patient = within >= self.settings.timeout;
+        let health = Health::of(sent.as_ref().map(|answered| answered.head.status), patient);
+        let answer = match sent {
+            Ok(Answered { head, body, trailers }) => {
+                let answer =
+                    client::answer(head.status, &head.headers, body, &trailers, ANSWER_BYTES);
+                answer.map_err(|unanswered| match unanswered {
+                    client::Unanswered::Refused(status) => Unanswered::Refused(status),
+                    client::Unanswered::Broken(problem) => Unanswered::Broken(problem),
+                })
+            }
+            Err(problem) => Err(lost(&problem)),
+        };
+        let (health, is_wait) =
+            (judged(&answer, health), std::ptr::eq(line, &raw const self.waiting));
+        match (health, &answer) {
+            (Health::Alive, _) => pass.answered(),
+            // What ends a wait is often whoever stands in between, and tired of it.
+            (Health::Down, Err(Unanswered::Unsent(_))) => pass.failed(),
+            (Health::Down, _) if !is_wait => pass.failed(),
+            (Health::Down | Health::Unknown, _) => drop(pass),
+        }
+        answer
     }
 
     /// As [`Inner::call`], for a message of a type that is known here.
@@ -101,6 +130,24 @@ impl Inner {
         M::decode(message).map_err(|error| {
             Unanswered::Broken(format!("the answer is not of the type that is expected: {error}"))
         })
+    }
+}
+
+/// How the service does: UNAVAILABLE is said by whoever stands in front as well, unless it says when to come back.
+fn judged(answer: &Result<Bytes, Unanswered>, health: Health) -> Health {
+    match answer {
+        Err(Unanswered::Refused(refused)) => {
+            let away = Code::from_number(refused.code) == Some(Code::Unavailable);
+            let told = status::retry_after(refused).is_some();
+            if away && !told { Health::Down } else { Health::Alive }
+        }
+        Ok(_)
+        | Err(
+            Unanswered::Unsent(_)
+            | Unanswered::Lost { .. }
+            | Unanswered::TooLarge(_)
+            | Unanswered::Broken(_),
+        ) => health,
     }
 }
 

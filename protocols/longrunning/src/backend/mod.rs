@@ -31,7 +31,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use opgate_bus::{Admission, Backend, Lease, Offer, Route, Snapshot};
+use opgate_bus::{Admission, Backend, Backoff, Gate, Lease, Offer, Route, Snapshot};
 use opgate_core::{Error, Outcome};
 use opgate_egress::{Multiplexed, Network, System};
 use tokio::sync::{Notify, Semaphore};
@@ -126,6 +126,14 @@ impl Backend for Upstream {
             };
             inner.wait(&lease, &plan, &name, now).await
         })
+    }
+
+    fn gate(&self) -> Option<&Gate> {
+        Some(&self.0.settings.gate)
+    }
+
+    fn backoff(&self) -> Option<Backoff> {
+        Some(self.0.settings.retry)
     }
 
     fn abandon(

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use opgate_bus::Backoff;
+use opgate_bus::{Backoff, Gate};
 use opgate_egress::{Credentials, TlsConfig};
 
 use super::endpoint::Endpoint;
@@ -32,4 +32,6 @@ pub struct Settings {
     pub waits: usize,
     /// When and how often to tell the service of a cancel it did not take.
     pub retry: Backoff,
+    /// What all calls pass through.
+    pub gate: Gate,
 }

@@ -29,15 +29,15 @@ impl Inner {
         if let Some(spent) = once.spent() {
             return Ok(Begun::Ended(spent));
         }
-        if lease.operation().cancel.is_some() && once.is_unsent() {
+        let Some(pass) = lease.pass(once.is_unsent()).await else {
             return once.never_sent().await.map(Begun::Ended);
-        }
+        };
         let (message, headers) = request::start(plan, lease)?;
         let within = plan.timeout.unwrap_or(self.settings.timeout);
         let within = lease.remaining().map_or(within, |left| left.min(within));
         let _hold = once.begin().await?;
         let called = Called { method: plan.method, headers, message: &message, within };
-        let answer = self.call(&self.line, lease.operation(), called).await;
+        let answer = self.call_now(pass, &self.line, lease.operation(), called).await;
         let read = answer.and_then(|message| {
             Operation::decode(message).map_err(|error| {
                 Unanswered::Broken(format!("it is no google.longrunning.Operation: {error}"))

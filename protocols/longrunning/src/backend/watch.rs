@@ -94,7 +94,11 @@ impl Watch<'_> {
     async fn look(&mut self, wait: Duration) -> Result<Operation, Unanswered> {
         sleep_until(self.rest).await;
         let began = Instant::now();
-        let able = self.waits && !wait.is_zero() && !self.inner.waitless.load(Ordering::Relaxed);
+        // Whether a service is back is found out by what is answered at once.
+        let able = self.waits
+            && !wait.is_zero()
+            && !self.inner.waitless.load(Ordering::Relaxed)
+            && self.inner.settings.gate.is_closed();
         // Whoever finds no room looks as if there were no waits.
         let room = if able { self.inner.waits.try_acquire().ok() } else { None };
         if let Some(_room) = room {

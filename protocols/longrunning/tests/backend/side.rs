@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use opgate_bus::core::{CancelDelivery, Expects, Face, Kind, OperationId, Payload, Version};
-use opgate_bus::{Backoff, Bus, Caller, Durability, Route, Router, Snapshot, Start, Until};
+use opgate_bus::{Backoff, Bus, Caller, Durability, Gate, Route, Router, Snapshot, Start, Until};
 use opgate_egress::Credentials;
 use opgate_longrunning::Types;
 use opgate_longrunning::backend::{Endpoint, Settings, Upstream as Backend};
@@ -76,6 +76,7 @@ impl Setup {
             grace: self.grace,
             waits: self.waits,
             retry: BACKOFF,
+            gate: Gate::default(),
         };
         let backend = Backend::new(settings, Arc::new(Types::of(&[])));
         let router = Router::builder()

@@ -32,8 +32,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use opgate_bus::core::{Error, Outcome, limits};
-use opgate_bus::{Admission, Backend, Lease, Offer, Route, Snapshot};
-use opgate_egress::{Client, Limits, Trust};
+use opgate_bus::{Admission, Backend, Backoff, Gate, Lease, Offer, Pass, Route, Snapshot};
+use opgate_egress::{Client, Health, Limits, Problem, Trust};
 
 use crate::wire::names;
 use form::Known;
@@ -95,6 +95,14 @@ impl Backend for Upstream {
         })
     }
 
+    fn gate(&self) -> Option<&Gate> {
+        Some(&self.0.settings.gate)
+    }
+
+    fn backoff(&self) -> Option<Backoff> {
+        Some(self.0.settings.retry)
+    }
+
     fn abandon(
         &self,
         route: &Route,
@@ -132,14 +140,32 @@ impl Inner {
         Addressed::new(&self.settings, route, operation)
     }
 
-    /// Sends a request that is to be answered within a time.
+    /// Sends a request when its turn has come. It is to be answered within a time.
     async fn send(
         &self,
         request: Request<Bytes>,
         total: Duration,
-    ) -> Result<Response<Bytes>, opgate_egress::Problem> {
+    ) -> Result<Response<Bytes>, Problem> {
+        let pass = self.settings.gate.pass().await;
+        self.send_now(pass, request, total).await
+    }
+
+    /// The same for one whose turn it is.
+    async fn send_now(
+        &self,
+        pass: Pass,
+        request: Request<Bytes>,
+        total: Duration,
+    ) -> Result<Response<Bytes>, Problem> {
         let connect = self.settings.timeout.min(total);
         let limits = Limits { connect, total, reply_bytes: limits::PAYLOAD_BYTES };
-        self.client.send(Trust::Configured, request, limits).await
+        let sent = self.client.send(Trust::Configured, request, limits).await;
+        let patient = total >= self.settings.timeout;
+        match Health::of(sent.as_ref().map(Response::status), patient) {
+            Health::Alive => pass.answered(),
+            Health::Down => pass.failed(),
+            Health::Unknown => drop(pass),
+        }
+        sent
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::HeaderName;
-use opgate_bus::Backoff;
+use opgate_bus::{Backoff, Gate};
 use opgate_egress::{Credentials, Passing};
 
 use super::endpoint::{self, Endpoint};
@@ -32,6 +32,8 @@ pub struct Settings {
     pub poll_longest: Duration,
     /// When and how often to tell the handler of a cancel it did not take.
     pub retry: Backoff,
+    /// What all calls pass through.
+    pub gate: Gate,
 }
 
 /// How opgate learns that an operation has ended upstream.

@@ -1,7 +1,7 @@
 //! Starting an operation upstream.
 
-use opgate_bus::Lease;
 use opgate_bus::core::{Error, Outcome, Report};
+use opgate_bus::{Lease, Once};
 
 use super::Inner;
 use super::form::Form;
@@ -20,13 +20,17 @@ impl Inner {
     /// Starts an operation. An error has it started again under the next lease, by the same request
     /// id: whether an earlier attempt reached the handler need not be known.
     pub(super) async fn start(&self, lease: &Lease) -> Result<Begun, Error> {
+        let once = Once::new(lease, true);
+        let Some(pass) = lease.pass(once.is_unsent()).await else {
+            return once.never_sent().await.map(Begun::Ended);
+        };
         let (operation, remaining) = (lease.operation(), lease.remaining());
         let timeout =
             remaining.map_or(self.settings.timeout, |left| left.min(self.settings.timeout));
         let callback = self.callback(lease)?;
         let addressed = self.addressed(lease.route(), operation);
         let request = addressed.start(callback.as_ref(), timeout, remaining)?;
-        let reply = match self.send(request, timeout).await {
+        let reply = match self.send_now(pass, request, timeout).await {
             Ok(reply) => reply,
             Err(problem) => return reply::unanswered(&problem).map(Begun::Ended),
         };

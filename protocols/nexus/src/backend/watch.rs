@@ -45,6 +45,8 @@ impl Inner {
             }
             looks = looks.saturating_add(1);
             let began = Instant::now();
+            // Whether an upstream is back is found out by what is answered at once.
+            let wait = wait.filter(|_| self.settings.gate.is_closed());
             match self.look(lease, token, wait).await {
                 Ok(Looked::Ended(outcome)) => {
                     let native_state = Some(names::state(outcome.state()).into());

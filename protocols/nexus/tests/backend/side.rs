@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use opgate_bus::core::{Expects, Face, Kind, OperationId, Payload, Version};
-use opgate_bus::{Backoff, Bus, Caller, Durability, Route, Router, Snapshot, Start, Until};
+use opgate_bus::{Backoff, Bus, Caller, Durability, Gate, Route, Router, Snapshot, Start, Until};
 use opgate_edge::{Drain, DrainTrigger, HttpLimits, HttpListener};
 use opgate_egress::{Client, Credentials, Limits, Trust};
 use opgate_nexus::backend::{
@@ -70,6 +70,7 @@ impl Setup {
             poll_first: Duration::from_millis(2),
             poll_longest: Duration::from_millis(40),
             retry: BACKOFF,
+            gate: Gate::default(),
         };
         let client = Client::new(&opgate_egress::Settings::default()).unwrap();
         let upstream = Upstream::new(settings, client.clone());

@@ -36,9 +36,9 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use opgate_bus::{Admission, Backend, Lease, Offer, Route, Snapshot};
+use opgate_bus::{Admission, Backend, Backoff, Gate, Lease, Offer, Pass, Route, Snapshot};
 use opgate_core::{Error, ErrorKind, Outcome};
-use opgate_egress::{Client, Limits, Trust};
+use opgate_egress::{Client, Health, Limits, Trust};
 use tokio::sync::Notify;
 
 use plan::Plan;
@@ -103,6 +103,14 @@ impl Backend for Upstream {
         })
     }
 
+    fn gate(&self) -> Option<&Gate> {
+        Some(&self.0.settings.gate)
+    }
+
+    fn backoff(&self) -> Option<Backoff> {
+        Some(self.0.settings.retry)
+    }
+
     fn abandon(
         &self,
         route: &Route,
@@ -132,9 +140,21 @@ impl Inner {
         }
     }
 
-    /// Signs a request and sends it. It is to be answered within a time, by so many bytes.
+    /// Signs a request and sends it, when its turn has come. It is to be answered within a time, by so many bytes.
     async fn send(
         &self,
+        request: Request<Bytes>,
+        total: Duration,
+        reply_bytes: usize,
+    ) -> Result<Response<Bytes>, Error> {
+        let pass = self.settings.gate.pass().await;
+        self.send_now(pass, request, total, reply_bytes).await
+    }
+
+    /// The same for one whose turn it is.
+    async fn send_now(
+        &self,
+        pass: Pass,
         mut request: Request<Bytes>,
         total: Duration,
         reply_bytes: usize,
@@ -148,6 +168,12 @@ impl Inner {
         let connect = self.settings.timeout.min(total);
         let limits = Limits { connect, total, reply_bytes };
         let sent = self.client.send(Trust::Configured, request, limits).await;
+        let patient = total >= self.settings.timeout;
+        match Health::of(sent.as_ref().map(Response::status), patient) {
+            Health::Alive => pass.answered(),
+            Health::Down => pass.failed(),
+            Health::Unknown => drop(pass),
+        }
         let reply = sent.map_err(|problem| reply::lost(&problem))?;
         let disbelieved = reply.status() == StatusCode::UNAUTHORIZED;
         if disbelieved && !self.disbelieved.swap(disbelieved, Ordering::Relaxed) {

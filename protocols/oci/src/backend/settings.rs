@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use opgate_bus::Backoff;
+use opgate_bus::{Backoff, Gate};
 
 use super::endpoint::Endpoint;
 use crate::signature::Signer;
@@ -28,4 +28,6 @@ pub struct Settings {
     pub grace: Duration,
     /// When and how often to tell the API of a cancel it did not take.
     pub retry: Backoff,
+    /// What all calls pass through.
+    pub gate: Gate,
 }

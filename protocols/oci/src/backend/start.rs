@@ -1,7 +1,7 @@
 //! Starting an operation upstream.
 
 use bytes::Bytes;
-use opgate_bus::Lease;
+use opgate_bus::{Lease, Once};
 use opgate_core::{Error, LogEntry, Outcome, Report, limits};
 
 use super::plan::Plan;
@@ -20,11 +20,15 @@ impl Inner {
     /// Starts an operation. An error has it started again under the next lease, by the same retry
     /// token: whether an earlier attempt reached the API need not be known.
     pub(super) async fn start(&self, lease: &Lease, plan: &Plan<'_>) -> Result<Begun, Error> {
+        let once = Once::new(lease, true);
+        let Some(pass) = lease.pass(once.is_unsent()).await else {
+            return once.never_sent().await.map(Begun::Ended);
+        };
         let addressed = request::addressed(&self.settings.endpoint, plan, lease);
         let left = lease.remaining().unwrap_or(self.settings.timeout);
         let timeout = left.min(self.settings.timeout);
         let request = addressed.start()?;
-        let reply = match self.send(request, timeout, limits::PAYLOAD_BYTES).await {
+        let reply = match self.send_now(pass, request, timeout, limits::PAYLOAD_BYTES).await {
             Ok(reply) => reply,
             Err(error) => return reply::unanswered(error).map(Begun::Ended),
         };

@@ -8,7 +8,7 @@ use opgate_bus::core::{
     CancelDelivery, Expects, Face, Header, Kind, OperationId, Payload, Version,
 };
 use opgate_bus::{
-    Backoff, Bus, Caller, Durability, ResourceRule, Route, Router, Snapshot, Start, Until,
+    Backoff, Bus, Caller, Durability, Gate, ResourceRule, Route, Router, Snapshot, Start, Until,
 };
 use opgate_egress::Client;
 use opgate_oci::backend::{Endpoint, Settings, Upstream as Backend};
@@ -72,6 +72,7 @@ impl Setup {
             poll_longest: self.poll_longest,
             grace: self.grace,
             retry: BACKOFF,
+            gate: Gate::default(),
         };
         let client = Client::new(&opgate_egress::Settings::default()).unwrap();
         let router = Router::builder()
