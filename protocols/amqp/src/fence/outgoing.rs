@@ -1,17 +1,24 @@
 //! What has been made for the peer and is not written yet.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::atomic::{
     AtomicUsize,
     Ordering::{AcqRel, Acquire},
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use std::task::Poll;
+
 use tokio::sync::Notify;
 
-/// What may weigh on a connection before nothing more is made for it, in bytes of memory. What is being made then
-/// comes on top.
+/// What may weigh on a connection before no more is made for it, in bytes of memory. What is being made then comes on
+/// top.
 const LIMIT: usize = 16 << 20;
+
+/// What may before nothing is, not even for those who have nothing under way yet.
+const HARD_LIMIT: usize = 64 << 20;
 
 /// What weighs on a connection. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -22,8 +29,10 @@ struct Shared {
     bytes: AtomicUsize,
     /// Deliveries and dispositions that the crate has and that are not written.
     unwritten: AtomicUsize,
-    /// Told when there is room again, and when all is written.
-    changed: Notify,
+    /// Told when there may be room again.
+    freed: Notify,
+    /// Told when all is written.
+    written: Notify,
 }
 
 /// Something that weighs on its connection until it is dropped.
@@ -36,8 +45,8 @@ pub struct Load {
 impl Drop for Load {
     fn drop(&mut self) {
         let before = self.on.0.bytes.fetch_sub(self.bytes, AcqRel);
-        if before >= LIMIT && before - self.bytes < LIMIT {
-            self.on.0.changed.notify_waiters();
+        if before >= LIMIT {
+            self.on.0.freed.notify_waiters();
         }
     }
 }
@@ -49,19 +58,36 @@ impl Outgoing {
         Load { bytes, on: self.clone() }
     }
 
-    /// Whether more may be made.
-    pub fn has_room(&self) -> bool {
-        self.0.bytes.load(Acquire) < LIMIT
+    /// Whether more may be made, for somebody who has something under way already or not.
+    pub fn has_room(&self, busy: bool) -> bool {
+        self.0.bytes.load(Acquire) < if busy { LIMIT } else { HARD_LIMIT }
     }
 
     /// Waits until more may be made.
-    pub async fn room(&self) {
-        self.until(Self::has_room).await;
+    pub async fn room(&self, busy: impl Fn() -> bool) {
+        until(&self.0.freed, || self.has_room(busy())).await;
+    }
+
+    /// A future that makes something, which goes on only while there is room for it: of many that could be ready at
+    /// once, no more are than fit, if what they make is weighed without a wait.
+    pub async fn gated<F: Future + Unpin>(&self, mut making: F) -> F::Output {
+        let mut waiting = None;
+        poll_fn(|cx| {
+            while !self.has_room(true) {
+                let freed = waiting.get_or_insert_with(|| Box::pin(self.0.freed.notified()));
+                if freed.as_mut().poll(cx).is_pending() && !self.has_room(true) {
+                    return Poll::Pending;
+                }
+                waiting = None;
+            }
+            Pin::new(&mut making).poll(cx)
+        })
+        .await
     }
 
     /// Waits until all is written that the crate has been handed.
     pub async fn written(&self) {
-        self.until(|this| this.0.unwritten.load(Acquire) == 0).await;
+        until(&self.0.written, || self.0.unwritten.load(Acquire) == 0).await;
     }
 
     fn hand(&self) {
@@ -70,18 +96,19 @@ impl Outgoing {
 
     fn gone(&self, count: usize) {
         if count > 0 && self.0.unwritten.fetch_sub(count, AcqRel) == count {
-            self.0.changed.notify_waiters();
+            self.0.written.notify_waiters();
         }
     }
+}
 
-    async fn until(&self, is: impl Fn(&Self) -> bool) {
-        loop {
-            let changed = self.0.changed.notified();
-            if is(self) {
-                return;
-            }
-            changed.await;
+/// Waits until something is so, which is told whenever it may have become so.
+async fn until(told: &Notify, is: impl Fn() -> bool) {
+    loop {
+        let changed = told.notified();
+        if is() {
+            return;
         }
+        changed.await;
     }
 }
 
@@ -183,7 +210,8 @@ impl Drop for Dispositions {
 
 #[cfg(test)]
 mod tests {
-    use std::pin::{Pin, pin};
+    use std::cell::RefCell;
+    use std::pin::pin;
     use std::task::{Context, Waker};
 
     use super::*;
@@ -196,12 +224,35 @@ mod tests {
     fn there_is_room_until_as_much_weighs_as_may() {
         let outgoing = Outgoing::default();
         let whole = outgoing.load(LIMIT);
-        assert!(!outgoing.has_room());
-        let mut room = pin!(outgoing.room());
+        assert!(!outgoing.has_room(true) && outgoing.has_room(false));
+        let mut room = pin!(outgoing.room(|| true));
         assert!(!is_over(room.as_mut()));
+        let more = outgoing.load(HARD_LIMIT - LIMIT);
+        assert!(!outgoing.has_room(false));
+        drop(more);
         drop(whole);
-        assert!(outgoing.has_room());
+        assert!(outgoing.has_room(true));
         assert!(is_over(room));
+    }
+
+    #[test]
+    fn of_those_who_could_be_ready_at_once_as_many_are_as_fit() {
+        let outgoing = Outgoing::default();
+        let loads = RefCell::new(Vec::new());
+        let make = || {
+            let (outgoing, loads) = (outgoing.clone(), &loads);
+            Box::pin(async move {
+                let made = outgoing.gated(std::future::ready(LIMIT / 2)).await;
+                loads.borrow_mut().push(outgoing.load(made));
+            })
+        };
+        let mut making: Vec<_> = (0..10).map(|_| make()).collect();
+        let mut go_on = || making.retain_mut(|one| !is_over(one.as_mut()));
+        go_on();
+        assert_eq!(loads.borrow().len(), 2);
+        loads.borrow_mut().pop();
+        go_on();
+        assert_eq!(loads.borrow().len(), 2);
     }
 
     #[test]
@@ -230,6 +281,6 @@ mod tests {
         assert!(is_written());
         // What is sent over a link that is detached is not waited for.
         other.add(Arc::new(outgoing.load(LIMIT)));
-        assert!(is_written() && outgoing.has_room());
+        assert!(is_written() && outgoing.has_room(true));
     }
 }

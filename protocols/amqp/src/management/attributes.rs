@@ -149,9 +149,10 @@ impl fmt::Debug for Attributes {
 
 impl Attributes {
     pub(super) fn new(operation: Arc<Snapshot>, names: Names) -> Self {
-        let mut bytes = at_most(&operation);
+        let mut bytes = about(&operation);
         let mut omitted = Vec::new();
-        if bytes > BYTES {
+        // A number of JSON's takes twice and a half as many bytes as it has digits; nothing else takes more than twice.
+        if bytes.saturating_mul(3) > BYTES {
             let size = |attribute: &Attribute| {
                 size(&(attribute.of)(&operation, &names)) + attribute.name.len() + 2
             };
@@ -171,7 +172,7 @@ impl Attributes {
         Self { operation, names, omitted, bytes }
     }
 
-    /// About how many bytes it takes, and seldom more.
+    /// About how many bytes it takes.
     pub(crate) const fn bytes(&self) -> usize {
         self.bytes
     }
@@ -200,12 +201,11 @@ pub(super) fn size(value: &impl Serialize) -> usize {
     serde_amqp::serialized_size(value).unwrap_or(usize::MAX / 64)
 }
 
-/// Bytes that all attributes of an operation take at most, without looking at each.
-fn at_most(operation: &Operation) -> usize {
+/// About how many bytes all attributes of an operation take, without looking at each.
+fn about(operation: &Operation) -> usize {
     /// What an attribute, or an entry of one, takes beside its texts.
-    const EACH: usize = 256;
-    // A number of JSON's takes twice and a half as many as its digits; of nothing else is there more.
-    let payload = |payload: &Payload| 4 * payload.bytes.len() + payload.media_type.len();
+    const EACH: usize = 64;
+    let payload = |payload: &Payload| payload.bytes.len() + payload.media_type.len();
     let texts = [
         // In its names, too.
         4 * operation.parent.as_str().len(),

@@ -29,7 +29,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Time for the peer to take a delivery that it has given credit for.
 const SEND: Duration = Duration::from_secs(30);
 /// How long an operation rests that came to a link which does not want it: others may.
-const REST: Duration = Duration::from_secs(5);
+const REST: Duration = Duration::from_secs(1);
 
 /// A link being served.
 struct Link {

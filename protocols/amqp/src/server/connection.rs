@@ -17,7 +17,7 @@ use serde_amqp::primitives::Symbol;
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::{Mutex, Notify};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, error as log_error};
@@ -288,14 +288,21 @@ impl Connection {
         }
     }
 
-    /// Completes when the drain has begun and every request that was taken is answered.
+    /// Completes when the drain has begun and every request that was taken is answered, or its deadline is so near that
+    /// the peer can only just be told.
     ///
     /// The answers are written, too, unless the peer takes none: what the crate's tasks still hold of them would be
     /// overtaken by a Close.
     async fn drained(&self) {
         self.drain.started().await;
         self.requests.close();
-        self.requests.wait().await;
+        let deadline = self.drain.deadline().unwrap_or_else(Instant::now);
+        let left = deadline.saturating_duration_since(Instant::now());
+        let told = deadline.checked_sub(CLOSE_TIMEOUT.min(left / 2)).unwrap_or(deadline);
+        if timeout_at(told, self.requests.wait()).await.is_err() {
+            debug!("a stop leaves requests without their replies");
+            return;
+        }
         if timeout(CLOSE_TIMEOUT, self.watch.outgoing().written()).await.is_err() {
             debug!("a peer does not take its replies");
         }

@@ -189,16 +189,20 @@ impl ReplyLink {
 
 /// Replies that wait for a link. Those that still do when it ends are lost, and counted.
 struct Queue<'a> {
-    queue: mpsc::UnboundedReceiver<Held>,
+    waiting: mpsc::UnboundedReceiver<Held>,
+    /// Whether one waits for credit.
+    in_hand: bool,
     metrics: &'a Metrics,
 }
 
 impl Drop for Queue<'_> {
     fn drop(&mut self) {
-        self.queue.close();
-        while self.queue.try_recv().is_ok() {
-            self.metrics.amqp.replies_lost.of(AmqpLoss::NoLink).increment(1);
+        self.waiting.close();
+        let mut lost = u64::from(self.in_hand);
+        while self.waiting.try_recv().is_ok() {
+            lost += 1;
         }
+        self.metrics.amqp.replies_lost.of(AmqpLoss::NoLink).increment(lost);
     }
 }
 
@@ -210,7 +214,7 @@ pub(super) async fn send(
     watch: Option<&LinkWatch>,
     metrics: &Metrics,
 ) {
-    let mut queue = Queue { queue, metrics };
+    let mut queue = Queue { waiting: queue, in_hand: false, metrics };
     // What may be sent settled costs the peer no disposition.
     let settled = match mode {
         SenderSettleMode::Unsettled => None,
@@ -222,9 +226,10 @@ pub(super) async fn send(
             biased;
             _ = sender.on_detach() => return,
             Some(_) = unsettled.join_next() => continue,
-            Some(held) = queue.queue.recv(), if unsettled.len() < UNSETTLED_MAX => held,
+            Some(held) = queue.waiting.recv(), if unsettled.len() < UNSETTLED_MAX => held,
             else => return,
         };
+        queue.in_hand = true;
         let Held { message, permit, load } = held;
         let load = Arc::new(load);
         if let Some(watch) = watch {
@@ -265,10 +270,10 @@ pub(super) async fn send(
             Err(error) => {
                 debug!(%error, "a reply link ended");
                 watch.inspect(|watch| watch.take_back());
-                metrics.amqp.replies_lost.of(AmqpLoss::NoLink).increment(1);
                 return;
             }
         }
+        queue.in_hand = false;
         drop(permit);
     }
 }

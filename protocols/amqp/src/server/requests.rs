@@ -75,7 +75,7 @@ impl Requests {
     /// what workers send of deliveries that they still have.
     ///
     /// A request holds one of the link's permits until its reply has left. One that arrives while there is
-    /// none, or while the connection's replies weigh as much as they may, waits unsettled, and so keeps the credit
+    /// none, or while the connection's replies weigh as much as they may and the link has some of them, waits unsettled, and so keeps the credit
     /// that it used; what waits on all links of the connection may not weigh too much either. What goes to a queue needs no permit: it
     /// must be there when its delivery is settled, whoever waits for what on the same link.
     pub(super) async fn serve(mut self) {
@@ -112,7 +112,7 @@ impl Requests {
                     }
                     Err(failed) => self.connection.contain(Err(failed)),
                 },
-                permit = place_for(&outgoing, &permits), if !waiting.is_empty() => {
+                permit = place_for(&outgoing, &permits, limit), if !waiting.is_empty() => {
                     if let (Ok(permit), Some((node, delivery))) = (permit, waiting.pop()) {
                         self.answer(node, delivery, permit, &mut answering).await;
                     }
@@ -126,7 +126,8 @@ impl Requests {
                         } else if stopping {
                             self.release(&delivery).await;
                         } else if waiting.is_empty()
-                            && outgoing.has_room()
+                            && (place(&node) == Some(Place::Cbs)
+                                || outgoing.has_room(permits.available_permits() < limit))
                             && let Ok(permit) = permits.clone().try_acquire_owned()
                         {
                             self.answer(node, delivery, permit, &mut answering).await;
@@ -278,7 +279,10 @@ impl Requests {
                 answering.spawn(async move {
                     let reply = match known {
                         Poll::Ready(reply) => reply,
-                        Poll::Pending => replying.await,
+                        Poll::Pending => {
+                            let outgoing = way.connection.watch.outgoing().clone();
+                            outgoing.gated(replying).await
+                        }
                     };
                     // The way that was known when the request came, or else the one that is there now.
                     let outlet = match outlet.filter(|outlet| !outlet.is_closed()) {
@@ -325,8 +329,9 @@ impl Requests {
 async fn place_for(
     outgoing: &Outgoing,
     permits: &Arc<Semaphore>,
+    all: usize,
 ) -> Result<OwnedSemaphorePermit, AcquireError> {
-    outgoing.room().await;
+    outgoing.room(|| permits.available_permits() < all).await;
     Arc::clone(permits).acquire_owned().await
 }
 

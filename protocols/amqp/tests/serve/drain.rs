@@ -91,6 +91,21 @@ async fn a_stop_does_not_wait_for_who_takes_no_replies() {
 }
 
 #[tokio::test]
+async fn who_gives_no_credit_for_a_reply_is_told_of_the_stop_all_the_same() {
+    let server = Server::start().await;
+    let mut client = Raw::begin(&server).await;
+    client.attach(receiving(0, Some("$management"), None)).await;
+    client.sender(1, Some("$management")).await;
+    client.request(1, request(MessageId::Ulong(1), None)).await;
+    client.disposition().await;
+    server.drain.begin(Duration::from_secs(2));
+    let Frame::Close(close) = client.beside_flows().await else { panic!("no Close") };
+    assert!(format!("{:?}", close.error.unwrap().condition).contains("ConnectionForced"));
+    client.send(0, &Close { error: None }, &[]).await;
+    server.task.await.unwrap();
+}
+
+#[tokio::test]
 async fn whoever_does_not_answer_a_close_is_cut() {
     let server = Server::start().await;
     let mut client = Raw::begin(&server).await;

@@ -1,5 +1,7 @@
 //! A reply finds its way, whichever way its client asks for it.
 
+use std::sync::atomic::Ordering;
+
 use fe2o3_amqp_types::definitions::{ReceiverSettleMode, Role, SenderSettleMode};
 use fe2o3_amqp_types::messaging::{
     Accepted, AmqpValue, ApplicationProperties, Body, DeliveryState, Message, MessageId, Properties,
@@ -309,9 +311,11 @@ async fn what_is_made_for_a_client_that_takes_nothing_has_an_end() {
     }
     let made = settled.len() - 1;
     assert!((12..=17).contains(&made), "{made} were answered");
+    // Another pair of links is served, one request at a time.
+    let mut rejected = 1 + answered_beside(&mut client).await;
     // As soon as it takes them, all that could wait are answered.
     client.credit(0, 0, 100).await;
-    let (mut answered, mut rejected) = (0, 1);
+    let mut answered = 0;
     while answered + rejected < sent {
         let frame = client.next().await;
         if let Frame::Transfer(transfer, _) = frame {
@@ -323,6 +327,54 @@ async fn what_is_made_for_a_client_that_takes_nothing_has_an_end() {
         }
     }
     assert!(answered > 25, "{answered} answered, {rejected} rejected");
+}
+
+/// Asks over a pair of links of its own, and reads until that is answered: how many requests were rejected meanwhile.
+async fn answered_beside(client: &mut Raw) -> u64 {
+    client.send(0, &receiving(10, Some("$management"), Some("beside")), &[]).await;
+    client.credit(10, 0, 10).await;
+    client.send(0, &sending(11, Some("$management")), &[]).await;
+    let mut rejected = 0;
+    loop {
+        let frame = client.next().await;
+        if let Frame::Transfer(transfer, _) = frame {
+            assert_eq!(transfer.handle.0, 2);
+            return rejected;
+        } else if let Frame::Flow(_) = frame {
+            client.request(11, request(MessageId::Ulong(77), Some("beside"))).await;
+        } else if let Frame::Disposition(of) = frame
+            && matches!(of.state, Some(DeliveryState::Rejected(_)))
+        {
+            rejected += 1;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_could_be_made_at_once_for_a_client_that_takes_nothing_has_an_end() {
+    let mut large_frames = settings();
+    large_frames.limits.frame_bytes = 2 << 20;
+    let server = Server::with(large_frames).await;
+    let mut client = Raw::begin(&server).await;
+    client.attach(receiving(0, Some("$management"), None)).await;
+    client.sender(1, Some("$management")).await;
+    for id in 0..40 {
+        let mut large = waiting(id);
+        large.body = Body::Value(AmqpValue(Value::from("x".repeat(1 << 20))));
+        client.request(1, large).await;
+        client.disposition().await;
+    }
+    server.gate.add_permits(40);
+    answered_beside(&mut client).await;
+    let made = server.passed.load(Ordering::Relaxed);
+    assert!(made < 20, "{made} have their replies");
+    client.credit(0, 0, 100).await;
+    let mut answered = 0;
+    while answered < 40 {
+        if let Frame::Transfer(transfer, _) = client.next().await {
+            answered += u64::from(!transfer.more);
+        }
+    }
 }
 
 #[tokio::test]

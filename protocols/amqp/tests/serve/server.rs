@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use fe2o3_amqp_types::definitions::{AmqpError, Error};
 use fe2o3_amqp_types::messaging::{AmqpValue, ApplicationProperties, Body};
@@ -19,6 +20,8 @@ use tokio::task::JoinHandle;
 /// once the gate has a permit for it.
 pub(crate) struct Echo {
     pub(crate) gate: Arc<Semaphore>,
+    /// How many have passed it.
+    pub(crate) passed: Arc<AtomicUsize>,
 }
 
 impl Node for Echo {
@@ -45,10 +48,11 @@ impl Node for Echo {
             },
         };
         let waits = operation == Some("WAIT".into());
-        let gate = Arc::clone(&self.gate);
+        let (gate, passed) = (Arc::clone(&self.gate), Arc::clone(&self.passed));
         Box::pin(async move {
             if waits {
                 gate.acquire().await.unwrap().forget();
+                passed.fetch_add(1, Ordering::Relaxed);
             }
             reply
         })
@@ -78,6 +82,7 @@ impl Queues for OneQueue {
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) gate: Arc<Semaphore>,
+    pub(crate) passed: Arc<AtomicUsize>,
     pub(crate) users: Arc<Users>,
     pub(crate) drain: DrainTrigger,
     pub(crate) task: JoinHandle<()>,
@@ -104,7 +109,8 @@ impl Server {
         let amqp = Amqp::bind(settings, metrics).await.unwrap();
         let (address, users) = (amqp.local_addr().unwrap(), amqp.users());
         let gate = Arc::new(Semaphore::new(0));
-        let echo = Arc::new(Echo { gate: Arc::clone(&gate) });
+        let passed = Arc::default();
+        let echo = Arc::new(Echo { gate: Arc::clone(&gate), passed: Arc::clone(&passed) });
         let places = Places {
             management: Some(echo.clone()),
             http: Some(echo),
@@ -112,7 +118,7 @@ impl Server {
         };
         let (trigger, drain) = Drain::new();
         let task = tokio::spawn(amqp.serve(places, drain));
-        Self { address, gate, users, drain: trigger, task }
+        Self { address, gate, passed, users, drain: trigger, task }
     }
 
     pub(crate) fn url(&self) -> String {
