@@ -12,7 +12,7 @@ use opgate_egress::Credentials;
 use opgate_nexus::backend::{self as upstream, CallbackBase, Completion, Endpoint, check_name};
 
 use super::section::Section;
-use super::{HOUR, MS};
+use super::{DAY, HOUR, MS};
 
 /// What is configured for an upstream Nexus handler.
 #[derive(Clone, Debug)]
@@ -31,16 +31,19 @@ pub struct Nexus {
     pub poll_first: Duration,
     /// The longest wait between two.
     pub poll_longest: Duration,
+    /// How long an operation is looked for that the handler does not know any more.
+    pub grace: Duration,
 }
 
 /// The keys that only this kind of backend has.
-pub(super) const KEYS: [&str; 11] = [
+pub(super) const KEYS: [&str; 12] = [
     "endpoint",
     "callback",
     "completion",
     "timeout",
     "poll_first",
     "poll_longest",
+    "grace",
     "bearer",
     "bearer_file",
     "basic",
@@ -67,12 +70,15 @@ pub(super) fn backend(section: &Section<'_>, http: SocketAddr) -> Option<Nexus> 
     let duration = |key, default| {
         section.optional(key, |section, key| section.duration(key, MS..=HOUR)).unwrap_or(default)
     };
+    let grace =
+        section.optional("grace", |section, key| section.duration(key, Duration::ZERO..=DAY));
     let nexus = Nexus {
         credentials: credentials(section, upstream::is_ours),
         completion,
         timeout: duration("timeout", upstream::TIMEOUT),
         poll_first: duration("poll_first", upstream::POLL_FIRST),
         poll_longest: duration("poll_longest", upstream::POLL_LONGEST),
+        grace: grace.unwrap_or(upstream::GRACE),
         callback: callback.flatten(),
         endpoint: endpoint?,
     };

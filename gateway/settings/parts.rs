@@ -315,6 +315,7 @@ impl Nexus {
             timeout: self.timeout,
             poll_first: self.poll_first,
             poll_longest: self.poll_longest,
+            grace: self.grace,
             retry,
             gate,
         }

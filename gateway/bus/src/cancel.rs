@@ -10,7 +10,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use opgate_core::{CancelDelivery, Error, LogEntry, Operation, Report, Retry, limits};
+use opgate_core::{CancelDelivery, Error, Operation, Report, Retry};
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
@@ -140,14 +140,7 @@ impl Lease {
     /// Records how far the cancel is. Goes on trying while the journal takes no writes: the lease
     /// ends this where it ends.
     async fn delivered(&self, backoff: Backoff, delivery: CancelDelivery, trouble: Option<&str>) {
-        // It has no code: it is no error of the work.
-        let line = |text| LogEntry {
-            at: self.now(),
-            error: true,
-            code: Box::default(),
-            message: limits::clip(text).into(),
-        };
-        let log = trouble.map(line).into_iter().collect();
+        let log = trouble.map(|text| self.line(text)).into_iter().collect();
         let report = Report { cancel: Some(delivery), log, ..Report::default() };
         let mut tries = 0_u32;
         while let Err(error) = self.report(report.clone()).await {

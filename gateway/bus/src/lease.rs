@@ -4,7 +4,9 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use opgate_core::{Command, Epoch, Error, OperationId, Report, Submission, Timestamp};
+use opgate_core::{
+    Command, Epoch, Error, LogEntry, OperationId, Report, Submission, Timestamp, limits,
+};
 use opgate_store::{Peek, Snapshot, Store};
 use tokio::sync::watch;
 
@@ -100,6 +102,16 @@ impl Lease {
     /// The present, by the clock that operations are dated by.
     pub fn now(&self) -> Timestamp {
         self.store.clock().now()
+    }
+
+    /// A line of the log about trouble with an upstream. It has no code: it is no error of the work.
+    pub fn line(&self, text: &str) -> LogEntry {
+        LogEntry {
+            at: self.now(),
+            error: true,
+            code: Box::default(),
+            message: limits::clip(text).into(),
+        }
     }
 
     /// How long the operation may still take; `None` where it has no deadline.

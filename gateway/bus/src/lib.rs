@@ -29,6 +29,7 @@ mod ready;
 mod repeat;
 mod resources;
 mod router;
+mod sight;
 mod start;
 mod token;
 mod wait;
@@ -54,6 +55,7 @@ pub use pull::{LEASE, Pull};
 pub use router::{
     CONCURRENCY, IN_PROGRESS, Placing, Problem, QUEUE, ResourceRule, Route, Router, RouterBuilder,
 };
+pub use sight::{ORPHANED, Sight, is_orphaned, record_lost};
 pub use start::{Caller, DEDUPE_KEY_BYTES, RepeatKey, Start, WorksOn};
 pub use wait::Until;
 pub use watch::{Watch, Watching};

@@ -5,7 +5,7 @@ mod told;
 use bytes::Bytes;
 use fe2o3_amqp_types::definitions;
 use fe2o3_amqp_types::messaging::{AmqpValue, Body, Message};
-use opgate_bus::{CancelAttempt, Line, outcome_unknown};
+use opgate_bus::{CancelAttempt, Line, outcome_unknown, record_lost};
 use opgate_core::{
     Code, Error, ErrorKind, Failure, Native, Outcome, Payload, Resource, Retry, limits,
 };
@@ -211,11 +211,7 @@ pub(super) fn started(
 pub(super) fn looked(reply: Reply, poll: &Poll<'_>) -> Result<Looked, Error> {
     if reply.is_absence() {
         let text = format!("the operation is not found upstream: {}", reply.text());
-        let mut failure = reply.failure();
-        failure.code = Code::Unavailable;
-        limits::clip(&text).clone_into(&mut failure.message);
-        failure.reason = Some("record_lost".to_owned());
-        failure.retryable = None;
+        let failure = Failure { native: reply.failure().native, ..record_lost(&text) };
         return Ok(Looked::Blind(Box::new(failure)));
     }
     if !reply.is_success() {

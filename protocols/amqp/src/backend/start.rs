@@ -131,7 +131,7 @@ impl Inner {
 /// without this line as well.
 async fn tell_unnamed(lease: &Lease) {
     let text = "the node accepted the request and named nothing to look at: nothing is waited for";
-    let log = vec![LogEntry { error: false, ..line(lease, text) }];
+    let log = vec![LogEntry { error: false, ..lease.line(text) }];
     if let Err(error) = lease.report(Report { log, ..Report::default() }).await {
         tracing::debug!(%error, operation = %lease.operation().id, "a line was not recorded");
     }
@@ -150,14 +150,4 @@ fn unsendable(problem: &str) -> Failure {
 pub(super) fn unreadable(problem: &str) -> Error {
     let text = format!("the node's reply cannot be read: {problem}");
     Error::new(ErrorKind::Internal, text).with_retry(Retry::Unknown)
-}
-
-/// A line of the log about trouble with the upstream. It has no code: it is no error of the work.
-pub(super) fn line(lease: &Lease, text: &str) -> LogEntry {
-    LogEntry {
-        at: lease.now(),
-        error: true,
-        code: Box::default(),
-        message: limits::clip(text).into(),
-    }
 }

@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
-use opgate_bus::{Backoff, Lease, Lines, Snapshot, changed_resources};
-use opgate_core::{Error, Failure, LogEntry, Operation, Outcome, Progress, Report};
+use opgate_bus::{Backoff, Lease, Lines, Sight, Snapshot, changed_resources};
+use opgate_core::{Error, LogEntry, Operation, Outcome, Progress, Report};
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::Inner;
 use super::plan::Poll;
 use super::reply::{self, Looked, Seen};
-use super::start::line;
+
+/// What cannot be done when there is trouble.
+const UNSEEN: &str = "the operation upstream cannot be looked at";
 
 /// What one lease knows of its operation upstream.
 struct Watch<'a> {
@@ -22,10 +24,7 @@ struct Watch<'a> {
     now: Arc<Snapshot>,
     /// The lines of its log that were told.
     lines: Lines,
-    /// Whether trouble that there is was told.
-    told: bool,
-    /// Since when nothing is seen.
-    blind: Option<Instant>,
+    sight: Sight,
 }
 
 impl Inner {
@@ -40,8 +39,8 @@ impl Inner {
     ) -> Result<Outcome, Error> {
         let now = Arc::clone(lease.operation());
         let lines = Lines::of(&now);
-        let (told, blind) = (false, None);
-        let mut watch = Watch { inner: self, lease, poll, identity, now, lines, told, blind };
+        let sight = Sight::of(&now, UNSEEN, self.settings().grace);
+        let mut watch = Watch { inner: self, lease, poll, identity, now, lines, sight };
         let (first, longest) = (self.settings().poll_first, self.settings().poll_longest);
         let backoff = Backoff { first, longest, attempts: u32::MAX };
         let mut looks = 0_u32;
@@ -65,43 +64,24 @@ impl Watch<'_> {
         let asked = self.inner.ask(self.poll, self.poll.operation, self.identity, operation).await;
         match asked.and_then(|reply| reply::looked(reply, self.poll)) {
             Ok(Looked::Seen(seen)) => self.seen(&seen).await,
-            Ok(Looked::Blind(failure)) => self.unseen(*failure).await,
+            Ok(Looked::Blind(failure)) => {
+                self.sight.lost(self.lease, &mut self.now, *failure).await
+            }
             // The operation goes on, whatever keeps us from looking.
             Err(error) => {
-                self.trouble(&error.message).await?;
+                self.sight.trouble(self.lease, &mut self.now, &error.message).await?;
                 Ok(None)
             }
         }
     }
 
     async fn seen(&mut self, seen: &Seen) -> Result<Option<Outcome>, Error> {
-        (self.blind, self.told) = (None, false);
+        self.sight.regained();
         let log = self.lines.fresh(&seen.lines, true, self.lease.now());
         if let Some(report) = report(&self.now, seen, log) {
             self.now = self.lease.report(report).await?;
         }
         Ok(seen.outcome(self.poll))
-    }
-
-    /// Bears it for a while that nothing is seen. Returns the end once that was too long.
-    async fn unseen(&mut self, failure: Failure) -> Result<Option<Outcome>, Error> {
-        let since = *self.blind.get_or_insert_with(Instant::now);
-        if since.elapsed() >= self.inner.settings().grace {
-            return Ok(Some(Outcome::Failed(failure)));
-        }
-        self.trouble(&failure.message).await?;
-        Ok(None)
-    }
-
-    /// Tells of trouble, once for as long as it lasts.
-    async fn trouble(&mut self, problem: &str) -> Result<(), Error> {
-        if !self.told {
-            let text = format!("the operation upstream cannot be looked at: {problem}");
-            let log = vec![line(self.lease, &text)];
-            self.now = self.lease.report(Report { log, ..Report::default() }).await?;
-            self.told = true;
-        }
-        Ok(())
     }
 }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use opgate_bus::Until;
 use opgate_bus::core::{CancelDelivery, Code, State};
+use opgate_bus::{ORPHANED, Until};
 use serde_json::json;
 use tempfile::tempdir;
 use tokio::task::JoinSet;
@@ -94,6 +94,7 @@ async fn trouble_is_no_end_and_what_is_lost_is_after_a_while() {
             }
         };
         assert_eq!(failure(&ended).reason.as_deref(), Some("record_lost"));
+        assert_eq!(&*ended.native_state, ORPHANED);
         break;
     }
     side.stop().await;

@@ -1,6 +1,6 @@
 //! What the answers of a service mean.
 
-use opgate_bus::{CancelAttempt, outcome_unknown};
+use opgate_bus::{CancelAttempt, outcome_unknown, record_lost};
 use opgate_core::{Code, Error, ErrorKind, Failure, Outcome, Payload, Retry, limits};
 use opgate_rpc::proto::Status;
 use opgate_rpc::status;
@@ -12,9 +12,6 @@ use super::plan::Plan;
 use crate::map;
 use crate::proto::{self, Any, EMPTY, HTTP_BODY, HttpBody, Operation, STRUCT};
 use crate::types::Types;
-
-/// The reason of the failure of an operation that is not found any more.
-const RECORD_LOST: &str = "record_lost";
 
 /// What became of a start that was answered.
 #[derive(Debug, PartialEq)]
@@ -119,8 +116,7 @@ pub(super) fn looked(answer: Result<Operation, Unanswered>) -> Result<Looked, Un
     let failure = match &unanswered {
         Unanswered::Refused(refused) if refused.code == Code::NotFound.number() => {
             let text = format!("the operation is not found upstream: {}", refused.message);
-            let mut failure = Failure::new(Code::Unavailable, limits::clip(&text));
-            failure.reason = Some(RECORD_LOST.to_owned());
+            let mut failure = record_lost(&text);
             failure.details = status::failure(refused).details;
             failure
         }

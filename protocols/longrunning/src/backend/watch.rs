@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use opgate_bus::{Backoff, Lease, Lines, Snapshot};
-use opgate_core::{Code, Error, Failure, LogEntry, Outcome, Report, limits};
+use opgate_bus::{Backoff, Lease, Lines, Sight, Snapshot};
+use opgate_core::{Code, Error, Outcome};
 use opgate_rpc::status;
 use prost::Message as _;
 use tokio::sync::Notify;
@@ -19,6 +19,8 @@ use crate::proto::{NameRequest, Operation, WaitRequest};
 
 const GET: &str = "google.longrunning.Operations/GetOperation";
 const WAIT: &str = "google.longrunning.Operations/WaitOperation";
+/// What cannot be done when there is trouble.
+const UNSEEN: &str = "the operation upstream cannot be looked at";
 /// The longest time that a service is left alone because it asks for that.
 const ALONE: Duration = Duration::from_hours(1);
 
@@ -32,10 +34,7 @@ struct Watch<'a> {
     now: Arc<Snapshot>,
     /// The lines of its log that were told.
     lines: Lines,
-    /// Whether trouble that there is was told.
-    told: bool,
-    /// Since when nothing is seen.
-    blind: Option<Instant>,
+    sight: Sight,
     /// Whether it may be waited for, as far as is known.
     waits: bool,
     /// Not to be looked at again before.
@@ -57,18 +56,9 @@ impl Inner {
         let mut looks = u32::from(started.is_some());
         let now = started.unwrap_or_else(|| Arc::clone(lease.operation()));
         let (rest, lines) = (Instant::now(), Lines::of(&now));
-        let mut watch = Watch {
-            inner: self,
-            lease,
-            plan,
-            name,
-            now,
-            lines,
-            told: false,
-            blind: None,
-            waits: true,
-            rest,
-        };
+        let sight = Sight::of(&now, UNSEEN, self.settings.grace);
+        let mut watch =
+            Watch { inner: self, lease, plan, name, now, lines, sight, waits: true, rest };
         let (first, longest) = (self.settings.poll_first, self.settings.poll_longest);
         let backoff = Backoff { first, longest, attempts: u32::MAX };
         loop {
@@ -153,17 +143,19 @@ impl Watch<'_> {
         }
         match reply::looked(answer) {
             Ok(Looked::Seen(operation)) => self.seen(operation).await,
-            Ok(Looked::Blind(failure)) => self.unseen(*failure).await,
+            Ok(Looked::Blind(failure)) => {
+                self.sight.lost(self.lease, &mut self.now, *failure).await
+            }
             // The operation goes on, whatever keeps us from looking.
             Err(unanswered) => {
-                self.trouble(&unanswered.text()).await?;
+                self.sight.trouble(self.lease, &mut self.now, &unanswered.text()).await?;
                 Ok(None)
             }
         }
     }
 
     async fn seen(&mut self, operation: Operation) -> Result<Option<Outcome>, Error> {
-        (self.blind, self.told) = (None, false);
+        self.sight.regained();
         let told = said::read(&self.inner.types, operation.metadata.as_ref());
         let state = if operation.done { DONE } else { RUNNING };
         if let Some(report) = told.report(&self.now, state, &mut self.lines, self.lease.now()) {
@@ -171,36 +163,5 @@ impl Watch<'_> {
         }
         let done = operation.done;
         Ok(done.then(|| reply::outcome(&self.inner.types, self.plan, operation)))
-    }
-
-    /// Bears it for a while that nothing is seen. Returns the end once that was too long.
-    async fn unseen(&mut self, failure: Failure) -> Result<Option<Outcome>, Error> {
-        let since = *self.blind.get_or_insert_with(Instant::now);
-        if since.elapsed() >= self.inner.settings.grace {
-            return Ok(Some(Outcome::Failed(failure)));
-        }
-        self.trouble(&failure.message).await?;
-        Ok(None)
-    }
-
-    /// Tells of trouble, once for as long as it lasts.
-    async fn trouble(&mut self, problem: &str) -> Result<(), Error> {
-        if !self.told {
-            let text = format!("the operation upstream cannot be looked at: {problem}");
-            let log = vec![line(self.lease, &text)];
-            self.now = self.lease.report(Report { log, ..Report::default() }).await?;
-            self.told = true;
-        }
-        Ok(())
-    }
-}
-
-/// A line of the log about trouble with the upstream. It has no code: it is no error of the work.
-pub(super) fn line(lease: &Lease, text: &str) -> LogEntry {
-    LogEntry {
-        at: lease.now(),
-        error: true,
-        code: Box::default(),
-        message: limits::clip(text).into(),
     }
 }

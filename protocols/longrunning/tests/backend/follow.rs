@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use opgate_bus::ORPHANED;
 use opgate_bus::core::{Code, Outcome, State};
 use opgate_rpc::proto::{Any, ErrorInfo};
 use prost_types::value::Kind;
@@ -136,7 +137,9 @@ async fn what_is_not_found_any_more_is_looked_for_a_while() {
     let id = side.start().await;
     upstream.expect(START).await.runs(None);
     upstream.expect(GET).await.refuse(5, "who?", Vec::new());
-    upstream.expect(GET).await.done(thing());
+    let look = upstream.expect(GET).await;
+    side.until(id, |now| &*now.native_state == ORPHANED).await;
+    look.done(thing());
     assert_eq!(side.ended(id).await.state, State::Succeeded);
     // It does not.
     let id = side.start().await;
@@ -151,6 +154,26 @@ async fn what_is_not_found_any_more_is_looked_for_a_while() {
     let Some(Outcome::Failed(failure)) = &ended.outcome else { panic!("{ended:?}") };
     assert_eq!((failure.code, failure.reason.as_deref()), (Code::Unavailable, Some("record_lost")));
     assert!(failure.message.contains("who?"));
+}
+
+#[tokio::test]
+async fn a_restart_does_not_begin_the_grace_anew() {
+    let (dir, mut upstream) = (tempdir().unwrap(), Upstream::start().await);
+    let side = Setup::polling().open(&dir, &upstream);
+    let id = side.start().await;
+    upstream.expect(START).await.runs(None);
+    upstream.expect(GET).await.refuse(5, "who?", Vec::new());
+    let held = upstream.expect(GET).await;
+    side.until(id, |now| &*now.native_state == ORPHANED).await;
+    side.stop().await;
+    drop(held);
+    // That is longer ago now than what is borne: the first look is the last.
+    let side = Setup { grace: Duration::from_nanos(1), ..Setup::polling() }.open(&dir, &upstream);
+    upstream.expect(GET).await.refuse(5, "who?", Vec::new());
+    let ended = side.ended(id).await;
+    assert_eq!((ended.state, log(&ended).len()), (State::Failed, 1), "{ended:?}");
+    assert!(upstream.is_quiet());
+    side.stop().await;
 }
 
 #[tokio::test]

@@ -53,6 +53,9 @@ pub const POLL_FIRST: Duration = Duration::from_secs(1);
 /// The longest wait between two looks unless configured otherwise.
 pub const POLL_LONGEST: Duration = Duration::from_secs(30);
 
+/// How long an operation is looked for that the handler does not know any more, unless configured otherwise.
+pub const GRACE: Duration = Duration::from_mins(5);
+
 /// The handler's words for an end.
 const ENDS: [&str; 3] = [names::SUCCEEDED, names::FAILED, names::CANCELED];
 /// What the handles of callbacks are made for.

@@ -32,6 +32,8 @@ pub struct Settings {
     pub poll_longest: Duration,
     /// When and how often to tell the handler of a cancel it did not take.
     pub retry: Backoff,
+    /// How long an operation is looked for that the handler has known and does not any more, before it fails.
+    pub grace: Duration,
     /// What all calls pass through.
     pub gate: Gate,
 }

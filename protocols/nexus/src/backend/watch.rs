@@ -1,15 +1,19 @@
 //! Learning of the end of an operation that runs upstream.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use opgate_bus::core::{Error, ErrorKind, LogEntry, Outcome, Report, limits};
-use opgate_bus::{Backoff, Lease};
+use opgate_bus::core::{Error, ErrorKind, Outcome, Report};
+use opgate_bus::{Backoff, Lease, Sight, is_orphaned, record_lost};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
 use super::reply::{self, Looked};
 use super::{Completion, Inner};
 use crate::wire::names;
+
+/// What cannot be done when there is trouble.
+const UNSEEN: &str = "the result cannot be looked for";
 
 impl Inner {
     /// Waits for the end, and tells the handler of a cancel. A completion that comes by callback ends
@@ -33,9 +37,11 @@ impl Inner {
         let wait = (!called_back).then_some(self.settings.poll_longest);
         let (first, longest) = (self.settings.poll_first, self.settings.poll_longest);
         let backoff = Backoff { first, longest, attempts: u32::MAX };
-        let (mut looks, mut trouble) = (u32::from(called_back), false);
-        // Whether the handler has ever known of it, and how often it has not since.
-        let (mut seen, mut missing) = (false, 0);
+        let mut looks = u32::from(called_back);
+        let mut now = Arc::clone(lease.operation());
+        let mut sight = Sight::of(&now, UNSEEN, self.settings.grace);
+        // Whether the handler has ever known of it.
+        let mut seen = is_orphaned(&now);
         loop {
             if looks > 0 {
                 tokio::select! {
@@ -54,7 +60,12 @@ impl Inner {
                     return Ok(outcome);
                 }
                 Ok(Looked::Running) => {
-                    (trouble, seen, missing) = (false, true, 0);
+                    seen = true;
+                    sight.regained();
+                    if is_orphaned(&now) {
+                        let native_state = Some(names::RUNNING.into());
+                        now = lease.report(Report { native_state, ..Report::default() }).await?;
+                    }
                     // The handler did wait: that was pause enough.
                     if wait.is_some_and(|wait| began.elapsed() >= wait / 2) {
                         looks = 0;
@@ -63,14 +74,12 @@ impl Inner {
                 Ok(Looked::Absent(_)) if called_back && !seen => {
                     return std::future::pending().await;
                 }
-                // The handler has get-result: what keeps it from answering may be mended, and the
-                // callback lost.
-                Ok(Looked::Absent(problem)) if called_back => {
-                    trouble = self::trouble(lease, trouble, &problem).await;
-                }
-                // Something in between may be at fault that is mended soon.
-                Ok(Looked::Absent(_)) if seen && missing + 1 < self.settings.retry.attempts => {
-                    missing += 1;
+                // Something in between may be at fault that is mended soon, and the callback lost.
+                Ok(Looked::Absent(problem)) if seen => {
+                    let text = format!("the operation is not found upstream: {problem}");
+                    if let Some(end) = sight.lost(lease, &mut now, record_lost(&text)).await? {
+                        return Ok(end);
+                    }
                 }
                 Ok(Looked::Absent(problem)) => {
                     // It could go on for nobody.
@@ -83,7 +92,7 @@ impl Inner {
                 }
                 // The operation goes on, whatever keeps us from looking.
                 Err(error) => {
-                    trouble = self::trouble(lease, trouble, &error.message).await;
+                    sight.trouble(lease, &mut now, &error.message).await?;
                 }
             }
         }
@@ -112,31 +121,5 @@ impl Inner {
             }
         }
         Ok(Looked::Absent(absent))
-    }
-}
-
-/// Tells of trouble unless it is `known`. Now it is.
-async fn trouble(lease: &Lease, known: bool, problem: &str) -> bool {
-    if !known {
-        note(lease, &format!("the result cannot be looked for: {problem}")).await;
-    }
-    true
-}
-
-/// Tells whoever looks of trouble; the operation goes on without it.
-pub(super) async fn note(lease: &Lease, text: &str) {
-    let log = vec![line(lease, text)];
-    if let Err(error) = lease.report(Report { log, ..Report::default() }).await {
-        tracing::debug!(%error, operation = %lease.operation().id, "a line was not recorded");
-    }
-}
-
-/// A line of the log about trouble.
-pub(super) fn line(lease: &Lease, text: &str) -> LogEntry {
-    LogEntry {
-        at: lease.now(),
-        error: true,
-        code: Box::default(),
-        message: limits::clip(text).into(),
     }
 }

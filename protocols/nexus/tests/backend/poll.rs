@@ -1,6 +1,9 @@
 //! Looking for the result.
 
+use std::time::Duration;
+
 use http::Method;
+use opgate_bus::ORPHANED;
 use opgate_bus::core::{Code, Outcome, Payload, State};
 use opgate_nexus::backend::Completion;
 use tempfile::tempdir;
@@ -103,26 +106,42 @@ async fn an_operation_out_of_sight_fails_and_is_canceled() {
 }
 
 #[tokio::test]
-async fn what_was_seen_is_looked_for_some_more_before_it_is_given_up() {
-    let (dir, mut handler) = (tempdir().unwrap(), Handler::start().await);
-    let side = Setup::with(Completion::Poll).open(&dir, &handler).await;
-    for lost in [false, true] {
+async fn what_was_seen_is_orphaned_once_it_is_not_found_and_fails_after_the_grace() {
+    for completion in [Completion::Poll, Completion::Both] {
+        let (dir, mut handler) = (tempdir().unwrap(), Handler::start().await);
+        let setup = Setup { grace: Duration::from_millis(200), ..Setup::with(completion) };
+        let side = setup.open(&dir, &handler).await;
+        // It comes back.
         let id = side.start().await;
         handler.call().await.answer(201, &[JSON], RUNNING);
         handler.expect(&Method::GET, RESULT).await.answer(412, &[], "");
-        for _ in 0..(if lost { 3 } else { 2 }) {
-            handler.expect(&Method::GET, RESULT).await.answer(404, &[], "");
-            handler.expect(&Method::GET, IN_PATH).await.answer(404, &[], "");
-        }
-        if lost {
-            handler.expect(&Method::POST, "/nexus/ours/do/cancel").await.answer(202, &[], "");
-        } else {
-            handler.expect(&Method::GET, RESULT).await.answer(200, &[], "");
-        }
-        let state = side.ended(id).await.state;
-        assert_eq!(state, if lost { State::Failed } else { State::Succeeded });
+        handler.expect(&Method::GET, RESULT).await.answer(404, &[], "");
+        handler.expect(&Method::GET, IN_PATH).await.answer(404, &[], "");
+        let look = handler.expect(&Method::GET, RESULT).await;
+        assert_eq!(&*side.get(id).await.native_state, ORPHANED);
+        look.answer(412, &[], "");
+        let look = handler.expect(&Method::GET, RESULT).await;
+        assert_eq!(&*side.get(id).await.native_state, "running");
+        look.answer(200, &[], "");
+        assert_eq!(side.ended(id).await.state, State::Succeeded);
+        // It does not.
+        let id = side.start().await;
+        handler.call().await.answer(201, &[JSON], RUNNING);
+        handler.expect(&Method::GET, RESULT).await.answer(412, &[], "");
+        let ended = loop {
+            tokio::select! {
+                call = handler.call() => call.answer(404, &[], ""),
+                ended = side.ended(id) => break ended,
+            }
+        };
+        let failure = ended.outcome.as_ref().unwrap().failure().unwrap();
+        assert_eq!(
+            (failure.code, failure.reason.as_deref()),
+            (Code::Unavailable, Some("record_lost"))
+        );
+        assert_eq!((&*ended.native_state, ended.log.len()), (ORPHANED, 1), "{ended:?}");
+        side.stop().await;
     }
-    side.stop().await;
 }
 
 #[tokio::test]
@@ -158,7 +177,12 @@ async fn beside_a_callback_what_was_seen_is_looked_for_until_it_is_back() {
     let ended = side.ended(id).await;
     assert_eq!(ended.state, State::Succeeded);
     let told: Vec<&str> = ended.log.iter().map(|line| &*line.message).collect();
-    assert_eq!(told, ["the result cannot be looked for: HTTP 404 Not Found"]);
+    assert_eq!(
+        told,
+        [
+            "the result cannot be looked for: the operation is not found upstream: HTTP 404 Not Found"
+        ]
+    );
     side.stop().await;
 }
 

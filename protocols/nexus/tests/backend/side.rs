@@ -33,6 +33,7 @@ pub(crate) struct Setup {
     pub(crate) timeout: Duration,
     pub(crate) request_timeout: Duration,
     pub(crate) query: &'static str,
+    pub(crate) grace: Duration,
 }
 
 impl Default for Setup {
@@ -44,6 +45,7 @@ impl Default for Setup {
             timeout: LONG,
             request_timeout: LONG,
             query: "",
+            grace: LONG,
         }
     }
 }
@@ -70,6 +72,7 @@ impl Setup {
             poll_first: Duration::from_millis(2),
             poll_longest: Duration::from_millis(40),
             retry: BACKOFF,
+            grace: self.grace,
             gate: Gate::default(),
         };
         let client = Client::new(&opgate_egress::Settings::default()).unwrap();

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use opgate_bus::{Backoff, Lease, Line, Lines, Snapshot};
-use opgate_core::{Error, ErrorKind, LogEntry, Outcome, Report, Retry, limits};
+use opgate_bus::{Backoff, Lease, Line, Lines, Sight, Snapshot};
+use opgate_core::{Error, ErrorKind, Outcome, Report, Retry};
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::Inner;
 use super::dialect::Lists;
@@ -33,14 +33,8 @@ struct Look {
     wait: Option<Duration>,
 }
 
-/// What may be in the way.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Trouble {
-    /// The work request itself is not seen.
-    Unseen,
-    /// One of its lists is not.
-    Unlisted(List),
-}
+/// What cannot be done when there is trouble.
+const UNSEEN: &str = "the work request cannot be looked at";
 
 /// What one lease knows of its work request.
 struct Watch<'a> {
@@ -53,10 +47,9 @@ struct Watch<'a> {
     lines: Lines,
     /// The lists that the API does not have.
     absent: Vec<List>,
-    /// The trouble that there is, each told by a line of the log.
-    troubles: Vec<Trouble>,
-    /// Since when nothing is seen.
-    blind: Option<Instant>,
+    sight: Sight,
+    /// The lists that are not seen, each told by a line of the log.
+    unlisted: Vec<List>,
     /// Whether the end was seen without all errors and logs.
     ended: bool,
     /// Not to be asked again before this long, as the answer to a list said.
@@ -81,8 +74,8 @@ impl Inner {
             now: Arc::clone(lease.operation()),
             lines: Lines::of(lease.operation()),
             absent: Vec::new(),
-            troubles: Vec::new(),
-            blind: None,
+            sight: Sight::of(lease.operation(), UNSEEN, self.settings.grace),
+            unlisted: Vec::new(),
             ended: false,
             wait: None,
         };
@@ -111,13 +104,15 @@ impl Watch<'_> {
             Ok(look) => look,
             // The operation goes on, whatever keeps us from looking.
             Err(error) => {
-                self.trouble(Trouble::Unseen, &error.message).await?;
+                self.sight.trouble(self.lease, &mut self.now, &error.message).await?;
                 return Ok((None, asked_for(&error)));
             }
         };
         let ended = match look.looked {
             Looked::Seen(seen) => self.seen(&seen, &look.body).await?,
-            Looked::Blind(blind) => self.unseen(blind).await?,
+            Looked::Blind(blind) => {
+                self.sight.lost(self.lease, &mut self.now, blind.into_failure()).await?
+            }
         };
         Ok((ended, look.wait.max(self.wait.take())))
     }
@@ -139,15 +134,14 @@ impl Watch<'_> {
 
     /// Tells what is new of a work request. Returns the end, where it has come.
     async fn seen(&mut self, seen: &WorkRequest, body: &Bytes) -> Result<Option<Outcome>, Error> {
-        self.blind = None;
-        self.over(Trouble::Unseen);
+        self.sight.regained();
         let (lines, problems) = self.lines(seen).await;
         let fresh = self.lines.fresh(&lines, problems.is_empty(), self.lease.now());
         if let Some(report) = news::report(&self.now, seen, fresh) {
             self.now = self.lease.report(report).await?;
         }
         for (list, problem) in &problems {
-            self.trouble(Trouble::Unlisted(*list), problem).await?;
+            self.unlisted(*list, problem).await?;
         }
         if !seen.phase.is_end() {
             return Ok(None);
@@ -164,16 +158,6 @@ impl Watch<'_> {
             lines.extend(news::told(&self.now));
         }
         Ok(Some(reply::outcome(seen, &lines, body)))
-    }
-
-    /// Bears it for a while that nothing is seen. Returns the end once that was too long.
-    async fn unseen(&mut self, blind: Blind) -> Result<Option<Outcome>, Error> {
-        let since = *self.blind.get_or_insert_with(Instant::now);
-        if since.elapsed() >= self.inner.settings.grace {
-            return Ok(Some(Outcome::Failed(blind.into_failure())));
-        }
-        self.trouble(Trouble::Unseen, &blind.text).await?;
-        Ok(None)
     }
 
     /// All errors and logs of a work request that can be had, and what kept others away.
@@ -193,7 +177,7 @@ impl Watch<'_> {
                 }
             };
             let Err(error) = read else {
-                self.over(Trouble::Unlisted(list));
+                self.unlisted.retain(|known| *known != list);
                 continue;
             };
             self.wait = asked_for(&error);
@@ -239,24 +223,19 @@ impl Watch<'_> {
         self.inner.send(request, self.inner.settings.timeout, LOOK_BYTES).await
     }
 
-    /// Tells of trouble, once for as long as it lasts.
-    async fn trouble(&mut self, trouble: Trouble, problem: &str) -> Result<(), Error> {
-        if !self.troubles.contains(&trouble) {
-            let what = match trouble {
-                Trouble::Unseen => "the work request cannot be looked at",
-                Trouble::Unlisted(List::Errors) => "the work request's errors cannot be listed",
-                Trouble::Unlisted(List::Logs) => "the work request's logs cannot be listed",
+    /// Tells that a list is not seen, once for as long as that lasts.
+    async fn unlisted(&mut self, list: List, problem: &str) -> Result<(), Error> {
+        if !self.unlisted.contains(&list) {
+            let what = match list {
+                List::Errors => "errors",
+                List::Logs => "logs",
             };
-            let log = vec![line(self.lease, &format!("{what}: {problem}"))];
+            let text = format!("the work request's {what} cannot be listed: {problem}");
+            let log = vec![self.lease.line(&text)];
             self.now = self.lease.report(Report { log, ..Report::default() }).await?;
-            self.troubles.push(trouble);
+            self.unlisted.push(list);
         }
         Ok(())
-    }
-
-    /// Trouble that there is no more is told when it comes back.
-    fn over(&mut self, trouble: Trouble) {
-        self.troubles.retain(|known| *known != trouble);
     }
 }
 
@@ -265,15 +244,5 @@ const fn asked_for(error: &Error) -> Option<Duration> {
     match error.retry {
         Retry::After(wait) => Some(wait),
         Retry::Never | Retry::SameRequest | Retry::Unknown => None,
-    }
-}
-
-/// A line of the log about trouble with the upstream. It has no code: it is no error of the work.
-pub(super) fn line(lease: &Lease, text: &str) -> LogEntry {
-    LogEntry {
-        at: lease.now(),
-        error: true,
-        code: Box::default(),
-        message: limits::clip(text).into(),
     }
 }

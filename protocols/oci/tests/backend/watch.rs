@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use opgate_bus::ResourceRule;
 use opgate_bus::core::{Code, Outcome, State};
+use opgate_bus::{ORPHANED, ResourceRule};
 use tempfile::tempdir;
 
 use crate::side::{Setup, log};
@@ -164,8 +164,13 @@ async fn what_is_not_found_is_looked_for_and_may_come_back() {
     for _ in 0..5 {
         upstream.look().await.refuse(404, "NotAuthorizedOrNotFound", "not found");
     }
+    let look = upstream.look().await;
+    side.until(id, |now| &*now.native_state == ORPHANED).await;
+    look.show("IN_PROGRESS", "");
+    side.until(id, |now| &*now.native_state == "IN_PROGRESS").await;
     upstream.look().await.show("SUCCEEDED", "");
-    assert_eq!(side.ended(id).await.state, State::Succeeded);
+    let ended = side.ended(id).await;
+    assert_eq!((ended.state, log(&ended).len()), (State::Succeeded, 2), "{ended:?}");
     side.stop().await;
 }
 
