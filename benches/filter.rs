@@ -196,6 +196,7 @@ fn accept(n: u64, input: Bytes) -> Accept {
         headers: Vec::new(),
         trace: None,
         dedupe: None,
+        lost: opgate_core::Losses::NONE,
         outcome: Some(outcome),
     }
 }

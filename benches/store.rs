@@ -112,6 +112,7 @@ fn accept(outcome: Option<Outcome>) -> Accept {
         headers: Vec::new(),
         trace: None,
         dedupe: None,
+        lost: opgate_core::Losses::NONE,
         outcome,
     }
 }

@@ -169,13 +169,18 @@ impl Gateway {
                 return Err(StartError::Configuration(problems.collect::<Vec<_>>().join("; ")));
             }
         };
-        let (named, full, work_requests) = (grpc.clone(), grpc.clone(), oci.clone());
+        let (named, full, losing, work_requests) =
+            (grpc.clone(), grpc.clone(), grpc.clone(), oci.clone());
         let (sealing, opening) = (bus.clone(), bus.clone());
         let names = Names::default()
             .with("grpc", move |operation| Some(named.name(operation)))
             .with("nexus", move |operation| opgate_nexus::token::of(&sealing, operation).ok())
             .with("oci", move |operation| Some(work_requests.name(operation)))
             .with("amqp", |operation| Some(operation.id.to_string()))
+            .losing("grpc", move |operation| losing.lost(operation))
+            .losing("nexus", |operation| Nexus::lost(operation))
+            .losing("oci", |operation| Oci::lost(operation))
+            .losing("amqp", |operation| Management::lost(operation))
             .reading(move |caller, name| opgate_nexus::token::open(&opening, caller, name).ok())
             .reading(|_, name| Oci::read(name));
         let management = settings.management(move |operation| full.name(operation), names.clone());

@@ -83,6 +83,10 @@ pub(super) fn one(operation: &Value) -> String {
     }
     let error = |key| text(operation, &format!("/error/{key}"));
     lines.push(("error", joined(&[error("code"), error("message"), error("reason")])));
+    let tokens: Vec<String> = items(operation, "lost").map(plain).collect();
+    lines.push(("lost", tokens.join(", ")));
+    let faces = operation["lostOn"].as_object().into_iter().flatten();
+    lines.extend(faces.map(|(face, lost)| ("lost", format!("{} ({face})", plain(lost)))));
     lines.push(("input", payload(&operation["input"])));
     lines.push(("result", payload(&operation["result"])));
     for resource in items(operation, "resources") {

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tonic::client::Grpc;
 use tonic::metadata::MetadataMap;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Status};
+use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
 
 /// Ends at once with its input as the result.
@@ -112,11 +112,33 @@ impl Client {
         Q: prost::Message + Send + Sync + 'static,
         A: prost::Message + Default + Send + Sync + 'static,
     {
+        self.answer(path, request).await.map(Response::into_inner)
+    }
+
+    async fn answer<Q, A>(
+        &self,
+        path: &'static str,
+        request: Request<Q>,
+    ) -> Result<Response<A>, Status>
+    where
+        Q: prost::Message + Send + Sync + 'static,
+        A: prost::Message + Default + Send + Sync + 'static,
+    {
         let mut grpc = self.0.clone();
         grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
         let codec = ProstCodec::<Q, A>::default();
-        let reply = grpc.unary(request, PathAndQuery::from_static(path), codec).await?;
-        Ok(reply.into_inner())
+        grpc.unary(request, PathAndQuery::from_static(path), codec).await
+    }
+
+    /// Reads one, and what its answer says beside it.
+    pub(crate) async fn get_with_metadata(
+        &self,
+        name: &str,
+    ) -> Result<(Operation, MetadataMap), Status> {
+        let request = NameRequest { name: name.to_owned(), timeout: None };
+        let path = "/google.longrunning.Operations/GetOperation";
+        let (metadata, operation, _) = self.answer(path, Request::new(request)).await?.into_parts();
+        Ok((operation, metadata))
     }
 
     /// Starts an operation of the showcase, under a dedupe key.

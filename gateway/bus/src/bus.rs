@@ -287,6 +287,7 @@ impl Bus {
             headers: start.headers,
             trace: start.trace,
             dedupe,
+            lost: start.lost,
             outcome,
         };
         let expect = full.then_some(Version(0));

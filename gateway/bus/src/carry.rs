@@ -7,8 +7,8 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use opgate_core::{
-    Code, Command, Epoch, Error, ErrorKind, Failure, Finish, LogEntry, OperationId, Outcome,
-    Report, Retry, Submission, Version,
+    Code, Command, Epoch, Error, ErrorKind, Failure, Finish, LogEntry, Losses, OperationId,
+    Outcome, Report, Retry, Submission, Version,
 };
 use opgate_store::{Snapshot, Store};
 use opgate_telemetry::{self as telemetry, Metrics};
@@ -20,7 +20,7 @@ use crate::backend::Backend;
 use crate::backoff::{Backoff, LONGEST};
 use crate::blame;
 use crate::gate::Gate;
-use crate::lease::{Lease, settled};
+use crate::lease::{Lease, Lost, settled};
 use crate::reach::Reach;
 use crate::router::{BackendIndex, Carrying, Router};
 use crate::work::Work;
@@ -98,7 +98,8 @@ impl Carrier {
         let drained = self.drained(holds.subscribe());
         let (route, gate) =
             (Arc::clone(&target.route), backend.gate().cloned().unwrap_or_default());
-        let lease = Lease::new(self.store.clone(), route, Arc::clone(&snapshot), holds, gate);
+        let (store, lost) = (self.store.clone(), Lost::default());
+        let lease = Lease::new(store, route, Arc::clone(&snapshot), holds, gate, lost.clone());
         let result = tokio::select! {
             biased;
             result = contained(async { backend.run(lease).await }) => result,
@@ -120,7 +121,7 @@ impl Carrier {
         }
         self.reach.heard(target.backend, &result);
         match result {
-            Ok(outcome) => self.end(target.backend, &snapshot, outcome).await,
+            Ok(outcome) => self.end(target.backend, &snapshot, outcome, lost.so_far()).await,
             Err(error) => {
                 self.failed((target.backend, &**backend), &snapshot, attempts, &error).await
             }
@@ -157,7 +158,8 @@ impl Carrier {
         let counts = writable && backend.gate().is_none_or(Gate::is_closed);
         let attempts = attempts.saturating_add(u32::from(counts));
         if error.retry == Retry::Never || (counts && attempts >= backoff.attempts.max(1)) {
-            return self.end(index, leased, Outcome::Failed(blame::failure(error))).await;
+            let outcome = Outcome::Failed(blame::failure(error));
+            return self.end(index, leased, outcome, Losses::NONE).await;
         }
         let asked = match error.retry {
             Retry::After(delay) => delay.min(LONGEST),
@@ -197,12 +199,16 @@ impl Carrier {
         backend: BackendIndex,
         leased: &Arc<Snapshot>,
         mut outcome: Outcome,
+        lost: Losses,
     ) -> Verdict {
         let epoch = leased.epoch;
+        let told = !lost.without(leased.lost).is_empty();
+        let report = || told.then(|| Box::new(Report { lost, ..Report::default() }));
         let (mut tries, mut replaced) = (0, false);
         loop {
+            let outcome_now = outcome.clone();
             let finish =
-                Finish { epoch: Some(epoch), by: None, outcome: outcome.clone(), report: None };
+                Finish { epoch: Some(epoch), by: None, outcome: outcome_now, report: report() };
             let Err(error) = self.submit(leased, None, Command::Finish(Box::new(finish))).await
             else {
                 return Verdict::Over;
@@ -362,6 +368,7 @@ mod tests {
             headers: Vec::new(),
             trace: None,
             dedupe: None,
+            lost: Losses::NONE,
             outcome: None,
         }
     }

@@ -2,10 +2,11 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use opgate_core::{
-    Command, Epoch, Error, LogEntry, OperationId, Report, Submission, Timestamp, limits,
+    Command, Epoch, Error, LogEntry, Losses, OperationId, Report, Submission, Timestamp, limits,
 };
 use opgate_store::{Peek, Snapshot, Store};
 use tokio::sync::watch;
@@ -24,6 +25,17 @@ pub struct Lease {
     holds: watch::Sender<usize>,
     /// What the calls of its backend pass through.
     gate: Gate,
+    lost: Lost,
+}
+
+/// What a lease could not carry: it becomes durable with the next report, or with the end.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Lost(Arc<AtomicU32>);
+
+impl Lost {
+    pub(crate) fn so_far(&self) -> Losses {
+        Losses::from_bits(self.0.load(Ordering::Relaxed))
+    }
 }
 
 /// As long as it lives, a drain waits for the lease, within its bound.
@@ -45,8 +57,15 @@ impl Lease {
         snapshot: Arc<Snapshot>,
         holds: watch::Sender<usize>,
         gate: Gate,
+        lost: Lost,
     ) -> Self {
-        Self { store, route, snapshot, holds, gate }
+        Self { store, route, snapshot, holds, gate, lost }
+    }
+
+    /// Notes what could not be carried to the backend, or from it, of this operation. It is durable with
+    /// the next report, or with the end.
+    pub fn note_lost(&self, lost: Losses) {
+        self.lost.0.fetch_or(lost.bits(), Ordering::Relaxed);
     }
 
     /// Asks a drain not to cut the lease short while what is returned lives: for what would be lost, and
@@ -81,6 +100,7 @@ impl Lease {
     /// exceeds a limit, `Unavailable` when the journal takes no writes: nothing has changed then.
     pub async fn report(&self, mut report: Report) -> Result<Arc<Snapshot>, Error> {
         report.epoch = self.epoch();
+        report.lost |= self.lost.so_far();
         let submission = Submission {
             tenant: self.snapshot.tenant.clone(),
             target: self.snapshot.id,

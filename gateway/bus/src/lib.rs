@@ -50,7 +50,7 @@ pub use news::{Line, Lines, changed_resources};
 pub use notify::{Notice, Notifier, Told};
 pub use once::{Once, outcome_unknown};
 pub use opgate_core as core;
-pub use opgate_store::{Durability, Health, Receipt, Rendered, Snapshot};
+pub use opgate_store::{Durability, Health, Receipt, Rendered, Rendering, Snapshot};
 pub use pull::{LEASE, Pull};
 pub use router::{
     CONCURRENCY, IN_PROGRESS, Placing, Problem, QUEUE, ResourceRule, Route, Router, RouterBuilder,

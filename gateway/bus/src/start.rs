@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use opgate_core::{
-    Callback, Error, ErrorKind, Expects, Face, Fingerprint, Header, KeySpace, Link, Parent,
+    Callback, Error, ErrorKind, Expects, Face, Fingerprint, Header, KeySpace, Link, Losses, Parent,
     Payload, Tenant, Trace,
 };
 
@@ -98,6 +98,8 @@ pub struct Start {
     pub tells_end: bool,
     /// The caller's trace.
     pub trace: Option<Box<Trace>>,
+    /// What the face could not carry into this.
+    pub lost: Losses,
 }
 
 /// By what a repeat of a start is known.
@@ -152,6 +154,7 @@ impl Start {
             callbacks: Vec::new(),
             tells_end: false,
             trace: None,
+            lost: Losses::NONE,
         }
     }
 }

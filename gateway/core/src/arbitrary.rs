@@ -11,6 +11,7 @@ use crate::command::{Accept, Attempt, Attempted, Command, Finish, Report, Submis
 use crate::dedupe::{Dedupe, DedupeKey, Fingerprint, KeySpace};
 use crate::failure::{Code, Detail, Failure, Native};
 use crate::id::OperationId;
+use crate::loss::Losses;
 use crate::name::{Kind, Parent, Tenant};
 use crate::operation::{
     Callback, CancelDelivery, Epoch, Expects, Face, Header, Link, LogEntry, Origin, Outcome,
@@ -110,6 +111,10 @@ fn dedupe() -> impl Strategy<Value = Dedupe> {
     })
 }
 
+fn losses() -> impl Strategy<Value = Losses> {
+    prop_oneof![3 => Just(0), 1 => any::<u32>()].prop_map(Losses::from_bits)
+}
+
 /// A new operation.
 pub fn accept() -> impl Strategy<Value = Accept> {
     let names = ("(a|a/b|a/b/c|b)?", "[a-z]{1,3}", "[a-z]{1,3}", text(), text());
@@ -121,12 +126,13 @@ pub fn accept() -> impl Strategy<Value = Accept> {
         option::of(dedupe()),
         option::weighted(0.1, outcome()),
     );
-    let types = (option::of(text()), option::of(text()), vec(resource(), 0..2));
+    let types = (option::of(text()), option::of(text()), vec(resource(), 0..2), losses());
     (names, origin, limits, payload(), lists, rest, types).prop_map(
         |(names, origin, limits, input, lists, rest, types)| {
             let (parent, service, operation, route, backend) = names;
             let (links_in, callbacks, headers) = lists;
             let (trace, dedupe, outcome) = rest;
+            let lost = types.3;
             Accept {
                 parent: Parent::new(&parent).unwrap_or_else(|_| Parent::root()),
                 kind: kind(&service, &operation),
@@ -159,6 +165,7 @@ pub fn accept() -> impl Strategy<Value = Accept> {
                     Box::new(Trace { parent: parent.into(), state: state.into() })
                 }),
                 dedupe: dedupe.map(Box::new),
+                lost,
                 outcome,
             }
         },
@@ -196,7 +203,7 @@ pub fn report() -> impl Strategy<Value = Report> {
         (timestamp(), any::<bool>(), text(), text()).prop_map(|(at, error, code, message)| {
             LogEntry { at, error, code: code.into(), message: message.into() }
         });
-    let words = (option::of(bytes(8)), option::of(text()), option::of(text()));
+    let words = (option::of(bytes(8)), option::of(text()), option::of(text()), losses());
     let cancel = option::of(proptest::sample::select(CancelDelivery::ALL.to_vec()));
     (
         0_u32..4,
@@ -217,6 +224,7 @@ pub fn report() -> impl Strategy<Value = Report> {
             native_state: words.1.map(Into::into),
             waiting: words.2.map(Into::into),
             cancel,
+            lost: words.3,
         })
 }
 

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use crate::dedupe::Dedupe;
 use crate::id::OperationId;
+use crate::loss::Losses;
 use crate::name::{Kind, Parent, Tenant};
 use crate::operation::{
     Callback, CancelDelivery, Epoch, Expects, Header, Link, LogEntry, Origin, Outcome, Progress,
@@ -78,6 +79,7 @@ pub struct Accept {
     pub headers: Vec<Header>,
     pub trace: Option<Box<Trace>>,
     pub dedupe: Option<Box<Dedupe>>,
+    pub lost: Losses,
     /// Given when the backend was done at once: acceptance and end are then one change.
     pub outcome: Option<Outcome>,
 }
@@ -103,6 +105,8 @@ pub struct Report {
     pub waiting: Option<Box<str>>,
     /// How far the cancel request got.
     pub cancel: Option<CancelDelivery>,
+    /// What could not be carried to the backend, or from it. Added.
+    pub lost: Losses,
 }
 
 /// An end.

@@ -132,6 +132,18 @@ pub struct Failure {
     pub cause: Option<Box<Failure>>,
 }
 
+impl Native {
+    /// Whether it tells more than the canonical code of its failure does.
+    pub fn tells_more(&self, code: Code) -> bool {
+        let number = self.protocol == Self::GRPC && self.code.parse() == Ok(code.number());
+        !number || self.http.is_some() || !self.bytes.is_empty()
+    }
+
+    /// The protocol of failures that came as a `google.rpc.Status`: their code is its number, and their
+    /// details are all that it had.
+    pub const GRPC: &'static str = "grpc";
+}
+
 impl Failure {
     /// A failure with a code and a text, and nothing else said.
     pub fn new(code: Code, message: impl Into<String>) -> Self {

@@ -17,6 +17,7 @@ mod failure;
 pub mod filter;
 mod id;
 pub mod limits;
+mod loss;
 pub mod machine;
 mod name;
 mod operation;
@@ -28,6 +29,7 @@ pub use dedupe::{Dedupe, DedupeKey, Fingerprint, KeySpace};
 pub use error::{Error, ErrorKind, FieldViolation, Retry};
 pub use failure::{Code, Detail, Failure, Native};
 pub use id::{IdText, OperationId, ParseIdError};
+pub use loss::{Loss, Losses};
 pub use name::{Kind, NameError, Parent, Tenant};
 pub use operation::{
     Callback, Cancel, CancelDelivery, Conflict, Delivery, DeliveryState, Epoch, Expects, FAILED,

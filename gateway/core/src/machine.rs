@@ -310,10 +310,12 @@ fn new(
         dedupe: accept.dedupe,
         conflicts: Vec::new(),
         removed: None,
+        lost: accept.lost,
     }
 }
 
 fn note(operation: &mut Operation, report: &Report) {
+    operation.lost |= report.lost;
     if let Some(progress) = &report.progress {
         let mut progress = progress.clone();
         progress.message = limits::clip(&progress.message).into();

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::dedupe::Dedupe;
 use crate::failure::Failure;
 use crate::id::OperationId;
+use crate::loss::Losses;
 use crate::name::{Kind, Parent, Tenant};
 use crate::payload::Payload;
 use crate::time::Timestamp;
@@ -419,6 +420,8 @@ pub struct Operation {
     pub dedupe: Option<Box<Dedupe>>,
     pub conflicts: Vec<Conflict>,
     pub removed: Option<Removed>,
+    /// What the hops before this record could not carry into it, or on to the backend.
+    pub lost: Losses,
 }
 
 impl Operation {

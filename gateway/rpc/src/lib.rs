@@ -4,9 +4,11 @@
 //!
 //! This crate must never know a service or a method: the protocols bring those.
 
+pub mod exact;
 mod failures;
 pub mod fields;
 pub mod headers;
+pub mod loss;
 pub mod proto;
 pub mod status;
 pub mod transcode;

@@ -4,7 +4,7 @@ mod read;
 
 use std::collections::BTreeMap;
 
-use opgate_core::{Code, Error, ErrorKind, Failure, Retry, limits};
+use opgate_core::{Code, Detail, Error, ErrorKind, Failure, Loss, Losses, Native, Retry, limits};
 
 use prost::Message as _;
 
@@ -12,7 +12,7 @@ use crate::proto::{
     Any, BadRequest, DebugInfo, ErrorInfo, FieldViolation, HTTP_BODY, HttpBody, RetryInfo, Status,
 };
 
-pub use read::{failure, retry_after};
+pub use read::{failure, lost_of, retry_after};
 
 const DOMAIN: &str = "opgate";
 const RETRYABLE: &str = "retryable";
@@ -23,16 +23,17 @@ const REASON_BYTES_MAX: usize = 63;
 const TEXT_BYTES_MAX: usize = 512;
 
 /// The status of an operation that failed. Details are verbatim; what else is known of the failure
-/// travels in details of the standard types, unless those are there already. Details that would make
-/// it larger than `room` are omitted, which is said then.
+/// travels in details of the standard types, unless those are there already; what came as a status goes
+/// as it came. Details that would make it larger than `room` are omitted, which is said then.
 pub fn of_failure(failure: &Failure, room: usize) -> Status {
     let mut details: Vec<Any> = failure
         .details
         .iter()
         .map(|detail| Any { type_url: detail.type_url.clone(), value: detail.value.clone() })
         .collect();
+    let verbatim = verbatim(failure);
     let mut carry = |name: &str, value: Option<Any>| {
-        if !details.iter().any(|detail| detail.is(name)) {
+        if verbatim.is_none() && !details.iter().any(|detail| detail.is(name)) {
             details.extend(value);
         }
     };
@@ -45,13 +46,14 @@ pub fn of_failure(failure: &Failure, room: usize) -> Status {
     );
     carry(DebugInfo::NAME, causes(failure));
     let native = failure.native.as_ref().filter(|native| !native.bytes.is_empty());
+    let native = native.filter(|_| verbatim.is_none());
     details.extend(native.map(|native| {
         let content_type = "application/octet-stream".to_owned();
         let body = HttpBody { content_type, data: native.bytes.clone(), extensions: Vec::new() };
         Any::pack(HTTP_BODY, &body)
     }));
-    let mut status =
-        Status { code: failure.code.number(), message: failure.message.clone(), details };
+    let code = verbatim.unwrap_or(failure.code.number());
+    let mut status = Status { code, message: failure.message.clone(), details };
     if status.encoded_len() > room {
         let mut info = carrier(failure);
         info.metadata.retain(|key, _| key == RETRYABLE);
@@ -59,6 +61,43 @@ pub fn of_failure(failure: &Failure, room: usize) -> Status {
         status.details = vec![Any::pack(ErrorInfo::NAME, &info)];
     }
     status
+}
+
+/// The code of a failure that came as a status, and of which nothing else is known. 0 is none: a reader
+/// would take it for a success.
+fn verbatim(failure: &Failure) -> Option<i32> {
+    let native = failure.native.as_deref()?;
+    let whole = native.protocol == Native::GRPC && native.http.is_none() && native.bytes.is_empty();
+    native.code.parse().ok().filter(|code| whole && *code != 0)
+}
+
+/// What a status that was made of a failure does not say of it.
+pub fn lost(failure: &Failure, status: &Status) -> Losses {
+    let is_there = |(detail, shown): (&Detail, &Any)| {
+        detail.type_url == shown.type_url && detail.value == shown.value
+    };
+    let whole = failure.details.len() <= status.details.len()
+        && failure.details.iter().zip(&status.details).all(is_there);
+    let verbatim = verbatim(failure);
+    let has = |name| {
+        let given = status.details.iter().take(failure.details.len());
+        given.into_iter().any(|detail| detail.is(name))
+    };
+    let carries = |name| whole && verbatim.is_none() && !has(name);
+    let said = read::failure(status);
+    let again = failure.retryable.is_some_and(|again| said.retryable != Some(again))
+        || failure.retry_after.is_some_and(|after| said.retry_after != Some(after));
+    let native = failure.native.as_ref().is_some_and(|native| native.tells_more(failure.code));
+    // Of a cause there are a code and a text.
+    let bare = Losses::of_bare(failure).has(Loss::ErrorCauses);
+    Losses::NONE
+        .with(Loss::ErrorCode, status.code != verbatim.unwrap_or(failure.code.number()))
+        .with(Loss::ErrorText, !failure.message.is_empty() && status.message != failure.message)
+        .with(Loss::ErrorReason, said.reason != failure.reason)
+        .with(Loss::ErrorRetry, again)
+        .with(Loss::ErrorDetails, !whole)
+        .with(Loss::ErrorNative, native && verbatim.is_none() && !carries(ErrorInfo::NAME))
+        .with(Loss::ErrorCauses, failure.cause.is_some() && (bare || !carries(DebugInfo::NAME)))
 }
 
 fn carrier(failure: &Failure) -> ErrorInfo {
@@ -104,7 +143,8 @@ pub fn of_cancellation(failure: Option<&Failure>, reason: &str, room: usize) -> 
     let plain = Failure::new(Code::Cancelled, "");
     let mut status = of_failure(failure.unwrap_or(&plain), room);
     status.code = Code::Cancelled.number();
-    if status.message.is_empty() {
+    // What came as a status goes as it came.
+    if status.message.is_empty() && failure.and_then(verbatim).is_none() {
         status.message = match reason {
             "" => "the operation was canceled".to_owned(),
             reason => format!("the operation was canceled: {reason}"),

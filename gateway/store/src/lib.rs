@@ -41,7 +41,7 @@ pub use crate::clock::{Clock, ManualClock};
 pub use crate::feed::{Changed, FEED_CAPACITY, Feed, Lagged};
 pub use crate::list::{Changes, Filter, Listed, Page};
 pub use crate::owing::Owing;
-pub use crate::snapshot::{Rendered, Snapshot};
+pub use crate::snapshot::{Rendered, Rendering, Snapshot};
 pub use crate::view::Peek;
 pub use crate::wake::Waiter;
 

@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::sync::OnceLock;
 
 use bytes::Bytes;
-use opgate_core::{Failure, Operation, Outcome};
+use opgate_core::{Failure, Losses, Operation, Outcome};
 
 /// A form a face keeps of a snapshot, so that it encodes each version once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +23,16 @@ const FORMS: usize = 3;
 #[derive(Debug)]
 pub struct Snapshot {
     operation: Operation,
-    rendered: OnceLock<Box<[OnceLock<Bytes>; FORMS]>>,
+    rendered: OnceLock<Box<[OnceLock<Rendering>; FORMS]>>,
+}
+
+/// What a face made of a version, and what it could not carry.
+#[derive(Clone, Debug, Default)]
+pub struct Rendering {
+    /// What is sent.
+    pub bytes: Bytes,
+    /// What is missing of the operation in it.
+    pub lost: Losses,
 }
 
 impl Snapshot {
@@ -33,9 +42,13 @@ impl Snapshot {
     }
 
     /// What a face made of this version, encoded by the first who asks.
-    pub fn rendered(&self, form: Rendered, encode: impl FnOnce(&Operation) -> Bytes) -> Bytes {
+    pub fn rendered(
+        &self,
+        form: Rendered,
+        encode: impl FnOnce(&Operation) -> Rendering,
+    ) -> &Rendering {
         let forms = self.rendered.get_or_init(Box::default);
-        forms[form as usize].get_or_init(|| encode(&self.operation)).clone()
+        forms[form as usize].get_or_init(|| encode(&self.operation))
     }
 
     /// The bytes it holds in memory, by estimate; a rendered form counts as much as its payloads.

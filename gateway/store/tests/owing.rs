@@ -87,6 +87,7 @@ async fn begin(store: &Store, n: u128, callbacks: usize, outcome: Option<Outcome
         headers: Vec::new(),
         trace: None,
         dedupe: None,
+        lost: opgate_core::Losses::NONE,
         outcome,
     };
     send(store, id(n), Command::Accept(Box::new(accept))).await.unwrap();

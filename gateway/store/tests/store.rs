@@ -61,6 +61,7 @@ fn accept(parent: &str, input: impl Into<Bytes>) -> Accept {
         headers: Vec::new(),
         trace: None,
         dedupe: None,
+        lost: opgate_core::Losses::NONE,
         outcome: None,
     }
 }

@@ -8,6 +8,8 @@
 pub mod backend;
 mod cut;
 pub mod fence;
+#[cfg(feature = "fidelity")]
+pub mod fidelity;
 pub mod http;
 pub mod management;
 pub mod node;

@@ -29,7 +29,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use opgate_bus::{Bus, Caller};
-use opgate_core::{Error, ErrorKind, Operation, OperationId};
+use opgate_core::{Error, ErrorKind, Losses, Operation, OperationId};
 use opgate_rpc::Failures;
 use opgate_telemetry::{Method, Metrics, Protocol};
 
@@ -182,6 +182,13 @@ impl Management {
     }
 }
 
+impl Management {
+    /// What the attributes of an operation do not say, beside what was lost before.
+    pub fn lost(operation: &Operation) -> Losses {
+        attributes::unsaid(operation)
+    }
+}
+
 impl Node for Management {
     fn call(&self, request: Request) -> Replying {
         let inner = Arc::clone(&self.0);
@@ -285,5 +292,35 @@ impl Inner {
             )
         };
         Error::new(ErrorKind::Unsupported, text)
+    }
+}
+
+/// The mappings alone.
+#[cfg(feature = "fidelity")]
+pub(crate) mod fidelity {
+    use std::borrow::Cow;
+
+    use opgate_core::{Code, Failure, Losses, Operation, Payload};
+
+    use super::{answer, attributes};
+    use crate::node::Reply;
+    use crate::wire::status::Status;
+
+    /// The reply that tells a result.
+    pub(crate) fn result(payload: Option<&Payload>) -> (Reply, Losses) {
+        parts(answer::Answer::result(Status::OK, payload, Losses::NONE))
+    }
+
+    /// The reply that tells a failure.
+    pub(crate) fn failure(operation: &Operation) -> (Reply, Losses) {
+        let failure = attributes::failure(operation);
+        let of_code = operation.outcome.as_ref().map(Losses::of_code).unwrap_or_default();
+        let none = || Cow::Owned(Failure::new(Code::Unknown, ""));
+        parts(answer::Answer::failed(&failure.unwrap_or_else(none), of_code))
+    }
+
+    fn parts(answer: answer::Answer) -> (Reply, Losses) {
+        let lost = answer.lost();
+        (answer.reply(), lost)
     }
 }

@@ -48,6 +48,8 @@ pub struct Reply {
     pub subject: Option<String>,
     /// The property of that name, where the body is data.
     pub content_type: Option<String>,
+    /// The property of that name, where the body is data that is encoded.
+    pub content_encoding: Option<String>,
     /// Among them the status, in the spelling of the node's dialect.
     pub application_properties: ApplicationProperties,
     /// What is answered.

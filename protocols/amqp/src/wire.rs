@@ -1,7 +1,9 @@
-//! What several parts of this crate say and read alike: addresses, names of properties, status codes
+//! What several parts of this crate say and read alike: addresses, data, names of properties, status codes
 //! and error conditions, and AMQP's values as JSON.
 
 pub mod address;
+pub mod data;
+pub mod failure;
 pub mod json;
 pub mod names;
 pub mod status;

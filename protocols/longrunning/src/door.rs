@@ -15,8 +15,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::HeaderMap;
 use opgate_bus::{RepeatKey, Start};
-use opgate_core::{Error, ErrorKind, Expects, Face, KeySpace, Payload};
-use opgate_rpc::transcode::Json;
+use opgate_core::{Error, ErrorKind, Expects, Face, KeySpace, Loss, Losses, Payload};
+use opgate_rpc::transcode::{self, Json};
 use prost_reflect::MessageDescriptor;
 
 use crate::map::{self, NoJson};
@@ -158,6 +158,8 @@ impl Door {
             return Ok(Asked::Validate { response_type: self.expects.response_type.clone() });
         }
         let input = self.input(request, values)?;
+        // What HTTP had made this message of, who reads it knows.
+        let whole = face != Face::Grpc || self.keeps(request, &input);
         let mut start = Start::new(face, endpoint, Arc::clone(&self.route), input);
         start.parent = parent;
         start.expects = self.expects.clone();
@@ -167,6 +169,7 @@ impl Door {
         start.dedupe = key.map(|key| RepeatKey::new(KeySpace::new(space), key));
         start.trace = shared::trace(headers);
         start.headers = headers::kept(headers);
+        start.lost = Losses::NONE.with(Loss::InputText, !whole);
         Ok(Asked::Start(Box::new(start)))
     }
 
@@ -180,6 +183,14 @@ impl Door {
         };
         let key = std::str::from_utf8(key).map_err(|_| Error::invalid(name, "is not UTF-8"))?;
         Ok(Some(key.to_owned()))
+    }
+
+    /// Whether JSON that was made of a message says all of it. The names of a Struct have no order.
+    fn keeps(&self, request: &Bytes, input: &Payload) -> bool {
+        let message = self.request.as_ref().filter(|message| message.full_name() != STRUCT);
+        let Some(message) = message.filter(|_| self.input == InputForm::Json) else { return true };
+        let again = transcode::from_json(message, &input.bytes);
+        again.is_ok_and(|again| transcode::encode(&again) == *request)
     }
 
     fn input(&self, request: &Bytes, values: usize) -> Result<Payload, Error> {

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, Request, Response};
-use opgate_bus::{Bus, Caller};
-use opgate_core::{Error, ErrorKind, Expects, Operation};
+use opgate_bus::{Bus, Caller, Snapshot};
+use opgate_core::{Error, ErrorKind, Expects, Losses, Operation};
 use opgate_edge::{Body, Drain, Frontend, Peer, Readiness, RequestBody, ResponseFuture};
 use opgate_telemetry::{Code, InFlight, Method, Metrics, Protocol};
 use tonic::body::Body as TonicBody;
@@ -169,6 +169,11 @@ impl Longrunning {
     pub fn name(&self, operation: &Operation) -> String {
         let profile = self.0.instances.profile(operation.parent.as_str());
         map::name(profile, &operation.parent, operation.id)
+    }
+
+    /// What this face over gRPC cannot show of an operation, beside what was lost before.
+    pub fn lost(&self, snapshot: &Snapshot) -> Losses {
+        self.0.rendered(snapshot).lost.without(snapshot.lost)
     }
 
     /// The types that the doors' routes declare for their operations, so that one that was started

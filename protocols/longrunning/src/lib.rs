@@ -8,6 +8,8 @@
 pub mod backend;
 mod buildgrid;
 mod door;
+#[cfg(feature = "fidelity")]
+pub mod fidelity;
 mod filter;
 mod frontend;
 mod map;

@@ -9,8 +9,7 @@ mod structure;
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
-use opgate_core::{Operation, Outcome, limits};
+use opgate_core::{Losses, Operation, Outcome, limits};
 use prost::Message as _;
 
 use crate::buildgrid::{self, Profile};
@@ -18,15 +17,18 @@ use crate::proto;
 use crate::types::Types;
 use opgate_rpc::wire;
 
-pub(crate) use content::typed;
+pub(crate) use content::read;
 pub(crate) use metadata::{Told, read as metadata};
 pub(crate) use name::{Name, check_parent, print as name, scope};
+use opgate_rpc::proto::Status;
 use opgate_rpc::status;
 pub(crate) use opgate_rpc::status::{of_error, withdrawn};
 pub(crate) use structure::{NoJson, from_json, read as object, to_json};
 
 /// Largest operation: one alone still makes a page that a client takes.
 const OPERATION_BYTES_MAX: usize = wire::MESSAGE_BYTES_MAX - 8 * 1024;
+/// How an upstream's operation is called that has ended, as the backend has it.
+const DONE: &str = "DONE";
 /// What an outcome leaves to metadata, at least. Without very long resource names no metadata needs
 /// more.
 const METADATA_ROOM: usize = 40 * 1024;
@@ -40,51 +42,72 @@ const _: () = assert!(
         <= OPERATION_BYTES_MAX
 );
 
-/// The message frame of an operation: what Get, Wait and a start answer with.
-pub(crate) fn framed(types: &Types, profile: Profile, operation: &Operation) -> Bytes {
-    wire::frame(&self::operation(types, profile, operation))
-}
-
 /// The operation as google.longrunning says it, in the forms of its parent's profile. Done means
 /// exactly one of error and response.
 ///
 /// It is never larger than a client takes. What gives way, in this order: the form of the response,
-/// or the details of the error; the log; the metadata.
-pub(crate) fn operation(
+/// or the details of the error; the log; the metadata. With it comes what it does not say of the
+/// operation.
+pub(crate) fn shown(
     types: &Types,
     profile: Profile,
     operation: &Operation,
-) -> proto::Operation {
+) -> (proto::Operation, Losses) {
     let name = name::print(profile, &operation.parent, operation.id);
-    let metadata = match profile {
+    let unsaid = Losses::of_work(operation, DONE, false);
+    let (metadata, mut lost) = match profile {
         Profile::Google => metadata::metadata(types, operation),
-        Profile::BuildGrid => Some(buildgrid::metadata(operation)),
+        Profile::BuildGrid => (Some(buildgrid::metadata(operation)), unsaid),
     };
     let taken = metadata.as_ref().map_or(0, |any| any.encoded_len().min(METADATA_ROOM));
     let room = OPERATION_BYTES_MAX.saturating_sub(FIELDS_ROOM + name.len() + taken);
     let response_type = operation.expects.response_type.as_deref();
     let outcome = operation.outcome.as_ref().map(|outcome| match outcome {
         outcome if profile == Profile::BuildGrid => {
-            proto::Outcome::Response(buildgrid::outcome(types, operation, outcome, room))
+            let (response, unsaid) = buildgrid::outcome(types, operation, outcome, room);
+            (proto::Outcome::Response(response), unsaid)
         }
         Outcome::Succeeded(payload) => {
             let response = content::within(room, types, payload.as_ref(), response_type);
-            proto::Outcome::Response(response)
+            let unsaid = content::lost(types, payload.as_ref(), &response);
+            (proto::Outcome::Response(response), unsaid)
         }
-        Outcome::Failed(failure) => proto::Outcome::Error(status::of_failure(failure, room)),
-        Outcome::Canceled(failure) => {
+        Outcome::Failed(_) | Outcome::Canceled(_) => {
             let reason = operation.cancel.as_ref().map_or("", |cancel| &cancel.reason);
-            proto::Outcome::Error(status::of_cancellation(failure.as_ref(), reason, room))
+            let (status, unsaid) = error_of(outcome, reason, room).unwrap_or_default();
+            (proto::Outcome::Error(status), unsaid)
         }
     });
+    let (outcome, of_outcome) = outcome.unzip();
     let mut mapped = proto::Operation { name, metadata, done: outcome.is_some(), outcome };
     if mapped.encoded_len() > OPERATION_BYTES_MAX && profile == Profile::Google {
-        mapped.metadata = metadata::without_log(types, operation);
+        (mapped.metadata, lost) = metadata::without_log(types, operation);
     }
     if mapped.encoded_len() > OPERATION_BYTES_MAX {
-        mapped.metadata = None;
+        (mapped.metadata, lost) = (None, unsaid);
     }
-    mapped
+    (mapped, lost | of_outcome.unwrap_or_default())
+}
+
+/// The error of an end without a result, and what it does not say; none of any other.
+pub(crate) fn error_of(outcome: &Outcome, reason: &str, room: usize) -> Option<(Status, Losses)> {
+    let status = match outcome {
+        Outcome::Succeeded(_) => return None,
+        Outcome::Failed(failure) => status::of_failure(failure, room),
+        Outcome::Canceled(failure) => status::of_cancellation(failure.as_ref(), reason, room),
+    };
+    let lost = outcome.failure().map(|failure| status::lost(failure, &status));
+    Some((status, lost.unwrap_or_default() | Losses::of_code(outcome)))
+}
+
+/// The operation as google.longrunning says it.
+#[cfg(test)]
+pub(crate) fn operation(
+    types: &Types,
+    profile: Profile,
+    operation: &Operation,
+) -> proto::Operation {
+    shown(types, profile, operation).0
 }
 
 /// The response of an operation, as far as it has one and wherever there is room for it.
@@ -96,7 +119,7 @@ pub(crate) fn response(
     let declared = operation.expects.response_type.as_deref();
     match (profile, operation.outcome.as_ref()?) {
         (Profile::BuildGrid, outcome) => {
-            Some(buildgrid::outcome(types, operation, outcome, OPERATION_BYTES_MAX))
+            Some(buildgrid::outcome(types, operation, outcome, OPERATION_BYTES_MAX).0)
         }
         (Profile::Google, Outcome::Succeeded(payload)) => {
             Some(content::within(OPERATION_BYTES_MAX, types, payload.as_ref(), declared))
@@ -133,6 +156,22 @@ pub(crate) fn response_as_bytes(types: &Types, operation: &Operation) -> Option<
     }
 }
 
+/// Whether an operation's result is a message, not what one was made of.
+pub(crate) fn is_message(operation: &Operation) -> bool {
+    let result = operation.outcome.as_ref().and_then(Outcome::result);
+    result.is_some_and(|result| result.message_type().is_some())
+}
+
+/// What a response does not say of an operation's result.
+pub(crate) fn lost_of_response(
+    types: &Types,
+    operation: &Operation,
+    response: &proto::Any,
+) -> Losses {
+    let result = operation.outcome.as_ref().and_then(Outcome::result);
+    content::lost(types, result, response)
+}
+
 /// The operation a start answers with when it was only to be validated: done, and without a name,
 /// as nothing was started.
 pub(crate) fn validated(response_type: Option<&str>) -> proto::Operation {
@@ -142,6 +181,7 @@ pub(crate) fn validated(response_type: Option<&str>) -> proto::Operation {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use opgate_core::{Code, Detail, Failure, LogEntry, Native, Parent, Payload};
 
     use super::*;

@@ -81,6 +81,7 @@ pub(crate) fn operation(response_type: Option<&str>, metadata_type: Option<&str>
         dedupe: None,
         conflicts: Vec::new(),
         removed: None,
+        lost: opgate_core::Losses::NONE,
     }
 }
 

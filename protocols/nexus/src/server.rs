@@ -38,7 +38,7 @@ use http::header::CONNECTION;
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, Version};
 use opgate_bus::{Bus, Caller, Snapshot};
-use opgate_core::{Error, OperationId};
+use opgate_core::{Error, Losses, Operation, OperationId};
 use opgate_edge::{Body, Frontend, Peer, RequestBody, ResponseFuture};
 use opgate_rpc::{Failures, status};
 use opgate_telemetry::{Code, Method, Metrics, Protocol};
@@ -128,6 +128,13 @@ impl Nexus {
         let Inner { settings, bus, metrics, failures, .. } = &*self.0;
         let (metrics, failures) = (Arc::clone(metrics), Arc::clone(failures));
         Self::serving(caller, settings.clone(), bus.clone(), metrics, failures)
+    }
+}
+
+impl Nexus {
+    /// What Nexus does not say of an operation, beside what was lost before.
+    pub fn lost(operation: &Operation) -> Losses {
+        reply::lost(operation)
     }
 }
 

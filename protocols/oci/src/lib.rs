@@ -5,6 +5,8 @@
 //! the face and the backend write and read alike.
 
 pub mod backend;
+#[cfg(feature = "fidelity")]
+pub mod fidelity;
 mod server;
 pub mod signature;
 pub mod wire;

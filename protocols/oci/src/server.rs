@@ -22,6 +22,8 @@ mod authenticate;
 mod cancel;
 mod compartments;
 mod entries;
+#[cfg(feature = "fidelity")]
+pub(crate) mod fidelity;
 mod filter;
 mod list;
 mod order;
@@ -47,7 +49,7 @@ use http::request::Parts;
 use http::{Request, Response};
 use hyper::body::Body as _;
 use opgate_bus::Bus;
-use opgate_core::{Operation, OperationId};
+use opgate_core::{Losses, Operation, OperationId};
 use opgate_edge::{Body, Frontend, Peer, RequestBody, ResponseFuture, collect_limited};
 use opgate_rpc::Failures;
 use opgate_telemetry::{Method, Metrics, Protocol};
@@ -64,7 +66,9 @@ pub use self::settings::{Compartment, Service, Settings, Tenancy};
 use self::start::Doors;
 pub use self::start::{DoorProblem, DoorSettings};
 use crate::signature::{Head, Reason};
+use crate::wire::dialect::Dialect;
 use crate::wire::ocid::{self, Ocids};
+use crate::wire::work_request;
 
 /// What the OCIDs of operations begin with that no service of OCI starts.
 const OWN_TYPE: &str = "opgate";
@@ -166,6 +170,11 @@ impl Oci {
     /// The OCID of an operation's work request, whichever face started it.
     pub fn name(&self, operation: &Operation) -> String {
         self.0.ocid(operation)
+    }
+
+    /// What a work request does not say of its operation, beside what was lost before.
+    pub fn lost(operation: &Operation) -> Losses {
+        work_request::lost(operation, Dialect::Identity)
     }
 
     /// The operation that an OCID of a work request names.

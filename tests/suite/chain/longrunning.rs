@@ -102,9 +102,9 @@ fn a_failure_comes_back_with_its_code_text_and_details() {
     let told = upstream.all()[0].error.clone().unwrap();
     assert_eq!((&*error.code, &*error.message), ("FAILED_PRECONDITION", "m"));
     assert_eq!((&*told.code, &*told.message), ("FAILED_PRECONDITION", "m"));
-    // What the face there adds in standard details is kept as they are.
-    assert_eq!(error.details.len(), 1, "{error:?}");
-    assert!(error.details[0].type_url.ends_with("google.rpc.ErrorInfo"), "{error:?}");
+    // What the face there adds in standard details is taken apart again.
+    assert_eq!((&error.details, &error.reason), (&told.details, &told.reason));
+    assert_eq!((error.retryable, &error.cause), (told.retryable, &told.cause));
     // It ends at once there, and so it does here.
     let id = client.start("refuse", r#"{"code": 8, "what": "room"}"#);
     let error = client.ended(&id).error.unwrap();

@@ -56,6 +56,7 @@ pub(crate) fn accepted() -> Operation {
         headers: Vec::new(),
         trace: None,
         dedupe: None,
+        lost: opgate_core::Losses::NONE,
         outcome: None,
     };
     change(None, 1, Command::Accept(Box::new(accept)))
@@ -79,6 +80,7 @@ pub(crate) fn running() -> Operation {
         native_state: Some("CRUNCHING".into()),
         waiting: None,
         cancel: None,
+        lost: opgate_core::Losses::NONE,
     };
     change(Some(started), 3, Command::Report(Box::new(report)))
 }

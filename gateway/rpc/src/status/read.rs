@@ -3,33 +3,84 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use opgate_core::{Code, Detail, Failure, Native, limits};
+use opgate_core::{Code, Detail, Failure, Loss, Losses, Native, limits};
 
 use super::{DOMAIN, RETRYABLE};
-use crate::proto::{Any, ErrorInfo, RetryInfo, Status};
+use crate::proto::{Any, DebugInfo, ErrorInfo, HTTP_BODY, HttpBody, RetryInfo, Status};
+use prost::Message as _;
 
-/// What a number is called by which a protocol's own code is kept.
-const PROTOCOL: &str = "grpc";
-
-/// The failure that a status tells of. Its details are verbatim, as many as a record holds. A code
-/// that is not known is UNKNOWN, and its number is kept.
+/// The failure that a status tells of. Its details are verbatim, as many as a record holds, and its number
+/// is kept. A code that is not known is UNKNOWN.
 pub fn failure(status: &Status) -> Failure {
+    own(status).unwrap_or_else(|| said(status))
+}
+
+/// The failure that opgate made a status of: what it adds behind the details is taken apart again, where that
+/// makes the same status.
+fn own(status: &Status) -> Option<Failure> {
+    let place = status.details.iter().rposition(|detail| detail.is(ErrorInfo::NAME))?;
+    let (details, added) = status.details.split_at_checked(place)?;
+    if details.len() > limits::FAILURE_DETAILS {
+        return None;
+    }
+    let info =
+        ErrorInfo::decode(&*added.first()?.value).ok().filter(|info| info.domain == DOMAIN)?;
+    let code = Code::from_number(status.code)?;
+    let mut failure = Failure::new(code, limits::clip(&status.message));
+    failure.reason = Some(info.reason).filter(|reason| reason != code.name());
+    failure.retryable = info.metadata.get(RETRYABLE).and_then(|word| word.parse().ok());
+    failure.details = details.iter().map(detail_of).collect();
+    let (mut native, mut causes) = (None, Vec::new());
+    if let Some(protocol) = info.metadata.get("face") {
+        let http = info.metadata.get("http").and_then(|http| http.parse().ok());
+        let code = info.metadata.get("code").cloned().unwrap_or_default();
+        native = Some(Native { protocol: protocol.clone(), code, http, bytes: Bytes::new() });
+    }
+    for detail in added.iter().skip(1) {
+        if detail.is(RetryInfo::NAME) {
+            failure.retry_after = retry_after(status);
+        } else if detail.is(DebugInfo::NAME) {
+            causes = DebugInfo::decode(&*detail.value).ok()?.stack_entries;
+        } else if detail.is(HTTP_BODY) {
+            native.as_mut()?.bytes = HttpBody::decode(&*detail.value).ok()?.data;
+        } else {
+            return None;
+        }
+    }
+    failure.native = native.map(Box::new);
+    for line in causes.iter().take(limits::FAILURE_DEPTH - 1).rev() {
+        let (code, message) = line.split_once(": ")?;
+        let mut cause = Failure::new(Code::from_name(code)?, message);
+        cause.cause = failure.cause.take();
+        failure.cause = Some(Box::new(cause));
+    }
+    (super::of_failure(&failure, usize::MAX) == *status).then_some(failure)
+}
+
+fn detail_of(Any { type_url, value }: &Any) -> Detail {
+    Detail { type_url: type_url.clone(), value: value.clone() }
+}
+
+fn said(status: &Status) -> Failure {
     let code = Code::from_number(status.code);
     let mut failure =
         Failure::new(code.unwrap_or(Code::Unknown), limits::clip(&status.message).to_owned());
-    if code.is_none() {
-        failure.native = Some(Box::new(Native {
-            protocol: PROTOCOL.to_owned(),
-            code: status.code.to_string(),
-            http: None,
-            bytes: Bytes::new(),
-        }));
-    }
+    failure.native = Some(Box::new(Native {
+        protocol: Native::GRPC.to_owned(),
+        code: status.code.to_string(),
+        http: None,
+        bytes: Bytes::new(),
+    }));
     let info: Option<ErrorInfo> = detail(status, ErrorInfo::NAME);
     failure.reason = info
         .as_ref()
         .map(|info| limits::clip(&info.reason).to_owned())
         .filter(|reason| !reason.is_empty());
+    // Where nobody gives one, opgate has the name of the code stand there.
+    if info.as_ref().is_some_and(|info| info.domain == DOMAIN && info.reason == failure.code.name())
+    {
+        failure.reason = None;
+    }
     failure.retry_after = retry_after(status);
     let told = info.filter(|info| info.domain == DOMAIN);
     failure.retryable = match told.as_ref().and_then(|info| info.metadata.get(RETRYABLE)) {
@@ -38,13 +89,16 @@ pub fn failure(status: &Status) -> Failure {
         None if failure.retry_after.is_some() => Some(true),
         None => retryable(failure.code),
     };
-    failure.details = status
-        .details
-        .iter()
-        .take(limits::FAILURE_DETAILS)
-        .map(|Any { type_url, value }| Detail { type_url: type_url.clone(), value: value.clone() })
-        .collect();
+    failure.details = status.details.iter().take(limits::FAILURE_DETAILS).map(detail_of).collect();
     failure
+}
+
+/// What a record does not hold of a status.
+pub fn lost_of(status: &Status) -> Losses {
+    Losses::NONE
+        .with(Loss::ErrorCode, status.code == 0)
+        .with(Loss::ErrorText, limits::clip(&status.message) != status.message)
+        .with(Loss::ErrorDetails, status.details.len() > limits::FAILURE_DETAILS)
 }
 
 /// Not to be asked again before this long, where the status says so.

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use opgate_bus::Durability;
+use opgate_core::Losses;
 use opgate_edge::Body;
 use prost::Message as _;
 
@@ -14,6 +15,7 @@ use super::compression::Compression;
 use super::frame::{PREFIX_BYTES, prefix};
 use super::percent;
 use super::request::NotGrpc;
+use crate::loss;
 use crate::proto::Status;
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -35,17 +37,20 @@ pub struct Reply {
     pub framed: Bytes,
     /// How durable the change is that it acknowledges; none for a read.
     pub durability: Option<Durability>,
+    /// What it could not carry of the operation that it shows.
+    pub lost: Losses,
 }
 
 impl Reply {
     /// The answer to a read.
     pub const fn read(framed: Bytes) -> Self {
-        Self { framed, durability: None }
+        Self { framed, durability: None, lost: Losses::NONE }
     }
 
     /// An empty message, acknowledging a change.
     pub const fn done(durability: Durability) -> Self {
-        Self { framed: Bytes::from_static(&[0; PREFIX_BYTES]), durability: Some(durability) }
+        let framed = Bytes::from_static(&[0; PREFIX_BYTES]);
+        Self { framed, durability: Some(durability), lost: Losses::NONE }
     }
 }
 
@@ -61,6 +66,7 @@ pub fn ok(reply: Reply, compression: Compression) -> Response<Body> {
     if let Some(durability) = reply.durability {
         headers.insert(DURABILITY, HeaderValue::from_static(durability.name()));
     }
+    loss::put(reply.lost, &mut headers);
     let mut response = Response::new(Body::with_trailers(framed, TRAILERS.clone()));
     *response.headers_mut() = headers;
     response

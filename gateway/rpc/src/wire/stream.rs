@@ -2,12 +2,13 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, header};
-use opgate_core::{Error, ErrorKind};
+use opgate_core::{Error, ErrorKind, Losses};
 use opgate_edge::{Body, Step};
 
 use super::compression::Compression;
 use super::reply::{CONTENT_TYPE, GRPC_ENCODING, TRAILERS, compressed, status};
 use super::timeout::Deadline;
+use crate::loss;
 use crate::proto::Status;
 use crate::status::of_error;
 
@@ -16,8 +17,8 @@ use crate::status::of_error;
 pub enum Next<S> {
     /// A message with its prefix, not compressed, and what makes the next one.
     Message(Bytes, S),
-    /// The end: well, or with a status.
-    End(Result<(), Box<Status>>),
+    /// The end: well, with what the last message could not carry, or with a status.
+    End(Result<Losses, Box<Status>>),
 }
 
 /// The response of a call that answers with many messages. `next` is asked for one once the
@@ -41,7 +42,11 @@ where
                 Some(Next::Message(framed, state)) => {
                     Step::Chunk(compressed(framed, compression), state)
                 }
-                Some(Next::End(Ok(()))) => Step::End(Some(TRAILERS.clone())),
+                Some(Next::End(Ok(lost))) => {
+                    let mut trailers = TRAILERS.clone();
+                    loss::put(lost, &mut trailers);
+                    Step::End(Some(trailers))
+                }
                 Some(Next::End(Err(refused))) => Step::End(Some(trailers(&refused))),
                 None => Step::End(Some(trailers(&of_error(&passed(), None)))),
             }
@@ -83,7 +88,7 @@ mod tests {
                 return Next::Message(frame(&message), state - 1);
             }
             match end {
-                Ok(()) => Next::End(Ok(())),
+                Ok(()) => Next::End(Ok(Losses::NONE)),
                 Err(Code::DeadlineExceeded) => std::future::pending().await,
                 Err(code) => {
                     let status = Status { code: code.number(), ..Default::default() };

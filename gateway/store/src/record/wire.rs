@@ -98,6 +98,8 @@ pub(super) struct Record {
     removed_at: Option<i64>,
     #[prost(uint64, tag = "45")]
     removed_keep: u64,
+    #[prost(uint32, tag = "46")]
+    lost: u32,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -527,6 +529,7 @@ impl From<&core::Operation> for Record {
                 .collect(),
             removed_at: operation.removed.map(|removed| removed.at.nanos()),
             removed_keep: operation.removed.map_or(0, |removed| nanos(removed.keep)),
+            lost: operation.lost.bits(),
         }
     }
 }
@@ -664,6 +667,7 @@ impl Record {
             removed: self
                 .removed_at
                 .map(|at| core::Removed { at: time(at), keep: duration(self.removed_keep) }),
+            lost: core::Losses::from_bits(self.lost),
         };
         let absent = [(Slot::Input, input_absent), (Slot::Output, output_absent.flatten())];
         Ok(Opened { operation, absent })

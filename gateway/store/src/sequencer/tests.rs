@@ -122,6 +122,7 @@ fn accept() -> Command {
         headers: Vec::new(),
         trace: None,
         dedupe: None,
+        lost: opgate_core::Losses::NONE,
         outcome: None,
     }))
 }

@@ -41,7 +41,7 @@ use tokio::time::Instant;
 use line::{Exchanged, Line, Ready};
 use plan::Poll;
 use reply::Reply;
-use request::Envelope;
+use request::{Carried, Envelope};
 
 pub use endpoint::Endpoint;
 pub use plan::{
@@ -218,7 +218,7 @@ impl Inner {
         (pass, ready): (Option<Pass>, Ready<'_>),
         operation: &Operation,
         properties: ApplicationProperties,
-        body: Value,
+        content: Carried,
         timeout: Duration,
     ) -> Exchanged {
         // Whatever comes late, over whichever connection, is to no other request.
@@ -227,7 +227,7 @@ impl Inner {
         let wait_ms = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX);
         let envelope =
             Envelope { id: &id, node: &self.settings().node, reply_to: ready.reply_to() };
-        let message = request::message(envelope, properties, body, wait_ms);
+        let message = request::message(envelope, properties, content, wait_ms);
         // A year is as good as no end, and an instant that there is.
         let timeout = timeout.min(Duration::from_hours(24 * 365));
         let patient = timeout >= self.settings().timeout;
@@ -239,5 +239,21 @@ impl Inner {
             (Exchanged::Unknown(_) | Exchanged::Unsendable(_), Some(_)) | (_, None) => {}
         }
         exchanged
+    }
+}
+
+/// The mapping alone.
+#[cfg(feature = "fidelity")]
+pub(crate) mod fidelity {
+    use opgate_core::{Losses, Outcome};
+
+    use super::Message;
+    use super::reply::Reply;
+
+    /// How an operation ends that a reply tells of.
+    pub(crate) fn read(message: Message) -> Result<(Outcome, Losses), String> {
+        let reply = Reply::read(message)?;
+        let lost = reply.lost();
+        Ok((reply.outcome(), lost))
     }
 }

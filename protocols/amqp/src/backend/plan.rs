@@ -193,8 +193,17 @@ impl<'a> Plan<'a> {
                 return Err(Error::invalid(format!("{PROPERTIES}.{name}"), text));
             }
         }
-        let body = template::expand(&self.body, source).map_err(|problem| problem.of(BODY))?;
+        let body = if self.takes_all() && source.input.is_none() {
+            Value::Null
+        } else {
+            template::expand(&self.body, source).map_err(|problem| problem.of(BODY))?
+        };
         Ok(Asked { properties, body })
+    }
+
+    /// Whether the body is the input as it is.
+    pub(super) fn takes_all(&self) -> bool {
+        self.body == "${}"
     }
 
     fn reads_input(&self) -> bool {
@@ -202,7 +211,7 @@ impl<'a> Plan<'a> {
         let reads = |line: &str| template::reads_input(&Value::String(line.to_owned()));
         lines.into_iter().flatten().any(reads)
             || self.properties.values().any(template::reads_input)
-            || template::reads_input(&self.body)
+            || (!self.takes_all() && template::reads_input(&self.body))
     }
 
     /// Whether a caller's header is sent along, as the application property of its name.

@@ -7,13 +7,15 @@ use fe2o3_amqp_types::definitions;
 use fe2o3_amqp_types::messaging::{AmqpValue, Body, Message};
 use opgate_bus::{CancelAttempt, Line, outcome_unknown, record_lost};
 use opgate_core::{
-    Code, Error, ErrorKind, Failure, Native, Outcome, Payload, Resource, Retry, limits,
+    Code, Error, ErrorKind, Failure, Loss, Losses, Native, Outcome, Payload, Resource, Retry,
+    limits,
 };
+use serde::de::IgnoredAny;
 use serde_amqp::Value;
 use serde_json::{Map, Value as Json};
 
 use super::plan::{Phase, Poll};
-use crate::wire::{json, status, text};
+use crate::wire::{failure, json, status, text};
 
 /// Where the status is, in both spellings.
 const STATUS: [&str; 2] = ["statusCode", "status-code"];
@@ -61,6 +63,8 @@ pub(super) struct Seen {
     pub(super) resources: Vec<Resource>,
     /// Its attributes.
     attributes: Json,
+    /// What these do not say.
+    pub(super) lost: Losses,
 }
 
 /// What became of a look.
@@ -102,6 +106,23 @@ impl Reply {
         })
     }
 
+    /// What a result or a failure that is made of it does not say.
+    pub(super) fn lost(&self) -> Losses {
+        let kept = match &self.body {
+            Body::Empty => true,
+            Body::Data(sections) => {
+                return Losses::NONE.with(Loss::ResultSections, sections.len() > limits::SECTIONS);
+            }
+            // Of opgate's own nothing is lost.
+            Body::Value(AmqpValue(value)) => {
+                json::is_kept(value) || (!self.is_success() && failure::read(value).is_some())
+            }
+            Body::Sequence(_) => false,
+        };
+        let loss = if self.is_success() { Loss::ResultValues } else { Loss::ErrorNative };
+        Losses::NONE.with(loss, !kept)
+    }
+
     const fn is_success(&self) -> bool {
         matches!(self.status, 200..300)
     }
@@ -135,6 +156,11 @@ impl Reply {
 
     /// What it means for an operation that it ended.
     fn failure(self) -> Failure {
+        if let Body::Value(AmqpValue(body)) = &self.body
+            && let Some(told) = failure::read(body)
+        {
+            return told;
+        }
         let described = if self.description.is_empty() { self.text() } else { self.description };
         let mut failure = status::failure(self.status, &described, self.condition.as_deref());
         failure.reason = self.condition;
@@ -142,6 +168,20 @@ impl Reply {
             native.bytes = body.bytes;
         }
         failure
+    }
+
+    /// How an operation ends that it is the answer to.
+    pub(super) fn outcome(self) -> Outcome {
+        if self.is_success() {
+            let label = (self.content_type.as_deref(), self.content_encoding.as_deref());
+            return Outcome::Succeeded(payload(self.body, label.0, label.1));
+        }
+        let failure = self.failure();
+        if failure.code == Code::Cancelled {
+            Outcome::Canceled(Some(failure))
+        } else {
+            Outcome::Failed(failure)
+        }
     }
 
     /// What it means for the request that was made.
@@ -184,7 +224,7 @@ pub(super) fn started(
         return Err(reply.error(Retry::Unknown));
     }
     if !reply.is_success() {
-        return Ok(Started::Ended(Outcome::Failed(reply.failure())));
+        return Ok(Started::Ended(reply.outcome()));
     }
     if let Some(poll) = poll {
         let attributes = reply.attributes();
@@ -202,8 +242,7 @@ pub(super) fn started(
         }
     }
     let begun = reply.status == ACCEPTED;
-    let label = (reply.content_type.as_deref(), reply.content_encoding.as_deref());
-    let ended = Outcome::Succeeded(payload(reply.body, label.0, label.1));
+    let ended = reply.outcome();
     Ok(if begun { Started::Unnamed(ended) } else { Started::Ended(ended) })
 }
 
@@ -217,7 +256,7 @@ pub(super) fn looked(reply: Reply, poll: &Poll<'_>) -> Result<Looked, Error> {
     if !reply.is_success() {
         return Err(reply.error(Retry::Unknown));
     }
-    let attributes = reply.attributes();
+    let (attributes, lost) = (reply.attributes(), reply.lost());
     let Some(state) = attributes.pointer(poll.state).and_then(scalar) else {
         let text = format!("what the node says of the operation has no state at {:?}", poll.state);
         let mut failure = Failure::new(Code::Unknown, text);
@@ -236,6 +275,7 @@ pub(super) fn looked(reply: Reply, poll: &Poll<'_>) -> Result<Looked, Error> {
         lines: told::lines(attributes.pointer(poll.log)),
         resources: told::resources(attributes.pointer(poll.resources)),
         attributes,
+        lost,
     })))
 }
 
@@ -335,8 +375,15 @@ fn payload(body: Body<Value>, kind: Option<&str>, encoding: Option<&str>) -> Opt
             let bytes: Vec<u8> = sections.into_iter().flat_map(|data| data.0.into_vec()).collect();
             let mut payload = Payload::new(kind.unwrap_or_default(), bytes);
             payload.encoding = encoding.map(Into::into);
-            if (2..=limits::SECTIONS).contains(&lengths.len()) {
+            // What would else go on as a value goes on as the data that it is.
+            let is_value = payload.encoding.is_none()
+                && (payload.is_json()
+                    && serde_json::from_slice::<IgnoredAny>(&payload.bytes).is_ok()
+                    || payload.essence().starts_with("text/")
+                        && str::from_utf8(&payload.bytes).is_ok());
+            if (2..=limits::SECTIONS).contains(&lengths.len()) || is_value {
                 payload.sections = lengths;
+                payload.sections.truncate(limits::SECTIONS);
             }
             Some(payload)
         }

@@ -6,14 +6,15 @@ use fe2o3_amqp_types::messaging::{
 use fe2o3_amqp_types::primitives::SimpleValue;
 use http::HeaderName;
 use opgate_bus::{Lease, Route};
-use opgate_core::{Error, ErrorKind, Operation, OperationId, Payload};
+use opgate_core::{Error, ErrorKind, Loss, Losses, Operation, OperationId, Payload};
+use opgate_rpc::exact;
 use opgate_template::Source;
 use serde_amqp::Value;
 use serde_amqp::primitives::Symbol;
 use serde_json::{Map, Value as Json};
 
 use super::plan::{Asked, Plan, Poll, unusable};
-use crate::wire::{json, names};
+use crate::wire::{data, json, names};
 
 /// Tags of an integer's or a text's type, for nodes that take no other; all else is as
 /// [`json::value`] has it.
@@ -56,11 +57,13 @@ pub(super) fn check(plan: &Plan<'_>, input: &Payload) -> Result<(), Error> {
 pub(super) fn start(
     plan: &Plan<'_>,
     lease: &Lease,
-) -> Result<(ApplicationProperties, Value), Error> {
+) -> Result<(ApplicationProperties, Carried), Error> {
     let operation = lease.operation();
     let input = of_json(&operation.input);
     let source = Source { input: input.as_ref(), id: Some(operation.id) };
     let Asked { properties, body } = plan.asked(&source)?;
+    let (content, lost) = content(plan, &operation.input, input.is_some(), &body);
+    lease.note_lost(lost);
     let mut properties = simple(&properties)?;
     for header in &operation.headers {
         let Ok(name) = header.name.parse::<HeaderName>() else { continue };
@@ -74,7 +77,50 @@ pub(super) fn start(
     let key = operation.id.to_text().as_str().to_owned();
     properties.insert(names::IDEMPOTENCY_KEY.to_owned(), SimpleValue::String(key));
     trace(&mut properties, operation);
-    Ok((properties, json::value(&body)))
+    Ok((properties, content))
+}
+
+/// The body of a request, and its labels where it is data.
+#[derive(Debug)]
+pub(super) struct Carried {
+    pub(super) body: Body<Value>,
+    content_type: Option<Symbol>,
+    content_encoding: Option<Symbol>,
+}
+
+impl Carried {
+    fn value(value: Value) -> Self {
+        Self { body: Body::Value(AmqpValue(value)), content_type: None, content_encoding: None }
+    }
+}
+
+/// The body of a start, and what of the input it does not say. Where it is the input, and that is no JSON,
+/// it goes as the data that it is.
+fn content(plan: &Plan<'_>, input: &Payload, is_json: bool, body: &Json) -> (Carried, Losses) {
+    let label = |text: &str| (!text.is_empty()).then(|| Symbol::from(text));
+    // What came as data goes as data.
+    let is_value = is_json && input.sections.is_empty();
+    match (plan.takes_all(), is_value) {
+        (true, false) if !input.is_nothing() => {
+            let data = Carried {
+                body: Body::Data(data::sections(input).into()),
+                content_type: label(&input.media_type),
+                content_encoding: input.encoding.as_deref().and_then(label),
+            };
+            (data, Losses::NONE)
+        }
+        (true, true) => {
+            let lost = Losses::NONE.with(Loss::InputType, *input.media_type != *Payload::JSON);
+            let values = exact::of_values(&input.bytes, body).as_input();
+            (Carried::value(json::value(body)), lost | values)
+        }
+        // The route says what of it is taken; what is, is to be the same numbers.
+        (_, _) => {
+            let kept = !is_json || exact::keeps_numbers(&input.bytes, true);
+            let lost = Losses::NONE.with(Loss::InputNumbers, !kept);
+            (Carried::value(json::value(body)), lost)
+        }
+    }
 }
 
 /// What is asked about an operation upstream: to look at it, or to cancel it.
@@ -83,7 +129,7 @@ pub(super) fn about(
     verb: &str,
     identity: &str,
     operation: &Operation,
-) -> (ApplicationProperties, Value) {
+) -> (ApplicationProperties, Carried) {
     let mut properties = ApplicationProperties::default();
     for (name, value) in
         [(names::OPERATION, verb), (names::TYPE, poll.kind), (names::IDENTITY, identity)]
@@ -93,14 +139,14 @@ pub(super) fn about(
         }
     }
     trace(&mut properties, operation);
-    (properties, Value::Map(std::iter::empty::<(Value, Value)>().collect()))
+    (properties, Carried::value(Value::Map(std::iter::empty::<(Value, Value)>().collect())))
 }
 
 /// The message of a request that waits so many milliseconds for its reply.
 pub(super) fn message(
     envelope: Envelope<'_>,
     mut properties: ApplicationProperties,
-    body: Value,
+    content: Carried,
     wait_ms: u32,
 ) -> Message<Body<Value>> {
     // A node that knows this answers in time, which says more than silence.
@@ -116,10 +162,12 @@ pub(super) fn message(
             message_id: Some(MessageId::String(envelope.id.to_owned())),
             to: Some(envelope.node.to_owned()),
             reply_to: envelope.reply_to.map(str::to_owned),
+            content_type: content.content_type,
+            content_encoding: content.content_encoding,
             ..Properties::default()
         }),
         application_properties: Some(properties),
-        body: Body::Value(AmqpValue(body)),
+        body: content.body,
         footer: None,
     }
 }

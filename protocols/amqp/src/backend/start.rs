@@ -70,8 +70,8 @@ impl Inner {
     ) -> Result<Exchanged, Error> {
         let left = lease.remaining().unwrap_or(Duration::MAX);
         let timeout = plan.timeout.unwrap_or(self.settings().timeout).min(left);
-        let (properties, body) = request::start(plan, lease)?;
-        let exchange = self.exchange(ready, lease.operation(), properties, body, timeout);
+        let (properties, content) = request::start(plan, lease)?;
+        let exchange = self.exchange(ready, lease.operation(), properties, content, timeout);
         tokio::select! {
             exchanged = exchange => Ok(exchanged),
             never = self.too_late(lease, plan) => match never {},
@@ -102,6 +102,7 @@ impl Inner {
                 return Ok(Begun::Ended(Outcome::Failed(failure)));
             }
         };
+        let lost = reply.lost();
         let started = match reply::started(reply, plan.poll.as_ref(), plan.idempotent) {
             Ok(started) => started,
             Err(error) => {
@@ -111,8 +112,12 @@ impl Inner {
             }
         };
         match started {
-            Started::Ended(outcome) => Ok(Begun::Ended(outcome)),
+            Started::Ended(outcome) => {
+                lease.note_lost(lost);
+                Ok(Begun::Ended(outcome))
+            }
             Started::Unnamed(outcome) => {
+                lease.note_lost(lost);
                 tell_unnamed(lease).await;
                 Ok(Begun::Ended(outcome))
             }

@@ -81,7 +81,12 @@ impl Watch<'_> {
         if let Some(report) = report(&self.now, seen, log) {
             self.now = self.lease.report(report).await?;
         }
-        Ok(seen.outcome(self.poll))
+        let outcome = seen.outcome(self.poll);
+        match &outcome {
+            Some(Outcome::Succeeded(Some(_))) => self.lease.note_lost(seen.lost),
+            Some(Outcome::Succeeded(None) | Outcome::Failed(_) | Outcome::Canceled(_)) | None => {}
+        }
+        Ok(outcome)
     }
 }
 

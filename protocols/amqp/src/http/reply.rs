@@ -81,6 +81,7 @@ fn replied(status: u16, properties: OrderedMap<String, SimpleValue>, body: Body<
     Reply {
         subject: Some(status.to_string()),
         content_type: None,
+        content_encoding: None,
         application_properties: ApplicationProperties(properties),
         body,
     }

@@ -2,16 +2,17 @@
 
 use fe2o3_amqp_types::messaging::{AmqpValue, Body};
 use fe2o3_amqp_types::primitives::SimpleValue;
-use opgate_core::{Code, Error, Failure};
+use opgate_core::{Code, Error, Failure, Losses, Payload};
+use opgate_rpc::loss;
 use opgate_telemetry::Code as Counted;
 use serde_amqp::Value;
 use serde_amqp::primitives::OrderedMap;
 
 use super::attributes::Attributes;
-use super::content;
+use super::content::{self, Carried};
 use crate::node::{Content, Reply};
-use crate::wire::names;
 use crate::wire::status::{self, Status};
+use crate::wire::{failure, names};
 
 /// An answer that is no error.
 #[derive(Debug)]
@@ -19,6 +20,9 @@ pub(super) struct Answer {
     status: Status,
     body: Body<Content>,
     content_type: Option<String>,
+    content_encoding: Option<String>,
+    /// What it could not carry of the operation that it shows.
+    lost: Losses,
     /// How many rows there are, where there are rows.
     count: Option<usize>,
     counted: Counted,
@@ -45,12 +49,21 @@ impl Answer {
 
     const fn of(status: Status, body: Content) -> Self {
         let body = Body::Value(AmqpValue(body));
-        Self { status, body, content_type: None, count: None, counted: Counted::Ok }
+        Self {
+            status,
+            body,
+            content_type: None,
+            content_encoding: None,
+            lost: Losses::NONE,
+            count: None,
+            counted: Counted::Ok,
+        }
     }
 
     /// Served, with an operation.
-    pub(super) const fn operation(status: Status, operation: Attributes) -> Self {
-        Self::of(status, Content::Operation(operation))
+    pub(super) fn operation(status: Status, operation: Attributes) -> Self {
+        let lost = operation.lost();
+        Self { lost, ..Self::of(status, Content::Operation(operation)) }
     }
 
     /// Served, with this body.
@@ -66,20 +79,28 @@ impl Answer {
         Self { count, ..Self::ok(body) }
     }
 
-    /// The result of an operation.
-    pub(super) fn result(status: Status, result: Option<&opgate_core::Payload>) -> Self {
-        let (body, content_type) = content::body(result);
-        Self { status, body, content_type, count: None, counted: Counted::Ok }
+    /// The result of an operation. `before`: what was lost of it before.
+    pub(super) fn result(status: Status, result: Option<&Payload>, before: Losses) -> Self {
+        let Carried { body, content_type, content_encoding, lost } = content::body(result);
+        let lost = lost | before;
+        Self { body, content_type, content_encoding, lost, ..Self::new(status, Value::Null) }
     }
 
     /// The failure of an operation that its caller has waited for.
-    pub(super) fn failed(failure: &Failure) -> Self {
+    pub(super) fn failed(failed: &Failure, before: Losses) -> Self {
         // The request was served: what failed is the operation, which is counted elsewhere.
-        Self::new(Status::of_failure(failure), nothing())
+        let (body, lost) = failure::body(failed);
+        Self { lost: lost | before, ..Self::new(Status::of_failure(failed), body) }
     }
 
     pub(super) const fn counted(&self) -> Counted {
         self.counted
+    }
+
+    /// What it could not carry.
+    #[cfg(feature = "fidelity")]
+    pub(super) const fn lost(&self) -> Losses {
+        self.lost
     }
 
     pub(super) fn reply(self) -> Reply {
@@ -88,8 +109,12 @@ impl Answer {
             // The client of fe2o3-amqp-management reads no other type.
             application_properties.insert(names::COUNT.to_owned(), SimpleValue::Uint(count));
         }
-        let Self { body, content_type, .. } = self;
-        Reply { subject: None, content_type, application_properties, body }
+        if !self.lost.is_empty() {
+            let lost = SimpleValue::String(self.lost.to_string());
+            application_properties.insert(loss::NAME.to_owned(), lost);
+        }
+        let Self { body, content_type, content_encoding, .. } = self;
+        Reply { subject: None, content_type, content_encoding, application_properties, body }
     }
 }
 

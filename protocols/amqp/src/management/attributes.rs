@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use opgate_bus::Snapshot;
 use opgate_core::{
-    Callback, Cancel, CancelDelivery, Conflict, Failure, Link, LogEntry, Operation, Outcome,
-    Payload, Progress, Resource,
+    Callback, Cancel, CancelDelivery, Conflict, Failure, Link, LogEntry, Loss, Losses, Operation,
+    Outcome, Payload, Progress, Resource,
 };
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_amqp::Value;
@@ -15,8 +15,8 @@ use serde_amqp::Value;
 use super::Names;
 use super::content;
 use super::shown::Shown;
-use crate::wire::names;
 use crate::wire::status::Status;
+use crate::wire::{failure as failed, names};
 
 /// Largest map of attributes, in bytes: what is larger gives up what can be asked for elsewhere.
 pub(super) const BYTES: usize = 4 * 1024 * 1024;
@@ -42,7 +42,7 @@ const fn long(name: &'static str, of: Of) -> Attribute {
 }
 
 /// Every attribute there is, in the order in which they are shown.
-static ATTRIBUTES: [Attribute; 37] = [
+static ATTRIBUTES: [Attribute; 39] = [
     short(names::IDENTITY, |operation, _| Shown::Text(operation.id.to_string().into())),
     short(names::NAME, |operation, names| Shown::Text(names.name(operation).into())),
     short(names::TYPE, |_, _| Shown::text(names::OPERATION_TYPE)),
@@ -97,10 +97,12 @@ static ATTRIBUTES: [Attribute; 37] = [
     long("log", |operation, _| Shown::list(&operation.log, entry)),
     long("logDropped", |operation, _| Shown::Uint(operation.log_dropped)),
     long("inputType", |operation, _| Shown::optional_text(&operation.input.media_type)),
+    long("inputEncoding", |operation, _| encoding(Some(&operation.input))),
     long("input", |operation, _| content::shown(&operation.input)),
     long("resultType", |operation, _| {
         result(operation).map_or(Shown::Null, |payload| Shown::optional_text(&payload.media_type))
     }),
+    long("resultEncoding", |operation, _| encoding(result(operation))),
 ];
 
 /// Shown last, as it is the last to give way.
@@ -172,6 +174,18 @@ impl Attributes {
         Self { operation, names, omitted, bytes }
     }
 
+    /// What they do not say of the operation, and what was lost before.
+    pub(super) fn lost(&self) -> Losses {
+        let omitted = self.omitted.iter().map(|name| match *name {
+            "input" => Losses::NONE,
+            "errorDetails" => Losses::from(Loss::ErrorDetails) | Loss::ErrorNative.into(),
+            "log" => Loss::Log.into(),
+            "result" => Loss::Result.into(),
+            _ => Loss::Metadata.into(),
+        });
+        omitted.fold(unsaid(&self.operation) | self.operation.lost, |lost, one| lost | one)
+    }
+
     /// About how many bytes it takes.
     pub(crate) const fn bytes(&self) -> usize {
         self.bytes
@@ -193,6 +207,22 @@ impl Serialize for Attributes {
         }
         map.end()
     }
+}
+
+/// What the attributes of an operation do not say, however much room there is.
+pub(super) fn unsaid(operation: &Operation) -> Losses {
+    let outcome = operation.outcome.as_ref();
+    let result = outcome.and_then(Outcome::result).map(content::lost);
+    let failure = outcome.and_then(Outcome::failure).map(failed::unsaid);
+    let progress = operation.progress.as_deref();
+    let clamped = progress.is_some_and(|progress| progress.percent_shown() != progress.percent);
+    (result.unwrap_or_default() | failure.unwrap_or_default()).with(Loss::PercentRounded, clamped)
+}
+
+fn encoding(payload: Option<&Payload>) -> Shown<'_> {
+    Shown::optional_text(
+        payload.and_then(|payload| payload.encoding.as_deref()).unwrap_or_default(),
+    )
 }
 
 /// The bytes that a value takes on the wire.

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fe2o3_amqp_types::messaging::{AmqpValue, Batch, Body, Data};
-use opgate_core::{Error, Payload};
+use opgate_core::{Error, Loss, Losses, Payload};
+use opgate_rpc::exact;
 use serde_amqp::Value;
-use serde_amqp::primitives::Binary;
 
 use super::shown::Shown;
 use crate::node::Content;
-use crate::wire::{json, text};
+use crate::wire::{data, json, text};
 
 const BYTES: &str = "application/octet-stream";
 
@@ -34,18 +34,57 @@ pub(super) fn shown(payload: &Payload) -> Shown<'_> {
     }
 }
 
-/// Content as a body, and its type where that is to be said.
-pub(super) fn body(payload: Option<&Payload>) -> (Body<Content>, Option<String>) {
-    let Some(payload) = payload else {
-        return (Body::Value(AmqpValue(Content::Value(super::answer::nothing()))), None);
+/// Content as a body, its labels where these are to be said, and what is not said of it.
+#[derive(Debug)]
+pub(super) struct Carried {
+    pub(super) body: Body<Content>,
+    pub(super) content_type: Option<String>,
+    pub(super) content_encoding: Option<String>,
+    pub(super) lost: Losses,
+}
+
+/// Content as a body: data in as many sections as it came in, or a value.
+pub(super) fn body(payload: Option<&Payload>) -> Carried {
+    let plain = |value: Value| Carried {
+        body: Body::Value(AmqpValue(Content::Value(value))),
+        content_type: None,
+        content_encoding: None,
+        lost: Losses::NONE,
     };
+    let Some(payload) = payload else { return plain(super::answer::nothing()) };
     let shown = shown(payload);
-    if let Shown::Bytes(bytes) = shown {
-        let media_type = Some(payload.media_type.to_string()).filter(|kind| !kind.is_empty());
-        let data = Data(Binary::from(bytes.to_vec()));
-        return (Body::Data(Batch::new(vec![data])), media_type);
+    // What came as data goes as data.
+    if payload.sections.is_empty() && !matches!(shown, Shown::Bytes(_)) {
+        // A text does not say of which type it is, and a value that says nothing is none.
+        let is_text = matches!(shown, Shown::Text(_));
+        let is_typed = !payload.is_nothing() && *payload.media_type != *Payload::JSON;
+        let value = Value::from(shown);
+        let nothing = value == Value::Null || value == super::answer::nothing();
+        let lost = lost(payload)
+            .with(Loss::Result, nothing && !payload.is_nothing())
+            .with(Loss::ResultType, is_typed)
+            .with(Loss::ResultText, is_text);
+        return Carried { lost, ..plain(value) };
     }
-    (Body::Value(AmqpValue(Content::Value(shown.into()))), None)
+    Carried {
+        body: Body::Data(data::sections(payload).into()),
+        content_type: Some(payload.media_type.to_string()).filter(|kind| !kind.is_empty()),
+        content_encoding: payload.encoding.as_deref().map(str::to_owned),
+        lost: Losses::NONE,
+    }
+}
+
+/// What a value does not say of the content that it was made of, its media type apart.
+pub(super) fn lost(payload: &Payload) -> Losses {
+    let sections = Losses::NONE.with(Loss::ResultSections, !payload.sections.is_empty());
+    let is_json = payload.is_json() && payload.encoding.is_none() && json::is_small(&payload.bytes);
+    if !is_json {
+        return sections;
+    }
+    match serde_json::from_slice(&payload.bytes) {
+        Ok(value) => sections | exact::of_values(&payload.bytes, &value),
+        Err(_) => sections,
+    }
 }
 
 /// Data as it came: its type and its sections are kept.
@@ -99,6 +138,8 @@ pub(super) fn duration(field: &'static str, value: &Value) -> Result<Duration, E
 
 #[cfg(test)]
 mod tests {
+    use serde_amqp::primitives::Binary;
+
     use super::*;
 
     fn value(payload: &Payload) -> Value {

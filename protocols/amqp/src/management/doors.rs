@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use fe2o3_amqp_types::messaging::{AmqpValue, Body};
 use opgate_bus::Snapshot;
-use opgate_core::{Error, ErrorKind, Outcome, Payload};
+use opgate_core::{Error, ErrorKind, Loss, Losses, Outcome, Payload};
 use opgate_template::{self as template, Placeholder, Source};
 use serde_amqp::Value;
 use serde_json::{Map, Value as Json};
@@ -272,6 +272,16 @@ impl Door {
     }
 }
 
+/// Whether the values of a body are the same again once they were JSON.
+fn is_kept(body: &Body<Value>) -> bool {
+    match body {
+        Body::Empty | Body::Data(_) => true,
+        Body::Value(AmqpValue(value)) => json::is_kept(value),
+        // It comes back as one list.
+        Body::Sequence(_) => false,
+    }
+}
+
 /// The fields of the body, the properties, and what names the entity; of one name the last counts. A body
 /// that has no fields is the input itself.
 fn merged(asked: &Asked, properties: Map<String, Json>, body: Option<Json>) -> Json {
@@ -303,7 +313,8 @@ impl Inner {
         }
         let endpoint = format!("{} {} {}", asked.node, door.operation, door.entity_type);
         let input = door.input(asked)?;
-        let start = Self::begun(asked, &endpoint, Arc::clone(&door.route), input)?;
+        let mut start = Self::begun(asked, &endpoint, Arc::clone(&door.route), input)?;
+        start.lost = Losses::NONE.with(Loss::InputValues, !is_kept(asked.body()));
         let receipt = self.bus.start(&asked.caller, start).await?;
         let snapshot = match door.reply {
             ReplyWhen::Accepted => receipt.snapshot,
@@ -334,7 +345,9 @@ impl Inner {
 /// The answer to who has waited for the end; none before it.
 fn ended(door: &Door, snapshot: &Snapshot) -> Option<Answer> {
     if let Some(failure) = attributes::failure(snapshot) {
-        return Some(Answer::failed(&failure));
+        // Whether it failed or was canceled the code alone tells.
+        let of_code = snapshot.outcome.as_ref().map(Losses::of_code).unwrap_or_default();
+        return Some(Answer::failed(&failure, snapshot.lost | of_code));
     }
     let Some(Outcome::Succeeded(result)) = &snapshot.outcome else { return None };
     // Clients look for exactly these.
@@ -343,5 +356,5 @@ fn ended(door: &Door, snapshot: &Snapshot) -> Option<Answer> {
         ("DELETE", None) => Status::NO_CONTENT,
         _ => Status::OK,
     };
-    Some(Answer::result(status, result.as_ref()))
+    Some(Answer::result(status, result.as_ref(), snapshot.lost))
 }

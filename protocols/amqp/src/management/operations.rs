@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use opgate_bus::{Snapshot, Start, Subject, Until};
-use opgate_core::{Callback, Error, ErrorKind, Face, OperationId, Parent};
+use opgate_core::{Callback, Error, ErrorKind, Face, Loss, Losses, OperationId, Parent};
 use opgate_telemetry::Protocol;
 use serde_amqp::Value;
 
@@ -13,7 +13,7 @@ use super::attributes::Attributes;
 use super::request::{Asked, Fields};
 use super::{Inner, content};
 use crate::wire::status::Status;
-use crate::wire::{names, text};
+use crate::wire::{json, names, text};
 
 /// What a CREATE may say of an operation.
 pub(super) const CREATED_WITH: [&str; 8] =
@@ -104,10 +104,13 @@ impl Inner {
         given.retain_known()?;
         let route = self.route(&given)?;
         let kind = given.text("inputType")?;
-        let input = given.get("input").unwrap_or(&Value::Null);
-        let input = content::payload("input", input, kind)?;
+        let value = given.get("input").unwrap_or(&Value::Null);
+        let input = content::payload("input", value, kind)?;
+        // What has a type is as it came.
+        let lost = kind.is_none() && !matches!(value, Value::Binary(_)) && !json::is_kept(value);
         let endpoint = format!("{} CREATE {}", asked.node, names::OPERATION_TYPE);
         let mut start = Self::begun(asked, &endpoint, route, input)?;
+        start.lost = Losses::NONE.with(Loss::InputValues, lost);
         if let Some(parent) = given.text("parent")? {
             start.parent = beneath(&start.parent, parent)?;
         }

@@ -149,7 +149,13 @@ impl Delivery {
         let token = &self.leased.token;
         match self.told().await {
             Ok(Told::Nothing) => self.complete(Outcome::Succeeded(None)).await,
-            Ok(Told::Result(result)) => self.complete(Outcome::Succeeded(Some(result))).await,
+            Ok(Told::Result(result, lost)) => {
+                if !lost.is_empty() {
+                    // The result is worth more than what is said of it.
+                    drop(self.bus.report(token, Report { lost, ..Report::default() }, None).await);
+                }
+                self.complete(Outcome::Succeeded(Some(result))).await
+            }
             Ok(Told::Refused(error)) if error.kind == ErrorKind::TooManyRequests => {
                 // Results of others take the room: no fault of this operation or its worker.
                 self.note(self.bus.release(token, Some(REST), Some(&error.message)).await);
@@ -169,13 +175,13 @@ impl Delivery {
 
     /// What the worker has sent before it settled.
     async fn told(&self) -> Result<Told, Unread> {
-        if let told @ (Told::Result(_) | Told::Refused(_)) = self.entry.told() {
+        if let told @ (Told::Result(..) | Told::Refused(_)) = self.entry.told() {
             return Ok(told);
         }
         let all = self.inbound.read().await;
         match self.entry.told() {
             Told::Nothing if !all => Err(Unread),
-            told @ (Told::Nothing | Told::Result(_) | Told::Refused(_)) => Ok(told),
+            told @ (Told::Nothing | Told::Result(..) | Told::Refused(_)) => Ok(told),
         }
     }
 

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use fe2o3_amqp_types::messaging::{
-    ApplicationProperties, Body, Data, Header, Message, MessageId, Properties,
+    ApplicationProperties, Body, Header, Message, MessageId, Properties,
 };
 use fe2o3_amqp_types::primitives::SimpleValue;
 use opgate_bus::Leased;
-use opgate_core::{Payload, Timestamp};
+use opgate_core::Timestamp;
 use serde_amqp::Value;
-use serde_amqp::primitives::{Binary, Symbol, Timestamp as Milliseconds};
+use serde_amqp::primitives::{Symbol, Timestamp as Milliseconds};
 
-use crate::wire::names;
+use crate::wire::{data, names};
 
 /// What stands in front of a queue's name in its address.
 const QUEUE: &str = "queue/";
@@ -48,7 +48,7 @@ pub(super) fn of(leased: &Leased, queue: &str, now: Timestamp) -> Message<Body<V
         message_annotations: None,
         properties: Some(properties),
         application_properties: Some(application(leased)),
-        body: body(input),
+        body: Body::Data(data::sections(input).into()),
         footer: None,
     }
 }
@@ -80,26 +80,6 @@ fn application(leased: &Leased) -> ApplicationProperties {
         }
     }
     properties
-}
-
-/// The input in data sections, as many as it came in.
-fn body(input: &Payload) -> Body<Value> {
-    let mut rest = &*input.bytes;
-    let mut sections = Vec::with_capacity(input.sections.len().max(1));
-    for length in &input.sections {
-        let length = usize::try_from(*length).unwrap_or(usize::MAX).min(rest.len());
-        let (section, after) = rest.split_at(length);
-        sections.push(data(section));
-        rest = after;
-    }
-    if sections.is_empty() || !rest.is_empty() {
-        sections.push(data(rest));
-    }
-    Body::Data(sections.into())
-}
-
-fn data(bytes: &[u8]) -> Data {
-    Data(Binary::from(bytes.to_vec()))
 }
 
 /// A worker's name in logs: who it is, and where; cut to what a lease may hold.

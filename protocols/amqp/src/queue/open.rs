@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use opgate_core::{Error, ErrorKind, Payload};
+use opgate_core::{Error, ErrorKind, Losses, Payload};
 
 use crate::node::ConnectionId;
 
@@ -23,8 +23,8 @@ pub(super) enum Told {
     /// Nothing.
     #[default]
     Nothing,
-    /// The result.
-    Result(Payload),
+    /// The result, and what was lost of it.
+    Result(Payload, Losses),
     /// One that was refused: the worker may settle without having heard of it.
     Refused(Error),
 }
@@ -67,7 +67,11 @@ impl Open {
     /// # Errors
     /// `FailedPrecondition` when no such delivery is open; `TooManyRequests` when too much is held: that
     /// is then what the delivery is told.
-    pub(super) fn tell(&self, token: &str, result: Result<Payload, Error>) -> Result<(), Error> {
+    pub(super) fn tell(
+        &self,
+        token: &str,
+        result: Result<(Payload, Losses), Error>,
+    ) -> Result<(), Error> {
         let mut slots = self.lock();
         let Some(slot) = slots.get_mut(token) else {
             let why = "no delivery of this connection with such a message id is open";
@@ -75,17 +79,19 @@ impl Open {
         };
         self.held.fetch_sub(slot.bytes(), Ordering::Relaxed);
         *slot = match result {
-            Ok(result) if self.held.load(Ordering::Relaxed) + result.bytes.len() > self.limit => {
+            Ok((result, _))
+                if self.held.load(Ordering::Relaxed) + result.bytes.len() > self.limit =>
+            {
                 let why = "results of as many bytes as allowed wait to be settled";
                 Told::Refused(Error::new(ErrorKind::TooManyRequests, why))
             }
-            Ok(result) => Told::Result(result),
+            Ok((result, lost)) => Told::Result(result, lost),
             Err(error) => Told::Refused(error),
         };
         self.held.fetch_add(slot.bytes(), Ordering::Relaxed);
         match slot {
             Told::Refused(error) => Err(Error::new(error.kind, error.message.clone())),
-            Told::Result(_) | Told::Nothing => Ok(()),
+            Told::Result(..) | Told::Nothing => Ok(()),
         }
     }
 
@@ -98,7 +104,7 @@ impl Open {
 impl Told {
     fn bytes(&self) -> usize {
         match self {
-            Self::Result(result) => result.bytes.len(),
+            Self::Result(result, _) => result.bytes.len(),
             Self::Nothing | Self::Refused(_) => 0,
         }
     }

@@ -46,6 +46,7 @@ pub(super) fn take(
             report(&bus, &token, &message.body).await
         });
     }
+    let lost = told::lost(&message.body);
     let taken = match told::payload(message) {
         None if shared.open.has(&key) => Ok(()),
         None => Err(Error::new(ErrorKind::FailedPrecondition, "no such delivery is open")),
@@ -53,7 +54,7 @@ pub(super) fn take(
             let text = format!("is larger than {} bytes", limits::PAYLOAD_BYTES);
             shared.open.tell(&key, Err(Error::new(ErrorKind::PayloadTooLarge, text)))
         }
-        Some(result) => shared.open.tell(&key, Ok(result)),
+        Some(result) => shared.open.tell(&key, Ok((result, lost))),
     };
     Box::pin(ready(taken.map_err(|error| refusal(&error))))
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use fe2o3_amqp_types::messaging::{AmqpValue, Body, Message};
-use opgate_core::Payload;
+use opgate_core::{Loss, Losses, Payload, limits};
 use serde_amqp::Value;
 
 use crate::wire::json;
@@ -10,6 +10,22 @@ use crate::wire::json;
 /// The media type of what nobody named.
 const BYTES: &str = "application/octet-stream";
 const TEXT: &str = "text/plain; charset=utf-8";
+
+/// What of a message's body its result does not say.
+pub(super) fn lost(body: &Body<Value>) -> Losses {
+    let values = match body {
+        // A null is no result, a text is one of its own type.
+        Body::Empty | Body::Value(AmqpValue(Value::Null | Value::String(_) | Value::Binary(_))) => {
+            true
+        }
+        Body::Data(sections) => {
+            return Losses::NONE.with(Loss::ResultSections, sections.len() > limits::SECTIONS);
+        }
+        Body::Value(AmqpValue(value)) => json::is_kept(value),
+        Body::Sequence(_) => false,
+    };
+    Losses::NONE.with(Loss::ResultValues, !values)
+}
 
 /// The result that a message holds; none for one without content. Data is kept as it is, with its content
 /// type and encoding and the lengths of its sections; a text is a text; any other value becomes JSON.

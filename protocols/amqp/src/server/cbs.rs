@@ -146,6 +146,7 @@ pub(super) fn reply(taken: Result<(), NotTaken>) -> Reply {
     Reply {
         subject: None,
         content_type: None,
+        content_encoding: None,
         application_properties: status.properties(),
         body: Body::Empty,
     }

@@ -392,6 +392,7 @@ impl Way {
             subject: reply.subject,
             correlation_id: self.correlation,
             content_type: reply.content_type.map(Symbol::from),
+            content_encoding: reply.content_encoding.map(Symbol::from),
             ..Properties::default()
         };
         let message = Message {

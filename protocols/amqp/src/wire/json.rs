@@ -77,6 +77,30 @@ pub fn milliseconds(json: &Json) -> Option<i64> {
     json.as_object().filter(|fields| fields.len() == 1)?.get(TIMESTAMP)?.as_i64()
 }
 
+/// Whether a value is the same again once it was JSON: as integers it has longs, as texts strings.
+pub fn is_kept(value: &Value) -> bool {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all others come back as another type")]
+    match value {
+        Value::Null
+        | Value::Bool(_)
+        | Value::Long(_)
+        | Value::String(_)
+        | Value::Binary(_)
+        | Value::Timestamp(_)
+        | Value::Uuid(_)
+        | Value::Decimal32(_)
+        | Value::Decimal64(_)
+        | Value::Decimal128(_)
+        | Value::Double(_) => true,
+        // A smaller one comes back as a long.
+        Value::Ulong(number) => i64::try_from(*number).is_err(),
+        Value::List(items) => items.iter().all(is_kept),
+        Value::Map(pairs) => pairs.iter().all(|(key, value)| is_kept(key) && is_kept(value)),
+        Value::Described(described) => is_kept(&described.value),
+        _ => false,
+    }
+}
+
 /// The value of JSON.
 pub fn value(json: &Json) -> Value {
     match json {

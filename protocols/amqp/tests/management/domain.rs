@@ -36,7 +36,8 @@ async fn a_request_that_waits_is_answered_with_the_end() {
     let nothing = node.send(ask("REMOVE", DOMAIN)).await;
     assert_eq!((nothing.status(), nothing.value()), (200, map([])));
     let failed = node.send(ask("FAIL", DOMAIN)).await;
-    assert_eq!(failed.refusal("no such thing"), (404, "amqp:not-found".to_owned()));
+    assert_eq!((failed.status(), &*failed.condition()), (404, "amqp:not-found"));
+    assert_eq!((&*failed.description(), &*failed.text("code")), ("no such thing", "NOT_FOUND"));
     let refused = node.send(ask("REFUSE", DOMAIN)).await;
     assert_eq!(refused.refusal("used up"), (403, "amqp:resource-limit-exceeded".to_owned()));
 }

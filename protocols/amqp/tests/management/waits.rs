@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use fe2o3_amqp_types::primitives::SimpleValue;
 use opgate_bus::Caller;
-use opgate_bus::core::Outcome;
+use opgate_bus::core::{Code, Failure, Outcome, Payload};
 use serde_amqp::Value;
 
 use super::node::*;
@@ -21,6 +21,27 @@ async fn a_wait_ends_with_the_operation() {
     };
     let (waited, ()) = tokio::join!(wait, end);
     assert_eq!((waited.status(), waited.text("state")), (200, "SUCCEEDED".to_owned()));
+}
+
+#[tokio::test]
+async fn what_a_reply_cannot_carry_is_named_in_it() {
+    let node = Node::open();
+    let large = r#"{"b":18446744073709551617, "a":1}"#;
+    let mut failure = Failure::new(Code::NotFound, "gone");
+    failure.retry_after = Some(Duration::from_micros(1500));
+    for (outcome, expected) in [
+        (Outcome::Succeeded(Some(Payload::json("{\"a\":1}"))), None),
+        (Outcome::Succeeded(Some(Payload::json(large))), Some("result-text, result-numbers")),
+        (Outcome::Failed(Failure::new(Code::NotFound, "gone")), None),
+        (Outcome::Failed(failure), Some("error-retry")),
+    ] {
+        let identity = node.running().await;
+        let id: opgate_bus::core::OperationId = identity.parse().unwrap();
+        node.bus.finish(&Caller::anonymous(), id, outcome).await.unwrap();
+        let read = node.send(ask("READ", OPERATION).identity(&identity)).await;
+        let said = read.0.application_properties.get("opgate-loss").cloned();
+        assert_eq!(said, expected.map(|text| SimpleValue::String(text.to_owned())));
+    }
 }
 
 #[tokio::test]

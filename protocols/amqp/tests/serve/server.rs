@@ -34,6 +34,7 @@ impl Node for Echo {
         let reply = Reply {
             subject: None,
             content_type: None,
+            content_encoding: None,
             application_properties: ApplicationProperties::builder()
                 .insert("statusCode", 200)
                 .insert("principal", request.caller.principal.to_string())

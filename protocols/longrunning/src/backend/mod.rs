@@ -44,6 +44,8 @@ pub use plan::{
     CANCEL, FORWARDED, HEADERS, IDEMPOTENT, METADATA, METHOD, REQUEST, REQUEST_ID, REQUEST_TYPE,
     RESULT, START_WITHIN, check_options, is_ours,
 };
+#[cfg(feature = "fidelity")]
+pub(crate) use reply::failed;
 pub use settings::Settings;
 
 /// Time for one call unless configured otherwise.

@@ -1,16 +1,16 @@
 //! What the answers of a service mean.
 
 use opgate_bus::{CancelAttempt, outcome_unknown, record_lost};
-use opgate_core::{Code, Error, ErrorKind, Failure, Outcome, Payload, Retry, limits};
+use opgate_core::{Code, Error, ErrorKind, Failure, Loss, Losses, Outcome, Payload, Retry, limits};
 use opgate_rpc::proto::Status;
 use opgate_rpc::status;
-use opgate_rpc::transcode::Json;
-use prost::Message as _;
+use opgate_rpc::transcode::{self, Json};
+use prost_reflect::MessageDescriptor;
 
 use super::call::{Unanswered, refusal};
 use super::plan::Plan;
 use crate::map;
-use crate::proto::{self, Any, EMPTY, HTTP_BODY, HttpBody, Operation, STRUCT};
+use crate::proto::{self, Any, Operation, STRUCT};
 use crate::types::Types;
 
 /// What became of a start that was answered.
@@ -169,19 +169,21 @@ pub(super) fn canceled(answer: Result<(), Unanswered>) -> CancelAttempt {
     }
 }
 
-/// How an operation ends that is done upstream.
-pub(super) fn outcome(types: &Types, plan: &Plan<'_>, operation: Operation) -> Outcome {
+/// How an operation ends that is done upstream, and what of that was lost on the way.
+pub(super) fn outcome(types: &Types, plan: &Plan<'_>, operation: Operation) -> (Outcome, Losses) {
     match operation.outcome {
-        Some(proto::Outcome::Error(error)) => failed(&error),
+        Some(proto::Outcome::Error(error)) => (failed(&error), status::lost_of(&error)),
         Some(proto::Outcome::Response(response)) => {
-            Outcome::Succeeded(payload(types, plan.json, response))
+            let (result, lost) = payload(types, plan.json, &response);
+            (Outcome::Succeeded(result), lost)
         }
         // Some services say nothing of a success without a result.
-        None => Outcome::Succeeded(None),
+        None => (Outcome::Succeeded(None), Losses::NONE),
     }
 }
 
-fn failed(error: &Status) -> Outcome {
+/// How an operation ends that an error tells of.
+pub(crate) fn failed(error: &Status) -> Outcome {
     let failure = status::failure(error);
     if failure.code == Code::Cancelled {
         Outcome::Canceled(Some(failure))
@@ -190,32 +192,32 @@ fn failed(error: &Status) -> Outcome {
     }
 }
 
-/// A result. Its bytes are kept, and its type. What the service did not make itself is unpacked.
-fn payload(types: &Types, json: bool, response: Any) -> Option<Payload> {
-    if response.is(EMPTY) && response.value.is_empty() {
-        return None;
-    }
-    if response.is(HTTP_BODY)
-        && let Ok(body) = HttpBody::decode(response.value.clone())
-        && body.extensions.is_empty()
-        && !body.content_type.is_empty()
-        && body.content_type.len() <= limits::MEDIA_TYPE_BYTES
+/// A result, and what was lost of it. Its bytes are kept, and its type. What the service did not make itself
+/// is unpacked.
+fn payload(types: &Types, json: bool, response: &Any) -> (Option<Payload>, Losses) {
+    let payload = map::read(types, response.clone());
+    let is_message = payload.as_ref().is_some_and(|payload| payload.message_type().is_some());
+    if json
+        && is_message
+        && let Some((kind, text)) = as_json(types, response)
     {
-        return Some(Payload::new(body.content_type, body.data));
+        let again = transcode::from_json(&kind, &text).map(|message| transcode::encode(&message));
+        let whole = again.is_ok_and(|again| again == response.value);
+        let lost = Losses::NONE.with(Loss::ResultFields, !whole);
+        return (Some(Payload::json(text)), lost);
     }
-    if json && let Some(text) = as_json(types, &response) {
-        return Some(Payload::json(text));
-    }
-    Some(map::typed(response))
+    (payload, Losses::NONE)
 }
 
 /// The JSON of a message of a type that is known.
-fn as_json(types: &Types, message: &Any) -> Option<Vec<u8>> {
-    if message.is(STRUCT) {
-        return map::to_json(&message.value).ok();
-    }
+fn as_json(types: &Types, message: &Any) -> Option<(MessageDescriptor, Vec<u8>)> {
     let kind = types.message(message.type_url.rsplit('/').next()?)?;
-    Json::default().encoded(&kind, message.value.clone()).ok()
+    let text = if message.is(STRUCT) {
+        map::to_json(&message.value).ok()
+    } else {
+        Json::default().encoded(&kind, message.value.clone()).ok()
+    };
+    Some((kind, text?))
 }
 
 #[cfg(test)]

@@ -56,7 +56,9 @@ impl Inner {
                 if let Some(report) = told.report(now, super::DONE, &mut lines, lease.now()) {
                     lease.report(report).await?;
                 }
-                Ok(Begun::Ended(reply::outcome(&self.types, plan, operation)))
+                let (outcome, lost) = reply::outcome(&self.types, plan, operation);
+                lease.note_lost(lost);
+                Ok(Begun::Ended(outcome))
             }
             Ok(Started::Running(operation)) => {
                 let told = said::read(&self.types, operation.metadata.as_ref());

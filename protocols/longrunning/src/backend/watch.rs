@@ -162,6 +162,11 @@ impl Watch<'_> {
             self.now = self.lease.report(report).await?;
         }
         let done = operation.done;
-        Ok(done.then(|| reply::outcome(&self.inner.types, self.plan, operation)))
+        if !done {
+            return Ok(None);
+        }
+        let (outcome, lost) = reply::outcome(&self.inner.types, self.plan, operation);
+        self.lease.note_lost(lost);
+        Ok(Some(outcome))
     }
 }

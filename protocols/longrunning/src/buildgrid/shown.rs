@@ -11,7 +11,7 @@
 //! `Operation.error` is never used: BuildGrid's client looks at the response alone, and takes an
 //! operation without one for a success. A result of any other type keeps that type.
 
-use opgate_core::{Operation, Outcome};
+use opgate_core::{Losses, Operation, Outcome};
 use opgate_rpc::status;
 use prost::Message as _;
 
@@ -39,29 +39,47 @@ pub(crate) fn metadata(operation: &Operation) -> Any {
     Any::pack(EXECUTE_METADATA, &metadata)
 }
 
-/// How it ended, in at most `room` bytes.
-pub(crate) fn outcome(types: &Types, operation: &Operation, outcome: &Outcome, room: usize) -> Any {
+/// How it ended, in at most `room` bytes, and what that does not say.
+pub(crate) fn outcome(
+    types: &Types,
+    operation: &Operation,
+    outcome: &Outcome,
+    room: usize,
+) -> (Any, Losses) {
     let room_within = room.saturating_sub(WRAPPING_ROOM);
-    let status = match outcome {
+    let (status, lost) = match outcome {
         Outcome::Succeeded(None) => {
             let result = ActionResult { execution_metadata: Some(executed(operation)) };
-            return response(Some(result.encode_to_vec().into()), None);
+            return (response(Some(result.encode_to_vec().into()), None), Losses::NONE);
         }
         Outcome::Succeeded(Some(payload)) => {
             let whole = content::within(room, types, Some(payload), Some(EXECUTE_RESPONSE));
+            let lost = |shown: &Any| content::lost(types, Some(payload), shown);
+            let of_whole = lost(&whole);
             if whole.is(EXECUTE_RESPONSE) {
-                return whole;
+                return (whole, of_whole);
             }
             let part = content::within(room_within, types, Some(payload), Some(ACTION_RESULT));
-            return if part.is(ACTION_RESULT) { response(Some(part.value), None) } else { whole };
+            let of_part = lost(&part);
+            return if part.is(ACTION_RESULT) {
+                (response(Some(part.value), None), of_part)
+            } else {
+                (whole, of_whole)
+            };
         }
-        Outcome::Failed(failure) => status::of_failure(failure, room_within),
+        Outcome::Failed(failure) => {
+            let status = status::of_failure(failure, room_within);
+            let lost = status::lost(failure, &status);
+            (status, lost)
+        }
         Outcome::Canceled(failure) => {
             let reason = operation.cancel.as_ref().map_or("", |cancel| &cancel.reason);
-            status::of_cancellation(failure.as_ref(), reason, room_within)
+            let status = status::of_cancellation(failure.as_ref(), reason, room_within);
+            let lost = failure.as_ref().map(|failure| status::lost(failure, &status));
+            (status, lost.unwrap_or_default())
         }
     };
-    response(None, Some(status))
+    (response(None, Some(status)), lost)
 }
 
 fn response(result: Option<bytes::Bytes>, status: Option<Status>) -> Any {
@@ -99,7 +117,7 @@ mod tests {
 
     fn shown(outcome: Outcome) -> Any {
         let operation = ended(operation(Some(POLICY), None), outcome);
-        super::outcome(types(), &operation, operation.outcome.as_ref().unwrap(), ROOM)
+        super::outcome(types(), &operation, operation.outcome.as_ref().unwrap(), ROOM).0
     }
 
     #[test]
@@ -208,7 +226,7 @@ mod tests {
         ] {
             let operation = ended(operation(None, None), outcome);
             let ended = operation.outcome.as_ref().unwrap();
-            let any = super::outcome(types(), &operation, ended, 4096);
+            let any = super::outcome(types(), &operation, ended, 4096).0;
             assert!(any.encoded_len() <= 4096, "{}", any.encoded_len());
         }
     }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use opgate_core::{Error, Face};
-use opgate_rpc::transcode::{self, Binding, Captured, Parameters, Rules, Template};
+use opgate_core::{Error, Face, Loss, Losses};
+use opgate_rpc::exact;
+use opgate_rpc::transcode::{self, Binding, Captured, Json, Parameters, Rules, Template};
 use prost_reflect::{MessageDescriptor, MethodDescriptor};
 
 use super::{Asked, Door};
@@ -58,7 +59,29 @@ impl HttpStart {
     ) -> Result<Asked, Error> {
         let message = self.binding.message(captured, query, body, Parameters::is_one)?;
         let message = Bytes::from(transcode::encode(&message));
-        self.door.asked(Face::Rest, Arc::clone(&self.endpoint), headers, &message)
+        let mut asked =
+            self.door.asked(Face::Rest, Arc::clone(&self.endpoint), headers, &message)?;
+        if let Asked::Start(start) = &mut asked {
+            start.lost = self.lost(&message, body);
+        }
+        Ok(asked)
+    }
+
+    /// What a body loses that becomes a message: how it was written.
+    fn lost(&self, message: &Bytes, body: &[u8]) -> Losses {
+        let text = || {
+            let kind = self.door.request.as_ref()?;
+            Json::default().encoded(kind, message.clone()).ok()
+        };
+        match text() {
+            Some(text) if !body.is_empty() && text != body => {
+                let is_kept =
+                    |number: &str| number.parse() == Ok(0.0) || exact::has_number(&text, number);
+                let kept = exact::numbers(body).all(is_kept);
+                Losses::from(Loss::InputText).with(Loss::InputNumbers, !kept)
+            }
+            Some(_) | None => Losses::NONE,
+        }
     }
 }
 

@@ -12,8 +12,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Response};
-use opgate_bus::{Snapshot, Watch, Watching};
-use opgate_core::{Error, ErrorKind};
+use opgate_bus::{Rendering, Snapshot, Watch, Watching};
+use opgate_core::{Error, ErrorKind, Losses};
 use opgate_edge::Body;
 use opgate_rpc::wire::{self, Call, Compression, Deadline, Next};
 use opgate_telemetry::{Held, Method, Protocol};
@@ -39,8 +39,9 @@ impl Inner {
         let endpoint = endpoint(parts.uri.path());
         let start = match door.read(endpoint, &parts.headers, &message)? {
             Asked::Validate { response_type } => {
-                let framed = wire::frame(&map::validated(response_type.as_deref()));
-                return Ok(one(framed, compression, deadline));
+                let bytes = wire::frame(&map::validated(response_type.as_deref()));
+                let lost = Losses::NONE;
+                return Ok(one(Rendering { bytes, lost }, compression, deadline));
             }
             Asked::Start(start) => start,
         };
@@ -73,10 +74,11 @@ impl Inner {
         deadline: Deadline,
         method: Method,
     ) -> Response<Body> {
-        let framed = self.rendered(snapshot);
+        let rendered = self.rendered(snapshot);
         if snapshot.is_done() {
-            return one(framed, compression, deadline);
+            return one(rendered.clone(), compression, deadline);
         }
+        let framed = rendered.bytes.clone();
         let (id, after) = (snapshot.id, snapshot.version);
         let watching = self.bus.watch(&self.caller, Watch::Operation { id, after });
         let counted = self.metrics.bus.watchers.of(Protocol::Grpc).hold();
@@ -90,16 +92,16 @@ impl Inner {
 }
 
 /// A stream of one message.
-fn one(framed: Bytes, compression: Compression, deadline: Deadline) -> Response<Body> {
-    wire::stream(State::Last(framed), State::next, compression, deadline)
+fn one(rendered: Rendering, compression: Compression, deadline: Deadline) -> Response<Body> {
+    wire::stream(State::Last(rendered), State::next, compression, deadline)
 }
 
 /// What a stream is about to send.
 enum State {
     First(Bytes, Result<(Following, Watching), Error>),
     Following(Following, Watching),
-    Last(Bytes),
-    Ended(Result<(), Error>),
+    Last(Rendering),
+    Ended(Result<Losses, Error>),
 }
 
 /// An operation that has not ended.
@@ -120,7 +122,7 @@ impl State {
             }
             Self::First(framed, Err(refused)) => Next::Message(framed, Self::Ended(Err(refused))),
             Self::Following(following, watching) => following.next(watching).await,
-            Self::Last(framed) => Next::Message(framed, Self::Ended(Ok(()))),
+            Self::Last(Rendering { bytes, lost }) => Next::Message(bytes, Self::Ended(Ok(lost))),
             Self::Ended(end) => {
                 Next::End(end.map_err(|error| Box::new(map::of_error(&error, None))))
             }
@@ -140,9 +142,9 @@ impl Following {
                 Some(Err(error)) => return self.refused(&error),
                 None => return self.refused(&stopping()),
             };
-            let framed = self.inner.rendered(&snapshot);
+            let Rendering { bytes: framed, lost } = self.inner.rendered(&snapshot).clone();
             if snapshot.is_done() {
-                return Next::Message(framed, State::Ended(Ok(())));
+                return Next::Message(framed, State::Ended(Ok(lost)));
             }
             if framed != self.last {
                 self.last = framed.clone();

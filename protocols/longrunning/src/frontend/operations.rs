@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
-use opgate_bus::{Durability, Filter, List, Listing, Rendered, Snapshot, Until};
-use opgate_core::{Error, ErrorKind, Operation, Parent};
+use opgate_bus::{Durability, Filter, List, Listing, Rendered, Rendering, Snapshot, Until};
+use opgate_core::{Error, ErrorKind, Losses, Operation, Parent};
 use opgate_telemetry::Protocol;
 use prost::Message;
 
@@ -42,7 +42,7 @@ impl Inner {
         let answer = match verb {
             Verb::Get => {
                 let found = deadline.bound(self.find(&name)).await;
-                found.map(|snapshot| Reply::read(self.rendered(&snapshot)))
+                found.map(|snapshot| self.reply(&snapshot, None))
             }
             // Boxed, so that the many reads do not carry the room that a change needs.
             Verb::Cancel | Verb::Delete => {
@@ -73,7 +73,7 @@ impl Inner {
             Err(error) => Err(error),
         };
         match waited {
-            Ok(snapshot) => Ok(Reply::read(self.rendered(&snapshot))),
+            Ok(snapshot) => Ok(self.reply(&snapshot, None)),
             Err(error) => Err(Refusal::of(error, name)),
         }
     }
@@ -184,7 +184,7 @@ impl Inner {
     /// A listing as one message of the size that clients take.
     fn fit(&self, listing: &Listing, unreachable: &[Arc<str>]) -> Fit {
         let mut page = Page::new(unreachable);
-        let fitting = listing.items.iter().take_while(|item| page.add(&self.rendered(item)));
+        let fitting = listing.items.iter().take_while(|item| page.add(&self.rendered(item).bytes));
         let fitting = fitting.count();
         if fitting == listing.items.len() {
             Fit::Whole(page.finish(&listing.next_page_token))
@@ -210,8 +210,7 @@ impl Inner {
             Asked::Start(start) => {
                 self.check_instance(endpoint, &start)?;
                 let receipt = deadline.bound(self.bus.start(&self.caller, *start)).await?;
-                let framed = self.rendered(&receipt.snapshot);
-                Ok(Reply { framed, durability: Some(receipt.durability) })
+                Ok(self.reply(&receipt.snapshot, Some(receipt.durability)))
             }
         }
     }
@@ -232,9 +231,9 @@ impl Inner {
         name.is_under(parent, self.instances.profile(parent))
     }
 
-    /// The operation as google.longrunning says it.
-    pub(crate) fn mapped(&self, operation: &Operation) -> proto::Operation {
-        map::operation(&self.types, self.instances.profile(operation.parent.as_str()), operation)
+    /// The operation as google.longrunning says it, and what it has no place for.
+    pub(crate) fn mapped(&self, operation: &Operation) -> (proto::Operation, Losses) {
+        map::shown(&self.types, self.instances.profile(operation.parent.as_str()), operation)
     }
 
     /// The operation of a name; one that lies under another parent is not found.
@@ -249,10 +248,16 @@ impl Inner {
     }
 
     /// The message frame of this version, encoded once.
-    pub(super) fn rendered(&self, snapshot: &Snapshot) -> Bytes {
+    pub(super) fn rendered<'a>(&self, snapshot: &'a Snapshot) -> &'a Rendering {
         snapshot.rendered(Rendered::Grpc, |operation| {
-            map::framed(&self.types, self.instances.profile(operation.parent.as_str()), operation)
+            let (shown, lost) = self.mapped(operation);
+            Rendering { bytes: wire::frame(&shown), lost: lost | operation.lost }
         })
+    }
+
+    fn reply(&self, snapshot: &Snapshot, durability: Option<Durability>) -> Reply {
+        let Rendering { bytes, lost } = self.rendered(snapshot).clone();
+        Reply { framed: bytes, durability, lost }
     }
 }
 

@@ -12,7 +12,12 @@
 //! | anything else | any | `google.api.HttpBody`: media type and bytes verbatim |
 
 use bytes::Bytes;
-use opgate_core::{Payload, limits};
+use std::borrow::Cow;
+
+use opgate_core::{Loss, Losses, Payload, limits};
+use opgate_rpc::exact;
+use opgate_rpc::transcode::Parameters;
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use prost::Message as _;
 use prost_reflect::{DeserializeOptions, DynamicMessage, MessageDescriptor};
 use serde_json::{Map, Value};
@@ -25,6 +30,11 @@ use crate::types::Types;
 const VALUE: &str = "google.protobuf.Value";
 /// What the URLs of types begin with, unless somebody has others.
 const HOST: &str = "type.googleapis.com/";
+/// Labels that `HttpBody` has no field for.
+const ENCODING: &str = "contentEncoding";
+const SECTIONS: &str = "sections";
+/// What would end a parameter of a media type.
+const QUOTED: &AsciiSet = &CONTROLS.add(b'"').add(b';').add(b'%');
 /// The parameter of a media type that names another.
 const TYPE_URL: &str = "type-url";
 /// The media type of bytes of which no more is said.
@@ -62,25 +72,120 @@ fn packed(types: &Types, payload: Option<&Payload>, declared: Option<&str>) -> A
     let plain = payload.encoding.is_none();
     match payload.message_type() {
         Some(named) if plain && !named.is_empty() => {
-            let type_url = parameter(payload, TYPE_URL).filter(|url| is_of(url, named));
-            let url = type_url.map_or_else(|| format!("{HOST}{named}"), str::to_owned);
-            Any { type_url: url, value: payload.bytes.clone() }
+            let type_url = type_url(payload).filter(|url| is_of(url, named));
+            let type_url = type_url.unwrap_or_else(|| format!("{HOST}{named}"));
+            Any { type_url, value: payload.bytes.clone() }
         }
-        Some(_) if plain => unnamed(types, payload, declared),
+        Some(_) if plain => match type_url(payload) {
+            Some(type_url) => Any { type_url, value: payload.bytes.clone() },
+            None => unnamed(types, payload, declared),
+        },
         None if plain && payload.is_json() => json(types, payload, declared),
         Some(_) | None => wrapped(payload),
     }
 }
 
-/// A message of a named type as a payload. Its URL is kept where it is not the usual one.
+/// A message of a named type as a payload. Its URL is kept where it is not the usual one; where that does
+/// not end in a name, it alone.
 pub(crate) fn typed(any: Any) -> Payload {
     let named = any.type_url.rsplit('/').next().unwrap_or_default();
-    let mut payload = Payload::protobuf(named, any.value);
-    if any.type_url != format!("{HOST}{named}") && !any.type_url.contains(['"', ';']) {
-        let media_type = format!("{}; {TYPE_URL}=\"{}\"", payload.media_type, any.type_url);
-        payload.media_type = media_type.into();
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '.');
+    let is_name = !named.is_empty() && named.chars().all(plain);
+    if is_name && any.type_url.strip_suffix(named) == Some(HOST) {
+        return Payload::protobuf(named, any.value);
     }
-    payload
+    let url = utf8_percent_encode(&any.type_url, QUOTED);
+    let essence = Payload::PROTOBUF;
+    let media_type = if is_name {
+        format!("{essence}; message-type=\"{named}\"; {TYPE_URL}=\"{url}\"")
+    } else {
+        format!("{essence}; {TYPE_URL}=\"{url}\"")
+    };
+    Payload::new(media_type, any.value)
+}
+
+/// The URL that a payload of a message names.
+fn type_url(payload: &Payload) -> Option<String> {
+    let url = parameter(payload, TYPE_URL)?;
+    Some(percent_decode_str(url).decode_utf8().map_or_else(|_| url.to_owned(), Cow::into_owned))
+}
+
+/// The payload that an Any holds. What is packed as opgate packs it is unpacked; all else stays a message
+/// of its type, byte for byte.
+pub(crate) fn read(types: &Types, any: Any) -> Option<Payload> {
+    if any == nothing(None) {
+        return None;
+    }
+    let unpacked = Some(&any).filter(|any| any.is(HTTP_BODY)).and_then(unwrapped);
+    let again = unpacked.filter(|payload| packed(types, Some(payload), None) == any);
+    Some(again.unwrap_or_else(|| typed(any)))
+}
+
+/// The content in an `HttpBody`, where a record can hold its labels.
+fn unwrapped(any: &Any) -> Option<Payload> {
+    let body = HttpBody::decode(any.value.clone()).ok()?;
+    if body.content_type.len() > limits::MEDIA_TYPE_BYTES {
+        return None;
+    }
+    let mut payload = Payload::new(body.content_type, body.data);
+    match &*body.extensions {
+        [] => {}
+        [labels] if labels.is(STRUCT) => {
+            let labels = structure::read(&labels.value).ok()?;
+            let encoding = labels.get(ENCODING).and_then(Value::as_str);
+            if encoding.is_some_and(|encoding| encoding.len() > limits::MEDIA_TYPE_BYTES) {
+                return None;
+            }
+            payload.encoding = encoding.map(Into::into);
+            let sections = labels.get(SECTIONS).and_then(Value::as_array).into_iter().flatten();
+            let length = |length: &Value| u32::try_from(length.as_u64()?).ok();
+            payload.sections = sections.map(length).collect::<Option<_>>()?;
+            if payload.sections.len() > limits::SECTIONS {
+                return None;
+            }
+        }
+        _ => return None,
+    }
+    Some(payload)
+}
+
+/// What an Any does not say of the payload that it was made of.
+pub(crate) fn lost(types: &Types, payload: Option<&Payload>, any: &Any) -> Losses {
+    let Some(payload) = payload.filter(|payload| !payload.is_nothing()) else {
+        return Losses::NONE;
+    };
+    let rewritten = payload.is_json() && payload.encoding.is_none() && !any.is(HTTP_BODY);
+    if !rewritten {
+        return Losses::of_result(Some(payload), read(types, any.clone()).as_ref());
+    }
+    let labels = Losses::NONE
+        .with(Loss::ResultType, *payload.media_type != *Payload::JSON)
+        .with(Loss::ResultSections, !payload.sections.is_empty());
+    let Ok(value) = serde_json::from_slice::<Value>(&payload.bytes) else {
+        return labels.with(Loss::ResultText, true);
+    };
+    labels
+        | if any.is(STRUCT) {
+            exact::of_struct(&payload.bytes, &value)
+        } else {
+            of_message(types, payload, any)
+        }
+}
+
+/// What JSON loses that became a message.
+fn of_message(types: &Types, payload: &Payload, any: &Any) -> Losses {
+    let name = any.type_url.rsplit('/').next().unwrap_or_default();
+    let kind = types.message(name);
+    let compact = Parameters { pretty: false, ..Parameters::default() };
+    let text = kind.and_then(|kind| compact.json().encoded(&kind, any.value.clone()).ok());
+    let Some(text) = text else { return Loss::ResultText.into() };
+    if text == payload.bytes {
+        return Losses::NONE;
+    }
+    // Fields whose values are usual are left out, and large integers are texts.
+    let is_kept = |number: &str| number.parse() == Ok(0.0) || exact::has_number(&text, number);
+    let kept = exact::numbers(&payload.bytes).all(is_kept);
+    Losses::from(Loss::ResultText).with(Loss::ResultNumbers, !kept)
 }
 
 fn is_of(url: &str, named: &str) -> bool {
@@ -145,11 +250,11 @@ fn transcode(message: &MessageDescriptor, json: &[u8]) -> Option<Bytes> {
 fn wrapped(payload: &Payload) -> Any {
     let mut labels = Map::new();
     if let Some(encoding) = &payload.encoding {
-        labels.insert("contentEncoding".to_owned(), (**encoding).into());
+        labels.insert(ENCODING.to_owned(), (**encoding).into());
     }
     if !payload.sections.is_empty() {
         let sections: Vec<Value> = payload.sections.iter().map(|length| (*length).into()).collect();
-        labels.insert("sections".to_owned(), sections.into());
+        labels.insert(SECTIONS.to_owned(), sections.into());
     }
     let labels = (!labels.is_empty()).then(|| Any::new(STRUCT, structure::encode(&labels)));
     let body = HttpBody {

@@ -16,7 +16,7 @@
 //! REAPI's `ExecuteOperationMetadata` shares no names and is filled as [`crate::buildgrid`] does.
 //! `google.protobuf.Struct` gets an object of opgate's own, see [`super::report`].
 
-use opgate_core::{Face, Operation, Timestamp};
+use opgate_core::{Face, Loss, Losses, Operation, Timestamp};
 use prost::Message as _;
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Value as Reflected};
 use serde_json::{Map, Value};
@@ -26,25 +26,81 @@ use crate::buildgrid::{self, EXECUTE_METADATA};
 use crate::proto::{Any, STRUCT};
 use crate::types::Types;
 
-/// The metadata of an operation; none where no type was declared, or none that is known.
-pub(super) fn metadata(types: &Types, operation: &Operation) -> Option<Any> {
+/// The metadata of an operation; none where no type was declared, or none that is known. With it comes
+/// what it does not say of the work.
+pub(super) fn metadata(types: &Types, operation: &Operation) -> (Option<Any>, Losses) {
     shown(types, operation, report::LOG_LINES_MAX)
 }
 
 /// The metadata without the log.
-pub(super) fn without_log(types: &Types, operation: &Operation) -> Option<Any> {
+pub(super) fn without_log(types: &Types, operation: &Operation) -> (Option<Any>, Losses) {
     shown(types, operation, 0)
 }
 
-fn shown(types: &Types, operation: &Operation, log_lines_max: usize) -> Option<Any> {
-    let declared = operation.expects.metadata_type.as_deref()?;
-    if declared == EXECUTE_METADATA {
-        return Some(buildgrid::metadata(operation));
+fn shown(types: &Types, operation: &Operation, log_lines_max: usize) -> (Option<Any>, Losses) {
+    let unsaid = Losses::of_work(operation, super::DONE, false);
+    let declared = operation.expects.metadata_type.as_deref();
+    if declared == Some(EXECUTE_METADATA) {
+        return (Some(buildgrid::metadata(operation)), unsaid);
     }
-    Some(match told(types, operation, log_lines_max)? {
-        Told::Message(message) => Any::new(declared, message.encode_to_vec()),
-        Told::Report(report) => Any::new(STRUCT, structure::encode(&report)),
-    })
+    match (declared, told(types, operation, log_lines_max)) {
+        (Some(declared), Some(Told::Message(message))) => {
+            let lost = lost(&message, operation, unsaid);
+            (Some(Any::new(declared, message.encode_to_vec())), lost)
+        }
+        (Some(_), Some(Told::Report(object))) => {
+            let lost = report::lost(&object, operation);
+            (Some(Any::new(STRUCT, structure::encode(&object))), lost)
+        }
+        (_, _) => (None, unsaid),
+    }
+}
+
+/// What a message with well-known fields does not say of the work; `unsaid`: all that it might not.
+fn lost(message: &DynamicMessage, operation: &Operation, unsaid: Losses) -> Losses {
+    let mut lost = unsaid;
+    let set: Vec<_> = message.fields().collect();
+    let has = |wanted: fn(&str) -> bool| set.iter().find(|(field, _)| wanted(field.name()));
+    let text = has(is_text).map_or("", |_| status_text(operation));
+    if let Some(progress) = operation.progress.as_deref() {
+        let given = progress.percent;
+        let percent = has(is_percent).and_then(|(_, value)| as_double(value));
+        // A percentage of 0 is not on the wire, and is read as such.
+        let percent = percent.or(given.filter(|given| *given == 0.0));
+        let said = given.is_none() || percent.is_some();
+        let units = progress.done.is_some() || progress.total.is_some();
+        let words = !progress.message.is_empty() && *progress.message != *text;
+        lost = lost
+            .without(Loss::Progress.into())
+            .with(Loss::Progress, !said || units || words)
+            .with(Loss::PercentRounded, given.is_some() && said && percent != given);
+    }
+    let alone = operation.cancel.is_none()
+        && operation.resources.is_empty()
+        && operation.links_out.is_empty()
+        && (operation.waiting.is_empty() || *operation.waiting == *text);
+    if alone && !text.is_empty() && *operation.native_state == *text {
+        lost = lost.without(Loss::Metadata.into());
+    }
+    lost
+}
+
+fn is_text(field: &str) -> bool {
+    matches!(field, "status_message" | "status_detail")
+}
+
+fn is_percent(field: &str) -> bool {
+    matches!(field, "progress_percent" | "progress_percentage" | "percent_complete")
+}
+
+fn as_double(value: &Reflected) -> Option<f64> {
+    let double = value.as_f64().or_else(|| value.as_f32().map(f64::from));
+    let small = || value.as_i32().map(f64::from).or_else(|| value.as_u32().map(f64::from));
+    let large = || {
+        let whole = value.as_i64().or_else(|| value.as_u64()?.try_into().ok())?;
+        i32::try_from(whole).ok().map(f64::from)
+    };
+    double.or_else(small).or_else(large)
 }
 
 /// Metadata before it is packed.
@@ -105,11 +161,9 @@ fn known<'a>(field: &str, operation: &'a Operation) -> Option<Known<'a>> {
         ),
         "verb" => Known::Text(operation.kind.operation()),
         "api_version" => Known::Text(api_version(operation)?),
-        "status_message" | "status_detail" => Known::Text(status_text(operation)),
+        field if is_text(field) => Known::Text(status_text(operation)),
         "requested_cancellation" | "cancel_requested" => Known::Flag(operation.cancel.is_some()),
-        "progress_percent" | "progress_percentage" | "percent_complete" => {
-            Known::Percent(operation.progress.as_ref()?.percent_shown()?)
-        }
+        field if is_percent(field) => Known::Percent(operation.progress.as_ref()?.percent_shown()?),
         _ => return None,
     })
 }
@@ -188,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_declared_type_is_filled_by_field_names() {
-        let any = metadata(types(), &busy(WORKFLOW_METADATA)).unwrap();
+        let any = metadata(types(), &busy(WORKFLOW_METADATA)).0.unwrap();
         let descriptor = types().message(WORKFLOW_METADATA).unwrap();
         let message = DynamicMessage::decode(descriptor, &*any.value).unwrap();
         assert_eq!(
@@ -202,7 +256,7 @@ mod tests {
         );
         let done = ended(busy(WORKFLOW_METADATA), Outcome::Succeeded(None));
         let descriptor = types().message(WORKFLOW_METADATA).unwrap();
-        let any = metadata(types(), &done).unwrap();
+        let any = metadata(types(), &done).0.unwrap();
         let message = DynamicMessage::decode(descriptor, &*any.value).unwrap();
         let end = message.get_field_by_name("end_time").unwrap().into_owned();
         assert_eq!(
@@ -214,9 +268,9 @@ mod tests {
     #[test]
     fn an_empty_type_stays_empty_and_no_declaration_is_no_metadata() {
         let empty = "google.identity.accesscontextmanager.v1.AccessContextManagerOperationMetadata";
-        assert_eq!(metadata(types(), &busy(empty)), Some(Any::new(empty, "")));
-        assert_eq!(metadata(types(), &operation(None, None)), None);
-        assert_eq!(metadata(types(), &operation(None, Some("unknown.Type"))), None);
+        assert_eq!(metadata(types(), &busy(empty)).0, Some(Any::new(empty, "")));
+        assert_eq!(metadata(types(), &operation(None, None)).0, None);
+        assert_eq!(metadata(types(), &operation(None, Some("unknown.Type"))).0, None);
     }
 
     #[test]
@@ -225,7 +279,7 @@ mod tests {
         for declared in
             ["google.identity.accesscontextmanager.v1.AccessPolicy", "google.rpc.Status"]
         {
-            let any = metadata(types(), &busy(declared)).unwrap();
+            let any = metadata(types(), &busy(declared)).0.unwrap();
             let descriptor = types().message(declared).unwrap();
             assert!(DynamicMessage::decode(descriptor, &*any.value).is_ok());
         }
@@ -263,7 +317,7 @@ mod tests {
     fn the_target_is_the_parent_until_there_is_a_resource() {
         let mut operation = operation(None, Some(WORKFLOW_METADATA));
         operation.parent = Parent::new("projects/q").unwrap();
-        let any = metadata(types(), &operation).unwrap();
+        let any = metadata(types(), &operation).0.unwrap();
         let target = crate::scan::find(&any.value, &[3]);
         assert_eq!(target, Some(crate::scan::Raw::Bytes(b"projects/q")));
         assert!(any.is(WORKFLOW_METADATA) && !any.is(proto::EMPTY));

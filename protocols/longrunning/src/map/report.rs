@@ -15,14 +15,16 @@
 //! | `log` | array | the newest lines: `time`, `error` (bool), `code`, `message` |
 //! | `logOmitted` | number | older lines left out |
 //! | `resources` | array | the newest: `type`, `action`, `identifier`, `uri` |
+//! | `links` | array | the newest, to what the work is about elsewhere: `url`, `type` |
 
-use opgate_core::{LogEntry, Operation, Progress, Resource, Timestamp};
+use opgate_core::{Link, LogEntry, Loss, Losses, Operation, Progress, Resource, Timestamp};
 use serde_json::{Map, Value, json};
 
 /// Metadata comes with every read and shares the 4 MiB a client takes with the result.
 pub(super) const LOG_LINES_MAX: usize = 32;
 const LOG_BYTES_MAX: usize = 16 * 1024;
 const RESOURCES_MAX: usize = 32;
+const LINKS_MAX: usize = 8;
 
 /// The operation as an object, with so many lines of its log at most.
 pub(super) fn report(operation: &Operation, log_lines_max: usize) -> Map<String, Value> {
@@ -64,7 +66,21 @@ pub(super) fn report(operation: &Operation, log_lines_max: usize) -> Map<String,
     put("logOmitted", (omitted > 0).then(|| omitted.into()));
     let first = operation.resources.len().saturating_sub(RESOURCES_MAX);
     put("resources", list(operation.resources.get(first..).unwrap_or_default(), resource));
+    let first = operation.links_out.len().saturating_sub(LINKS_MAX);
+    put("links", list(operation.links_out.get(first..).unwrap_or_default(), link));
     object
+}
+
+/// What an object does not say of the work.
+pub(super) fn lost(object: &Map<String, Value>, operation: &Operation) -> Losses {
+    let shown = |name: &str| object.get(name).and_then(Value::as_array).map_or(0, Vec::len);
+    let percent = operation.progress.as_deref().and_then(|progress| progress.percent);
+    let clamped = operation.progress.as_deref().and_then(Progress::percent_shown);
+    let resources = shown("resources") < operation.resources.len();
+    Losses::NONE
+        .with(Loss::Log, shown("log") < operation.log.len())
+        .with(Loss::PercentRounded, percent != clamped)
+        .with(Loss::Metadata, resources || shown("links") < operation.links_out.len())
 }
 
 fn progress(progress: &Progress) -> Value {
@@ -111,6 +127,11 @@ fn resource(resource: &Resource) -> Value {
     fields.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
 }
 
+fn link(link: &Link) -> Value {
+    let fields = [("url", text(&link.url)), ("type", text(&link.kind))];
+    fields.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
+}
+
 fn list<T>(items: &[T], item: impl Fn(&T) -> Value) -> Option<Value> {
     (!items.is_empty()).then(|| items.iter().map(item).collect())
 }
@@ -133,7 +154,7 @@ mod tests {
     use crate::sample::{at, busy, operation, types};
 
     fn struct_of(operation: &Operation) -> Value {
-        let any = metadata(types(), operation).unwrap();
+        let any = metadata(types(), operation).0.unwrap();
         assert!(any.is(STRUCT));
         serde_json::from_slice(&structure::to_json(&any.value).unwrap()).unwrap()
     }

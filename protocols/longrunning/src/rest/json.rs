@@ -5,10 +5,9 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use opgate_bus::{Listing, Rendered, Snapshot};
-use opgate_core::{Error, ErrorKind, Operation};
-use opgate_rpc::transcode::{Alt, Parameters};
+use opgate_bus::{Listing, Rendered, Rendering, Snapshot};
+use opgate_core::{Error, ErrorKind, Loss, Losses, Operation, Outcome};
+use opgate_rpc::transcode::{self, Alt, Json, Parameters};
 use opgate_rpc::wire;
 
 use crate::frontend::{Fit, Inner};
@@ -41,11 +40,11 @@ pub(super) fn is_kept(form: &Parameters) -> bool {
 ///
 /// # Errors
 /// It has no JSON, which is a defect.
-pub(super) fn kept(inner: &Inner, snapshot: &Snapshot) -> Result<Bytes, Error> {
-    let text = snapshot.rendered(Rendered::Rest, |operation| {
-        one(inner, operation, &Parameters::default()).unwrap_or_default().into()
+pub(super) fn kept<'a>(inner: &Inner, snapshot: &'a Snapshot) -> Result<&'a Rendering, Error> {
+    let kept = snapshot.rendered(Rendered::Rest, |operation| {
+        one(inner, operation, &Parameters::default()).unwrap_or_default()
     });
-    if text.is_empty() { Err(Error::new(ErrorKind::Internal, "no JSON")) } else { Ok(text) }
+    if kept.bytes.is_empty() { Err(Error::new(ErrorKind::Internal, "no JSON")) } else { Ok(kept) }
 }
 
 /// The operation in any form.
@@ -53,33 +52,61 @@ pub(super) fn operation(
     inner: &Inner,
     snapshot: &Snapshot,
     form: &Parameters,
-) -> Result<Bytes, Error> {
-    if is_kept(form) { kept(inner, snapshot) } else { one(inner, snapshot, form).map(Bytes::from) }
+) -> Result<Rendering, Error> {
+    if is_kept(form) { kept(inner, snapshot).cloned() } else { one(inner, snapshot, form) }
 }
 
-fn one(inner: &Inner, operation: &Operation, form: &Parameters) -> Result<Vec<u8>, Error> {
-    let mut shown = shown(inner, operation);
-    let text = written(inner, OPERATION, &shown, form)?;
-    if text.len() <= OPERATION_BYTES_MAX {
-        return Ok(text);
+fn one(inner: &Inner, operation: &Operation, form: &Parameters) -> Result<Rendering, Error> {
+    let (mut shown, mut lost) = shown(inner, operation);
+    let mut text = written(inner, OPERATION, &shown, form)?;
+    if text.len() > OPERATION_BYTES_MAX
+        && let Some(response) = map::response_as_bytes(&inner.types, operation)
+    {
+        lost = lost.without(Losses::OF_RESULTS)
+            | map::lost_of_response(&inner.types, operation, &response);
+        shown.outcome = Some(proto::Outcome::Response(response));
+        text = written(inner, OPERATION, &shown, form)?;
     }
-    match map::response_as_bytes(&inner.types, operation) {
-        Some(response) => {
-            shown.outcome = Some(proto::Outcome::Response(response));
-            written(inner, OPERATION, &shown, form)
-        }
-        None => Ok(text),
+    if form.alt != Alt::Proto
+        && let Some(proto::Outcome::Response(response)) = &shown.outcome
+        && map::is_message(operation)
+    {
+        lost = lost.with(Loss::ResultFields, !is_whole(inner, response));
     }
+    Ok(Rendering { bytes: text.into(), lost: lost | operation.lost })
+}
+
+/// Whether a message comes back out of its JSON as it went in.
+fn is_whole(inner: &Inner, response: &proto::Any) -> bool {
+    let name = response.type_url.rsplit('/').next().unwrap_or_default();
+    // What is not known goes as the bytes that it is, and the names of a Struct have no order.
+    let other = !response.is(proto::HTTP_BODY) && !response.is(proto::STRUCT);
+    let Some(kind) = inner.types.message(name).filter(|_| other) else {
+        return true;
+    };
+    let text = Json::default().encoded(&kind, response.value.clone());
+    let again = text.and_then(|text| transcode::from_json(&kind, &text));
+    again.is_ok_and(|again| transcode::encode(&again) == response.value)
 }
 
 /// The operation as over gRPC, without what a strict reader of JSON could trip over: its error keeps
 /// the details that every such reader knows.
-fn shown(inner: &Inner, operation: &Operation) -> proto::Operation {
-    let mut shown = inner.mapped(operation);
+fn shown(inner: &Inner, operation: &Operation) -> (proto::Operation, Losses) {
+    let (mut shown, mut lost) = inner.mapped(operation);
     if let Some(proto::Outcome::Error(status)) = &mut shown.outcome {
-        status.details.retain(|detail| is_common(&inner.types, detail));
+        let failure = operation.outcome.as_ref().and_then(Outcome::failure);
+        let given = failure.map_or(0, |failure| failure.details.len());
+        let mut place = 0;
+        status.details.retain(|detail| {
+            let keep = is_common(&inner.types, detail);
+            // Behind those that it came with stands what opgate knows besides.
+            let loss = if place < given { Loss::ErrorDetails } else { Loss::ErrorNative };
+            lost = lost.with(loss, !keep);
+            place += 1;
+            keep
+        });
     }
-    shown
+    (shown, lost)
 }
 
 /// Whether a detail is one of `google/rpc/error_details.proto`, and has JSON: not all bytes that are
@@ -130,7 +157,7 @@ pub(super) fn fit(
         return joined(inner, listing);
     }
     let response = ListResponse {
-        operations: listing.items.iter().map(|item| shown(inner, item)).collect(),
+        operations: listing.items.iter().map(|item| shown(inner, item).0).collect(),
         next_page_token: listing.next_page_token.clone(),
         unreachable: unreachable.iter().map(ToString::to_string).collect(),
     };
@@ -151,7 +178,7 @@ fn joined(inner: &Inner, listing: &Listing) -> Result<Fit, Error> {
         }
         let text = kept(inner, item)?;
         // A line break within a text is escaped: each one here separates lines.
-        for (number, line) in text.split(|byte| *byte == b'\n').enumerate() {
+        for (number, line) in text.bytes.split(|byte| *byte == b'\n').enumerate() {
             if number > 0 {
                 page.extend_from_slice(INDENT);
             }
@@ -174,6 +201,8 @@ fn joined(inner: &Inner, listing: &Listing) -> Result<Fit, Error> {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
     use crate::sample::types;
 

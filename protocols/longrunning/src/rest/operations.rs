@@ -31,7 +31,8 @@ impl Inner {
         }
         let answer = match verb {
             Verb::Get => asked.deadline.bound(self.find(&name)).await.and_then(|snapshot| {
-                json::operation(self, &snapshot, &form.parameters).map(Answer::read)
+                json::operation(self, &snapshot, &form.parameters)
+                    .map(|shown| Answer::shown(shown, None))
             }),
             // Boxed, so that the many reads do not carry the room that a change needs.
             Verb::Cancel | Verb::Delete => {
@@ -56,7 +57,8 @@ impl Inner {
         let limit = self.wait_limit(timeout, asked.deadline)?;
         drop(asked);
         let answer = match self.wait_for(Protocol::Http, &name, limit).await {
-            Ok(snapshot) => json::operation(self, &snapshot, &form.parameters).map(Answer::read),
+            Ok(snapshot) => json::operation(self, &snapshot, &form.parameters)
+                .map(|shown| Answer::shown(shown, None)),
             Err(error) => Err(error),
         };
         answer.map_err(|error| Problem::of(error, name))

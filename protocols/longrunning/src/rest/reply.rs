@@ -3,8 +3,10 @@
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
-use opgate_bus::Durability;
+use opgate_bus::{Durability, Rendering};
+use opgate_core::Losses;
 use opgate_edge::Body;
+use opgate_rpc::loss;
 use opgate_rpc::transcode::{self, Alt};
 use opgate_rpc::wire::Compression;
 
@@ -20,11 +22,18 @@ pub(super) struct Answer {
     pub(super) body: Bytes,
     /// How durable the change is that it acknowledges; none for a read.
     pub(super) durability: Option<Durability>,
+    /// What it could not carry of the operation that it shows.
+    pub(super) lost: Losses,
 }
 
 impl Answer {
     pub(super) const fn read(body: Bytes) -> Self {
-        Self { body, durability: None }
+        Self { body, durability: None, lost: Losses::NONE }
+    }
+
+    /// One operation.
+    pub(super) fn shown(rendered: Rendering, durability: Option<Durability>) -> Self {
+        Self { body: rendered.bytes, durability, lost: rendered.lost }
     }
 
     /// An empty message, acknowledging a change.
@@ -33,13 +42,13 @@ impl Answer {
             Alt::Json | Alt::JsonEnumNumbers => Bytes::from_static(b"{}"),
             Alt::Proto => Bytes::new(),
         };
-        Self { body, durability: Some(durability) }
+        Self { body, durability: Some(durability), lost: Losses::NONE }
     }
 }
 
 /// The response of a request that was served.
 pub(super) async fn ok(answer: Answer, alt: Alt, gzip: bool) -> Response<Body> {
-    let Answer { body, durability } = answer;
+    let Answer { body, durability, lost } = answer;
     let mut response = if gzip && body.len() >= GZIP_BYTES_MIN {
         let mut response = plain(compressed(body).await, alt);
         response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
@@ -48,6 +57,7 @@ pub(super) async fn ok(answer: Answer, alt: Alt, gzip: bool) -> Response<Body> {
     } else {
         plain(body, alt)
     };
+    loss::put(lost, response.headers_mut());
     if let Some(durability) = durability {
         response.headers_mut().insert(DURABILITY, HeaderValue::from_static(durability.name()));
     }

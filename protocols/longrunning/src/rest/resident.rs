@@ -6,6 +6,7 @@ use std::future::ready;
 use http::{Method, Request};
 use hyper::body::Body as _;
 use opgate_edge::{RequestBody, ResponseFuture};
+use opgate_rpc::loss;
 use opgate_rpc::transcode::Alt;
 use opgate_telemetry::{Code, Method as Asked};
 
@@ -31,8 +32,8 @@ pub(super) fn answer(inner: &Inner, request: &Request<RequestBody>) -> Option<Re
     };
     let snapshot = inner.resident(name)?;
     let in_flight = inner.begin_json(Asked::Get);
-    let text = match json::kept(inner, &snapshot) {
-        Ok(text) => text,
+    let kept = match json::kept(inner, &snapshot) {
+        Ok(kept) => kept.clone(),
         Err(error) => {
             let (form, problem) = (Form::default(), error.into());
             let refused = inner.refused_json(Asked::Get, in_flight, &form, &problem);
@@ -40,9 +41,11 @@ pub(super) fn answer(inner: &Inner, request: &Request<RequestBody>) -> Option<Re
         }
     };
     in_flight.finish(Code::Ok);
-    Some(if text.len() >= GZIP_BYTES_MIN && takes_gzip(request.headers()) {
-        Box::pin(reply::ok(Answer::read(text), Alt::Json, true))
+    Some(if kept.bytes.len() >= GZIP_BYTES_MIN && takes_gzip(request.headers()) {
+        Box::pin(reply::ok(Answer::shown(kept, None), Alt::Json, true))
     } else {
-        Box::pin(ready(reply::plain(text, Alt::Json)))
+        let mut response = reply::plain(kept.bytes, Alt::Json);
+        loss::put(kept.lost, response.headers_mut());
+        Box::pin(ready(response))
     })
 }

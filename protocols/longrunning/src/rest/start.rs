@@ -59,8 +59,8 @@ impl Inner {
             Asked::Start(start) => {
                 self.check_instance(found.value.grpc_method(), &start)?;
                 let receipt = asked.deadline.bound(self.bus.start(&self.caller, *start)).await?;
-                let body = json::operation(self, &receipt.snapshot, &form.parameters)?;
-                Ok(Answer { body, durability: Some(receipt.durability) })
+                let shown = json::operation(self, &receipt.snapshot, &form.parameters)?;
+                Ok(Answer::shown(shown, Some(receipt.durability)))
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::{Request, Response};
-use opgate_core::{Error, ErrorKind};
+use opgate_core::{Error, ErrorKind, Losses};
 use opgate_edge::{Body, RequestBody, ResponseFuture};
 use opgate_rpc::wire::{self, Call, Compression, Deadline, Next};
 use opgate_telemetry::{self as telemetry, Code, InFlight, Protocol};
@@ -87,7 +87,7 @@ fn streamed(events: Events, compression: Compression, deadline: Deadline) -> Res
         match events.next().await {
             Some(Ok(event)) => Next::Message(wire::frame(&event), events),
             Some(Err(status)) => Next::End(Err(Box::new(status))),
-            None => Next::End(Ok(())),
+            None => Next::End(Ok(Losses::NONE)),
         }
     };
     wire::stream(events, next, compression, deadline)

@@ -15,7 +15,7 @@ use opgate_core::{Error, ErrorKind};
 use opgate_edge::{Body, BodyError, RequestBody, ResponseFuture, collect_limited};
 use opgate_rpc::transcode::{self, Alt, Binding, Parameters, Rules};
 use opgate_rpc::wire::{DURABILITY, Deadline, PREFIX_BYTES, Reply};
-use opgate_rpc::{proto as rpc, status};
+use opgate_rpc::{loss, proto as rpc, status};
 use opgate_telemetry::{self as telemetry, Code, InFlight};
 use prost::Message as _;
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, Value};
@@ -224,11 +224,12 @@ impl Paths {
     fn response(&self, reply: &Reply, head: &Head) -> Result<Response<Body>, Error> {
         let Head { parameters, form, known } = head;
         let message = reply.framed.slice(PREFIX_BYTES..);
-        let mut tag = None;
+        let (mut tag, mut lost) = (None, reply.lost);
         let mut response = if parameters.alt == Alt::Proto {
             transcode::ok_proto(message.to_vec())
         } else {
-            let (message, inlined, version) = self.inline.message(form.method, message)?;
+            let (message, inlined, version, unsaid) = self.inline.message(form.method, message)?;
+            lost |= unsaid;
             tag = version.filter(|_| form.method == Method::Get).map(etag);
             if tag.is_some() && tag == *known {
                 let mut response = Response::new(Body::empty());
@@ -239,6 +240,7 @@ impl Paths {
                 transcode::ok(self.inline.put(json, &inlined))
             }
         };
+        loss::put(lost, response.headers_mut());
         if let Some(tag) = tag {
             response.headers_mut().insert(header::ETAG, tag);
         }

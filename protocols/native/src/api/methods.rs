@@ -84,7 +84,7 @@ impl Inner {
             Method::Get => Box::pin(async move {
                 let proto::GetOperationRequest { name } = decode(message.await?)?;
                 let found = deadline.bound(self.find(&name)).await;
-                found.map(|found| self.read_reply(&found)).map_err(|error| Refusal::of(error, name))
+                found.map(|found| self.got_reply(&found)).map_err(|error| Refusal::of(error, name))
             }),
             Method::List => Box::pin(async move {
                 let request = decode(message.await?)?;
@@ -172,12 +172,22 @@ impl Inner {
     }
 
     fn read_reply(&self, snapshot: &Snapshot) -> Reply {
-        Reply::read(wire::frame(&self.shown(snapshot, View::Full)))
+        let shown = self.shown(snapshot, View::Full);
+        let lost = map::lost(snapshot, &shown);
+        Reply { framed: wire::frame(&shown), durability: None, lost }
+    }
+
+    /// The answer to who asks for one operation: what the other faces cannot show of it is said too.
+    fn got_reply(&self, snapshot: &Snapshot) -> Reply {
+        let mut shown = self.shown(snapshot, View::Full);
+        shown.lost_on = self.settings.names.lost(snapshot);
+        let lost = map::lost(snapshot, &shown);
+        Reply { framed: wire::frame(&shown), durability: None, lost }
     }
 
     fn change_reply(&self, receipt: &Receipt) -> Reply {
-        let framed = wire::frame(&self.shown(&receipt.snapshot, View::Full));
-        Reply { framed, durability: Some(receipt.durability) }
+        let durability = Some(receipt.durability);
+        Reply { durability, ..self.read_reply(&receipt.snapshot) }
     }
 }
 

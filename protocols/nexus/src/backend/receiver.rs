@@ -14,7 +14,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header};
 use opgate_bus::Bus;
-use opgate_bus::core::{Error, ErrorKind, OperationId, Outcome, Payload, Report, Retry};
+use opgate_bus::core::{
+    Error, ErrorKind, Loss, Losses, OperationId, Outcome, Payload, Report, Retry,
+};
 use opgate_edge::{Body, BodyError, Frontend, Peer, RequestBody, ResponseFuture, collect_limited};
 use opgate_telemetry::{self as telemetry, Metrics, Protocol};
 use serde::de::IgnoredAny;
@@ -183,8 +185,9 @@ impl Said {
 
     fn with(self, headers: &HeaderMap, body: Bytes) -> Result<(Outcome, Report), Error> {
         if self.state == names::SUCCEEDED {
+            let lost = Losses::NONE.with(Loss::ResultType, content::is_more(headers));
             let result = content::read_result(headers, body)?;
-            return Ok((Outcome::Succeeded(result), self.report));
+            return Ok((Outcome::Succeeded(result), Report { lost, ..self.report }));
         }
         let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         if !Payload::new(media_type.unwrap_or_default(), Bytes::new()).is_json() {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use opgate_bus::CancelAttempt;
-use opgate_core::{Code, Error, ErrorKind, Failure, Link, Outcome, Retry, limits};
+use opgate_core::{Code, Error, ErrorKind, Failure, Link, Loss, Losses, Outcome, Retry, limits};
 use opgate_egress::Problem;
 use serde::Deserialize;
 
@@ -29,6 +29,12 @@ pub(super) enum Looked {
     Running,
     /// The handler has no get-result, or none in this form, or not of this operation.
     Absent(String),
+}
+
+/// What of a result in a reply is not kept.
+pub(super) fn unkept(reply: &Response<Bytes>) -> Losses {
+    let lost = reply.status() == StatusCode::OK && content::is_more(reply.headers());
+    Losses::NONE.with(Loss::ResultType, lost)
 }
 
 /// A start: an error is worth a repeat, whatever its retry says beyond that.

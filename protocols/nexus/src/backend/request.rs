@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use opgate_bus::Route;
-use opgate_core::{Error, ErrorKind, Operation};
+use opgate_core::{Error, ErrorKind, Losses, Operation, Payload};
 
 use super::form::Form;
 use super::settings::{OPERATION, SERVICE, Settings, passes};
@@ -65,6 +65,15 @@ impl<'a> Addressed<'a> {
         let [service, name] = self.names();
         let url = self.settings.endpoint.url(&[service, name], callback);
         request(Method::POST, &url, headers, body)
+    }
+
+    /// What a start does not carry of its input.
+    pub(super) fn lost(request: &Request<Bytes>, input: &Payload) -> Losses {
+        if input.is_nothing() {
+            Losses::NONE
+        } else {
+            content::lost(input, request.headers()).as_input()
+        }
     }
 
     /// Asks for its result; with a wait, once it is there or that is over.

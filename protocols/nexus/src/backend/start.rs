@@ -6,6 +6,7 @@ use opgate_bus::{Lease, Once};
 use super::Inner;
 use super::form::Form;
 use super::reply::{self, Started};
+use super::request::Addressed;
 use crate::wire::names;
 
 /// What became of a start.
@@ -30,10 +31,12 @@ impl Inner {
         let callback = self.callback(lease)?;
         let addressed = self.addressed(lease.route(), operation);
         let request = addressed.start(callback.as_ref(), timeout, remaining)?;
+        lease.note_lost(Addressed::lost(&request, &operation.input));
         let reply = match self.send_now(pass, request, timeout).await {
             Ok(reply) => reply,
             Err(problem) => return reply::unanswered(&problem).map(Begun::Ended),
         };
+        lease.note_lost(reply::unkept(&reply));
         match reply::started(&reply)? {
             Started::Ended(outcome, links) => {
                 if !links.is_empty() {

@@ -111,6 +111,7 @@ impl Inner {
         for form in self.known.order() {
             let request = addressed.result(form, token, total, wait)?;
             let reply = self.send(request, total).await.map_err(|problem| reply::lost(&problem))?;
+            lease.note_lost(reply::unkept(&reply));
             match reply::looked(&reply)? {
                 Looked::Absent(problem) if absent.is_empty() => absent = problem,
                 Looked::Absent(_) => {}

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Request};
 use opgate_bus::{Notice, Told};
-use opgate_core::{Callback, Header, Operation, Outcome, Payload};
+use opgate_core::{Callback, Header, Losses, Operation, Outcome, Payload};
+use opgate_rpc::loss;
 
 use super::{Receiver, signature, time};
 use crate::token;
@@ -46,7 +47,10 @@ pub(super) fn completion(
     let token = token.map_err(|error| Told::Later { problem: error.to_string(), after: None })?;
     let mut headers = given(&callback.headers).map_err(refused)?;
     told(operation, &token, &mut headers).map_err(refused)?;
-    let body = body(operation, &mut headers).map_err(refused)?;
+    let (body, lost) = body(operation, &mut headers).map_err(refused)?;
+    headers.remove(loss::NAME);
+    let state = names::state(operation.state);
+    loss::put(lost | Losses::of_work(operation, state, true) | operation.lost, &mut headers);
     if let Some(receiver) = receiver {
         receiver.credentials.apply(&mut headers);
         if !receiver.secrets.is_empty() {
@@ -108,14 +112,18 @@ fn told(operation: &Operation, token: &str, headers: &mut HeaderMap) -> Result<(
     Ok(())
 }
 
-/// The result or the failure.
-fn body(operation: &Operation, headers: &mut HeaderMap) -> Result<Bytes, String> {
-    if let Some((_, body)) = failure::of(operation) {
+/// The result or the failure, and what is not said of it.
+fn body(operation: &Operation, headers: &mut HeaderMap) -> Result<(Bytes, Losses), String> {
+    if let Some((body, lost)) = failure::of(operation) {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(Payload::JSON));
-        return Ok(body);
+        return Ok((body, lost));
     }
     match &operation.outcome {
-        Some(Outcome::Succeeded(result)) => Ok(content::write(result.as_ref(), headers)),
+        Some(Outcome::Succeeded(result)) => {
+            let body = content::write(result.as_ref(), headers);
+            let lost = result.as_ref().map(|result| content::lost(result, headers));
+            Ok((body, lost.unwrap_or_default()))
+        }
         Some(Outcome::Failed(_) | Outcome::Canceled(_)) | None => {
             Err("the operation has not ended".to_owned())
         }

@@ -70,6 +70,7 @@ fn ended(outcome: Outcome, callback: Callback) -> Operation {
         dedupe: None,
         conflicts: Vec::new(),
         removed: None,
+        lost: opgate_core::Losses::NONE,
     }
 }
 

@@ -1,10 +1,12 @@
 //! Replies.
 
+use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use opgate_bus::Receipt;
-use opgate_core::{Error, Face, Operation, Outcome, Retry};
+use opgate_core::{Error, Face, Losses, Operation, Outcome, Payload, Retry};
 use opgate_edge::Body;
+use opgate_rpc::loss;
 use opgate_rpc::wire::DURABILITY;
 use serde_json::json;
 
@@ -19,7 +21,12 @@ pub(super) fn started(receipt: &Receipt, token: &str) -> Response<Body> {
         let body = json!({ "id": token, "token": token, "state": names::RUNNING });
         said(StatusCode::CREATED, body.to_string())
     });
-    if response.status() != StatusCode::FAILED_DEPENDENCY {
+    let linked = response.status() != StatusCode::FAILED_DEPENDENCY;
+    if receipt.snapshot.outcome.is_none() {
+        // What ended says so itself.
+        loss::put(work(operation, linked) | operation.lost, response.headers_mut());
+    }
+    if linked {
         link::write(&link::of(operation), response.headers_mut());
     }
     let durability = HeaderValue::from_static(receipt.durability.name());
@@ -31,21 +38,19 @@ pub(super) fn started(receipt: &Receipt, token: &str) -> Response<Body> {
 pub(super) fn ended(operation: &Operation, token: &str) -> Option<Response<Body>> {
     let outcome = operation.outcome.as_ref()?;
     let mut headers = HeaderMap::new();
-    let (status, body) = match (failure::of(operation), outcome) {
-        (Some((_, body)), _) => {
+    let (status, body, lost) = match (failure::of(operation), outcome) {
+        (Some((body, lost)), _) => {
             headers.insert(CONTENT_TYPE, JSON);
-            (StatusCode::FAILED_DEPENDENCY, body)
+            (StatusCode::FAILED_DEPENDENCY, body, lost)
         }
         (None, Outcome::Succeeded(output)) => {
-            let body = if operation.origin.face == Face::Nexus {
-                content::write_back(output.as_ref(), &operation.input, &mut headers)
-            } else {
-                content::write(output.as_ref(), &mut headers)
-            };
-            (StatusCode::OK, body)
+            let body = written(operation, output.as_ref(), &mut headers);
+            let said = output.as_ref().map(|output| content::lost(output, &headers));
+            (StatusCode::OK, body, said.unwrap_or_default())
         }
         (None, Outcome::Failed(_) | Outcome::Canceled(_)) => return None,
     };
+    loss::put(lost | work(operation, false) | operation.lost, &mut headers);
     let state = HeaderValue::from_static(names::state(operation.state));
     headers.insert(HeaderName::from_static(names::OPERATION_STATE), state);
     // So that who lost the first reply of a start knows of which operation this is.
@@ -61,7 +66,37 @@ pub(super) fn ended(operation: &Operation, token: &str) -> Option<Response<Body>
 /// What an operation is.
 pub(super) fn info(operation: &Operation, token: &str) -> Response<Body> {
     let state = names::state(operation.state);
-    said(StatusCode::OK, json!({ "id": token, "token": token, "state": state }).to_string())
+    let body = json!({ "id": token, "token": token, "state": state });
+    let mut response = said(StatusCode::OK, body.to_string());
+    loss::put(work(operation, false) | operation.lost, response.headers_mut());
+    response
+}
+
+/// What Nexus does not say of an operation, beside what was lost before.
+pub(super) fn lost(operation: &Operation) -> Losses {
+    let lost = match (failure::of(operation), &operation.outcome) {
+        (Some((_, lost)), _) => lost,
+        (None, Some(Outcome::Succeeded(Some(output)))) => {
+            let mut headers = HeaderMap::new();
+            written(operation, Some(output), &mut headers);
+            content::lost(output, &headers)
+        }
+        (None, _) => Losses::NONE,
+    };
+    lost | work(operation, false)
+}
+
+fn written(operation: &Operation, output: Option<&Payload>, headers: &mut HeaderMap) -> Bytes {
+    if operation.origin.face == Face::Nexus {
+        content::write_back(output, &operation.input, headers)
+    } else {
+        content::write(output, headers)
+    }
+}
+
+/// What is not said of the work: Nexus has its state, and links where an operation starts.
+fn work(operation: &Operation, linked: bool) -> Losses {
+    Losses::of_work(operation, names::state(operation.state), linked)
 }
 
 /// A cancel was taken.
@@ -90,7 +125,7 @@ pub(super) fn refused(error: &Error) -> Response<Body> {
     response
 }
 
-fn said(status: StatusCode, body: impl Into<bytes::Bytes>) -> Response<Body> {
+fn said(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
     let mut response = Response::new(Body::full(body));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, JSON);

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::{HeaderMap, Response};
 use opgate_bus::{RepeatKey, Start};
-use opgate_core::{Callback, Error, ErrorKind, Face, KeySpace, limits};
+use opgate_core::{Callback, Error, ErrorKind, Face, KeySpace, Loss, Losses, limits};
 use opgate_edge::{Body, BodyError, RequestBody, collect_limited};
 use opgate_rpc::headers as shared;
 use opgate_rpc::wire::Deadline;
@@ -67,6 +67,7 @@ impl Inner {
         start.links = link::read(headers)?;
         start.trace = shared::trace(headers);
         start.tells_end = true;
+        start.lost = Losses::NONE.with(Loss::InputType, content::is_more(headers));
         if let Some(url) = &ask.callback {
             let refused = |problem| Error::invalid(names::CALLBACK, problem);
             if url.len() > limits::TEXT_BYTES {

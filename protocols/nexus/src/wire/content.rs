@@ -6,7 +6,9 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
-use opgate_core::{Error, Payload, limits};
+use opgate_core::{Error, Loss, Losses, Payload, limits};
+
+use super::names::CONTENT_PREFIX;
 
 /// The media type of bytes of which no more is said.
 const OCTETS: &str = "application/octet-stream";
@@ -44,6 +46,13 @@ fn label<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a st
     text.map(Some).map_err(|_| Error::invalid(name, "is not UTF-8"))
 }
 
+/// Whether a message's headers say of its content what is not kept.
+pub fn is_more(headers: &HeaderMap) -> bool {
+    const KEPT: [&str; 3] = ["content-type", "content-encoding", "content-length"];
+    let of_content = |name: &str| name.starts_with(CONTENT_PREFIX) && !KEPT.contains(&name);
+    headers.keys().any(|name| of_content(name.as_str()))
+}
+
 /// Writes the content's headers and gives its bytes. JSON goes without the `charset=utf-8` that it
 /// always is in: Temporal takes no parameter there.
 pub fn write(payload: Option<&Payload>, headers: &mut HeaderMap) -> Bytes {
@@ -74,6 +83,17 @@ fn labelled(payload: &Payload, media_type: &str, headers: &mut HeaderMap) -> Byt
         headers.insert(header::CONTENT_ENCODING, encoding);
     }
     payload.bytes.clone()
+}
+
+/// What a content loses that is written so: its headers say.
+pub fn lost(payload: &Payload, written: &HeaderMap) -> Losses {
+    let label = |name| written.get(name).map_or(&b""[..], HeaderValue::as_bytes);
+    let media_type = label(header::CONTENT_TYPE);
+    let encoding = payload.encoding.as_deref().unwrap_or_default();
+    Losses::NONE
+        .with(Loss::ResultType, *media_type != *payload.media_type.as_bytes())
+        .with(Loss::ResultEncoding, *label(header::CONTENT_ENCODING) != *encoding.as_bytes())
+        .with(Loss::ResultSections, !payload.sections.is_empty())
 }
 
 fn is_utf8_json(media_type: &str) -> bool {

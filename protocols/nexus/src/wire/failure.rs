@@ -22,7 +22,7 @@ mod said;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use opgate_core::{Code, Failure, Native, Operation, Outcome, limits};
+use opgate_core::{Code, Failure, Losses, Native, Operation, Outcome, limits};
 
 use self::said::Said;
 use super::names::{CANCELED, FAILED, OPERATION_ERROR, OPERATION_STATE};
@@ -34,23 +34,32 @@ pub const PROTOCOL: &str = "nexus";
 /// foreign forms that would exceed it are left out, which is said then.
 pub const BYTES_MAX: usize = 1024 * 1024;
 
-/// The state and the body of an operation that ended without a result; none of any other.
-pub fn of(operation: &Operation) -> Option<(&'static str, Bytes)> {
+/// The body of an operation that ended without a result, and what that does not say of the failure; none of
+/// any other.
+pub fn of(operation: &Operation) -> Option<(Bytes, Losses)> {
     let outcome = operation.outcome.as_ref()?;
     if let Outcome::Canceled(None) = outcome {
         let reason = operation.cancel.as_ref().map_or("", |cancel| &cancel.reason);
-        return Some((CANCELED, canceled(reason)));
+        return Some((canceled(reason), Losses::NONE));
     }
-    write(outcome)
+    written(outcome).map(|(_, body, lost)| (body, lost))
 }
 
 /// The state and the body of an outcome that is no result.
 pub fn write(outcome: &Outcome) -> Option<(&'static str, Bytes)> {
+    written(outcome).map(|(state, body, _)| (state, body))
+}
+
+fn written(outcome: &Outcome) -> Option<(&'static str, Bytes, Losses)> {
+    let of = |state, failure| {
+        let (body, lost) = body(state, failure);
+        (state, body, lost)
+    };
     match outcome {
         Outcome::Succeeded(_) => None,
-        Outcome::Failed(failure) => Some((FAILED, body(FAILED, failure))),
-        Outcome::Canceled(Some(failure)) => Some((CANCELED, body(CANCELED, failure))),
-        Outcome::Canceled(None) => Some((CANCELED, canceled(""))),
+        Outcome::Failed(failure) => Some(of(FAILED, failure)),
+        Outcome::Canceled(Some(failure)) => Some(of(CANCELED, failure)),
+        Outcome::Canceled(None) => Some((CANCELED, canceled(""), Losses::NONE)),
     }
 }
 
@@ -62,12 +71,14 @@ fn canceled(reason: &str) -> Bytes {
     own::plain(CANCELED, &message)
 }
 
-fn body(state: &'static str, failure: &Failure) -> Bytes {
+fn body(state: &'static str, failure: &Failure) -> (Bytes, Losses) {
     let native = failure.native.as_deref().filter(|native| native.protocol == PROTOCOL);
     let said = native.and_then(|native| Some((native, Said::read(&native.bytes)?)));
     match said {
-        Some((native, said)) if said.ends_in(state) && native.code == state => native.bytes.clone(),
-        Some((native, _)) => own::wrapping(state, failure, &native.bytes),
+        Some((native, said)) if said.ends_in(state) && native.code == state => {
+            (native.bytes.clone(), Losses::NONE)
+        }
+        Some((native, _)) => (own::wrapping(state, failure, &native.bytes), Losses::NONE),
         None => own::tagged(state, failure),
     }
 }
@@ -82,11 +93,19 @@ pub fn read(headers: &HeaderMap, body: &Bytes) -> Outcome {
         None => header.is_some_and(|state| state.eq_ignore_ascii_case(CANCELED.as_bytes())),
     };
     let state = if canceled { CANCELED } else { FAILED };
-    let mut failure = if let Some(said) = &said {
+    let failure = if let Some(said) = &said {
         said.failure(state, limits::FAILURE_DEPTH)
     } else {
         let code = if canceled { Code::Cancelled } else { Code::Unknown };
         Failure::new(code, limits::clip(&String::from_utf8_lossy(body)))
+    };
+    // What opgate itself has written so is what it was before.
+    let own = if canceled { Outcome::Canceled(Some(failure)) } else { Outcome::Failed(failure) };
+    if is_own(said.as_ref()) && write(&own).is_some_and(|(_, written)| written == *body) {
+        return own;
+    }
+    let (Outcome::Canceled(Some(mut failure)) | Outcome::Failed(mut failure)) = own else {
+        return own;
     };
     failure.native = Some(Box::new(Native {
         protocol: PROTOCOL.to_owned(),
@@ -95,6 +114,10 @@ pub fn read(headers: &HeaderMap, body: &Bytes) -> Outcome {
         bytes: body.clone(),
     }));
     if canceled { Outcome::Canceled(Some(failure)) } else { Outcome::Failed(failure) }
+}
+
+fn is_own(said: Option<&Said<'_>>) -> bool {
+    said.is_some_and(Said::is_own)
 }
 
 /// Whether a body says that it is an operation's failure, whatever status it came with.

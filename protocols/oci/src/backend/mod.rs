@@ -20,6 +20,8 @@
 mod cancel;
 mod dialect;
 mod endpoint;
+#[cfg(feature = "fidelity")]
+pub(crate) mod fidelity;
 mod news;
 mod plan;
 mod read;
@@ -49,6 +51,7 @@ pub use endpoint::Endpoint;
 pub use plan::{
     BODY, CANCEL, DIALECT, FORWARDED, HEADERS, QUERY, REQUEST, WORK_REQUESTS, check_options,
 };
+pub(crate) use read::refusal::canonical;
 pub use settings::Settings;
 
 /// Time for one request unless configured otherwise: the SDKs' time to connect.

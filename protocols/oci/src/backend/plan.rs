@@ -155,6 +155,11 @@ impl<'a> Plan<'a> {
         Ok((url, body))
     }
 
+    /// Whether the body is the input as it is.
+    pub(super) fn takes_all(&self) -> bool {
+        self.body.as_ref().is_some_and(|body| body == "${}")
+    }
+
     /// The URL of a work request, or of one of its lists.
     pub(super) fn work_request(&self, endpoint: &Endpoint, id: &str, list: &str) -> String {
         let mut url = format!("{endpoint}{}/", self.work_requests);

@@ -27,6 +27,8 @@ pub(super) struct WorkRequest {
     pub(super) compartment: Option<String>,
     /// What it works on. At most [`limits::RESOURCES`].
     pub(super) resources: Vec<Resource>,
+    /// Whether it works on more than that.
+    pub(super) is_more: bool,
     /// The errors and logs inside of it.
     pub(super) lines: Vec<Line>,
 }
@@ -43,6 +45,8 @@ impl WorkRequest {
         let status = text(&["status", "lifecycleState"])
             .ok_or("it has neither status nor lifecycleState")?;
         let inside = [("errors", true), ("errorDetails", true), ("logs", false)];
+        let resources: Vec<Resource> =
+            items(value.get("resources")).filter_map(resource).take(limits::RESOURCES).collect();
         let lines = inside.into_iter().flat_map(|(name, error)| lines(value.get(name), error));
         Ok(Self {
             phase: Phase::of(&status),
@@ -51,10 +55,8 @@ impl WorkRequest {
             percent: percent(value.get("percentComplete")),
             message: text(&["message", "statusMessage"]).unwrap_or_default(),
             compartment: text(&["compartmentId"]),
-            resources: items(value.get("resources"))
-                .filter_map(resource)
-                .take(limits::RESOURCES)
-                .collect(),
+            is_more: resources.len() < items(value.get("resources")).count(),
+            resources,
             lines: lines.collect(),
         })
     }

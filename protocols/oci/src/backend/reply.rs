@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response, StatusCode, header};
 use opgate_bus::{CancelAttempt, Line};
-use opgate_core::{Code, Error, ErrorKind, Failure, Native, Outcome, Payload, Retry, limits};
+use opgate_core::{
+    Code, Error, ErrorKind, Failure, Loss, Losses, Native, Outcome, Payload, Retry, limits,
+};
 use opgate_egress::Problem;
 
 use super::read::WorkRequest;
@@ -169,9 +171,19 @@ pub(super) fn lost(problem: &Problem) -> Error {
     }
 }
 
-/// How an operation ends whose work request has ended with this phase. `lines`: all errors and logs
-/// that are known at its end.
-pub(super) fn outcome(seen: &WorkRequest, lines: &[Line], body: &Bytes) -> Outcome {
+/// How an operation ends whose work request has ended with this phase, and what of that no record holds.
+/// `lines`: all errors and logs that are known at its end.
+pub(super) fn outcome(seen: &WorkRequest, lines: &[Line], body: &Bytes) -> (Outcome, Losses) {
+    let outcome = ended(seen, lines, body);
+    // What is cut is as long as a text may be, but for the end of a character.
+    let cut = |failure: &Failure| failure.message.len() > limits::TEXT_BYTES - 4;
+    let lost = Losses::NONE
+        .with(Loss::Metadata, seen.is_more)
+        .with(Loss::ErrorText, outcome.failure().is_some_and(cut));
+    (outcome, lost)
+}
+
+fn ended(seen: &WorkRequest, lines: &[Line], body: &Bytes) -> Outcome {
     match seen.phase {
         Phase::Canceled => {
             let failure = lines.iter().any(|line| line.error);

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
 use opgate_bus::{Lease, Route};
-use opgate_core::{Error, ErrorKind, Operation, Payload};
+use opgate_core::{Error, ErrorKind, Loss, Losses, Operation, Payload};
+use opgate_rpc::exact;
 use opgate_template::Source;
 use serde_json::Value;
 
@@ -69,9 +70,27 @@ impl Addressed<'_> {
         put(&mut headers, RETRY_TOKEN, operation.id.to_text().as_str());
         let body = body.map(|body| {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(Payload::JSON));
-            Bytes::from(body.to_string())
+            // What is not looked into goes byte for byte.
+            if self.plan.takes_all() {
+                operation.input.bytes.clone()
+            } else {
+                body.to_string().into()
+            }
         });
         self.request(self.plan.method().clone(), &url, headers, body.unwrap_or_default())
+    }
+
+    /// What of the input a start does not carry. The route says what of it is taken; what is, is to be the
+    /// same numbers.
+    pub(super) fn lost(&self) -> Losses {
+        let input = &self.operation.input;
+        if self.plan.takes_all() {
+            return Losses::NONE
+                .with(Loss::InputType, *input.media_type != *Payload::JSON)
+                .with(Loss::InputSections, !input.sections.is_empty());
+        }
+        let kept = json(input).is_none() || exact::keeps_numbers(&input.bytes, true);
+        Losses::NONE.with(Loss::InputNumbers, !kept)
     }
 
     /// Asks for its work request.

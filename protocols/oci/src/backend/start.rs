@@ -28,6 +28,7 @@ impl Inner {
         let left = lease.remaining().unwrap_or(self.settings.timeout);
         let timeout = left.min(self.settings.timeout);
         let request = addressed.start()?;
+        lease.note_lost(addressed.lost());
         let reply = match self.send_now(pass, request, timeout, limits::PAYLOAD_BYTES).await {
             Ok(reply) => reply,
             Err(error) => return reply::unanswered(error).map(Begun::Ended),

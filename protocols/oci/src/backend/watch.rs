@@ -157,7 +157,9 @@ impl Watch<'_> {
         if !problems.is_empty() {
             lines.extend(news::told(&self.now));
         }
-        Ok(Some(reply::outcome(seen, &lines, body)))
+        let (outcome, lost) = reply::outcome(seen, &lines, body);
+        self.lease.note_lost(lost);
+        Ok(Some(outcome))
     }
 
     /// All errors and logs of a work request that can be had, and what kept others away.

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use opgate_bus::{Caller, Rendered, Snapshot};
+use opgate_bus::{Caller, Rendered, Rendering, Snapshot};
 use opgate_core::{Error, ErrorKind, Operation, OperationId};
+use opgate_rpc::loss;
 
 use super::{Answered, Inner, Refused, pace, reply};
 use crate::wire::dialect::Dialect;
@@ -34,7 +34,9 @@ impl Inner {
     }
 
     fn got(&self, dialect: Dialect, found: &Arc<Snapshot>) -> Answered {
-        let mut response = reply::json(self.whole(dialect, found)?);
+        let Rendering { bytes, lost } = self.whole(dialect, found)?;
+        let mut response = reply::json(bytes);
+        loss::put(lost, response.headers_mut());
         reply::etag(&mut response, found.version);
         if !found.is_done() {
             let typical = self.bus.typical(&found.routed.route);
@@ -45,23 +47,28 @@ impl Inner {
 
     /// The object of a get. The one that most clients ask for is kept with the operation, unless what
     /// was kept may name a tenancy that is another one now.
-    fn whole(&self, dialect: Dialect, found: &Arc<Snapshot>) -> Result<Bytes, Error> {
+    fn whole(&self, dialect: Dialect, found: &Arc<Snapshot>) -> Result<Rendering, Error> {
+        let shown = |text: Vec<u8>, operation: &Operation| {
+            let lost = work_request::lost(operation, dialect) | operation.lost;
+            Rendering { bytes: text.into(), lost }
+        };
         if dialect != Dialect::Identity || !self.compartments.is_settled(found) {
-            return self.written(found, dialect, Extent::Whole).map(Bytes::from);
+            let text = self.written(found, dialect, Extent::Whole)?;
+            return Ok(shown(text, found));
         }
         let mut problem = None;
         let kept = found.rendered(Rendered::Oci, |operation| {
             match self.written(operation, dialect, Extent::Whole) {
-                Ok(text) => text.into(),
+                Ok(text) => shown(text, operation),
                 Err(error) => {
                     problem = Some(error);
-                    Bytes::new()
+                    Rendering::default()
                 }
             }
         });
         match problem {
             Some(problem) => Err(problem),
-            None => Ok(kept),
+            None => Ok(kept.clone()),
         }
     }
 

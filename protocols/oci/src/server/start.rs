@@ -68,6 +68,19 @@ impl DoorProblem {
     }
 }
 
+/// What a door that takes the body makes of one.
+#[cfg(feature = "fidelity")]
+pub(super) fn input_of(
+    door: &DoorSettings,
+    body: &Bytes,
+) -> Result<(opgate_core::Payload, opgate_core::Losses), String> {
+    let (door, problems) = Door::new(door, &["/20160918"]);
+    let door = door.ok_or_else(|| format!("{problems:?}"))?;
+    let none = Captured::new();
+    let input = door.input(&none, None, body).map_err(|refusal| refusal.message.into_owned())?;
+    Ok(door::content(&door, &none, None, body, &input))
+}
+
 impl Inner {
     /// Whether a request goes through a door.
     pub(super) fn starts(&self, parts: &Parts) -> bool {
@@ -140,8 +153,9 @@ impl Inner {
         let query = parts.uri.query();
         let input = door.input(captured, query, body)?;
         let endpoint = Arc::clone(&door.request);
-        let mut start =
-            Start::new(Face::Oci, endpoint, Arc::clone(&door.route), door::payload(&input));
+        let (content, lost) = door::content(door, captured, query, body, &input);
+        let mut start = Start::new(Face::Oci, endpoint, Arc::clone(&door.route), content);
+        start.lost = lost;
         start.parent = match door.compartment(&input)? {
             None => Parent::root(),
             Some(id) => self.compartments.scope(caller, &id)?.ok_or_else(|| {

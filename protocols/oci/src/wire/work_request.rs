@@ -17,9 +17,11 @@ use super::dialect::Dialect;
 use super::state;
 
 mod entries;
+mod lost;
 
 pub(crate) use entries::joined;
 pub use entries::{ErrorEntry, Log, code_word, errors, logs};
+pub use lost::lost;
 
 /// What opgate knows of an operation beside its record.
 #[derive(Clone, Debug, PartialEq, Eq)]

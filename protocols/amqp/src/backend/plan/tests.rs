@@ -57,7 +57,11 @@ fn an_input_that_does_not_fit_is_refused_by_the_field() {
         let error = asked(&given, Some(&input)).unwrap_err();
         assert_eq!(error.field.unwrap().field, field, "{input}");
     }
-    for given in [(ENTITY_NAME, "${/n}"), (BODY, r#""${}""#), (PROPERTIES, r#"{"a":"${/a}"}"#)] {
+    // All of it goes as the data that it is.
+    assert_eq!(asked(&[(BODY, r#""${}""#)], None).unwrap().body, Value::Null);
+    for given in
+        [(ENTITY_NAME, "${/n}"), (BODY, r#"{"a":"${}"}"#), (PROPERTIES, r#"{"a":"${/a}"}"#)]
+    {
         assert_eq!(asked(&[given], None).unwrap_err().field.unwrap().field, "input", "{given:?}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use opgate_core::{Error, ErrorKind, Payload};
+use opgate_core::{Error, ErrorKind, Losses, Payload};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -56,7 +56,7 @@ proptest! {
                     }
                 }
                 Step::Tell(n, bytes) => {
-                    let told = open.tell(&n.to_string(), Ok(Payload::new("", vec![0; bytes])));
+                    let told = open.tell(&n.to_string(), Ok((Payload::new("", vec![0; bytes]), Losses::NONE)));
                     match &mut entries[n] {
                         None => {
                             prop_assert_eq!(told.unwrap_err().kind, ErrorKind::FailedPrecondition);
@@ -80,7 +80,7 @@ proptest! {
                     if let Some((entry, kept)) = &mut entries[n] {
                         let told = match entry.told() {
                             Told::Nothing => Kept::Nothing,
-                            Told::Result(result) => Kept::Bytes(result.bytes.len()),
+                            Told::Result(result, _) => Kept::Bytes(result.bytes.len()),
                             Told::Refused(_) => Kept::Refused,
                         };
                         prop_assert_eq!(&told, &*kept);

@@ -1,9 +1,11 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use prost::Message as _;
 
 use super::super::said;
 use super::*;
+use crate::proto::{EMPTY, HTTP_BODY};
 use crate::sample::types;
 
 /// Whatever a service answers with, a look and an end are made of it or not.
@@ -48,7 +50,7 @@ fn a_payload_that_is_typed_is_the_same_any_again() {
         Any { type_url: "example.com/x/a.v1.B".to_owned(), value: Bytes::from_static(b"\xff") },
         Any { type_url: "a.v1.B".to_owned(), value: Bytes::new() },
     ] {
-        let payload = payload(types(), false, any.clone()).unwrap();
+        let payload = payload(types(), false, &any).0.unwrap();
         assert_eq!(payload.message_type(), Some("a.v1.B"));
         let again = map::content::within(1000, types(), Some(&payload), None);
         assert_eq!(again, any);

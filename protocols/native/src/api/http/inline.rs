@@ -5,7 +5,9 @@
 //! text, the content is put there.
 
 use bytes::Bytes;
-use opgate_core::{Error, ErrorKind};
+use std::ops::BitOr;
+
+use opgate_core::{Error, ErrorKind, Loss, Losses};
 use prost::Message as _;
 use prost_types::value::Kind;
 
@@ -21,9 +23,9 @@ pub(super) struct Inline {
     mark: String,
 }
 
-/// A message in which places are kept, what belongs there, and the version of the operation where it
-/// is one.
-type Kept = (Bytes, Vec<Vec<u8>>, Option<u64>);
+/// A message in which places are kept, what belongs there, the version of the operation where it is one,
+/// and what was lost by that.
+type Kept = (Bytes, Vec<Vec<u8>>, Option<u64>, Losses);
 
 impl Inline {
     pub(super) fn new() -> Result<Self, String> {
@@ -36,17 +38,19 @@ impl Inline {
     pub(super) fn message(&self, method: Method, message: Bytes) -> Result<Kept, Error> {
         let broken =
             |error| Error::new(ErrorKind::Internal, "a reply could not be read").with_source(error);
-        let mut inlined = Vec::new();
+        let (mut inlined, mut lost) = (Vec::new(), Losses::NONE);
         let (message, version) = match method {
             Method::List => {
                 let mut page = ListOperationsResponse::decode(message).map_err(broken)?;
-                page.operations.iter_mut().for_each(|shown| self.keep(shown, &mut inlined));
+                for shown in &mut page.operations {
+                    self.keep(shown, &mut inlined);
+                }
                 (page.encode_to_vec().into(), None)
             }
             Method::Lease => {
                 let mut answer = LeaseOperationsResponse::decode(message).map_err(broken)?;
                 let leased = answer.leases.iter_mut().filter_map(|lease| lease.operation.as_mut());
-                leased.for_each(|shown| self.keep(shown, &mut inlined));
+                lost = leased.map(|shown| self.keep(shown, &mut inlined)).fold(lost, BitOr::bitor);
                 (answer.encode_to_vec().into(), None)
             }
             Method::Delete | Method::Report | Method::Release => (message, None),
@@ -60,11 +64,11 @@ impl Inline {
             | Method::Redrive
             | Method::Finish => {
                 let mut shown = Operation::decode(message).map_err(broken)?;
-                self.keep(&mut shown, &mut inlined);
+                lost = self.keep(&mut shown, &mut inlined);
                 (shown.encode_to_vec().into(), Some(shown.version))
             }
         };
-        Ok((message, inlined, version))
+        Ok((message, inlined, version, lost))
     }
 
     /// One operation.
@@ -74,15 +78,28 @@ impl Inline {
         (shown.encode_to_vec().into(), inlined)
     }
 
-    fn keep(&self, shown: &mut Operation, inlined: &mut Vec<Vec<u8>>) {
-        for payload in [&mut shown.input, &mut shown.result].into_iter().flatten() {
+    /// The blanks between the parts of JSON are not kept: that is returned, and said.
+    fn keep(&self, shown: &mut Operation, inlined: &mut Vec<Vec<u8>>) -> Losses {
+        let mut lost = Losses::NONE;
+        let payloads = [(&mut shown.input, Loss::InputText), (&mut shown.result, Loss::ResultText)];
+        for (payload, loss) in payloads {
+            let Some(payload) = payload else { continue };
             if let Some(json) = json(payload) {
+                let same = matches!(&payload.body, Some(Body::Data(data)) if *data == *json);
+                lost = lost.with(loss, !same);
                 let place = format!("{}{}", self.mark, inlined.len());
                 let place = prost_types::Value { kind: Some(Kind::StringValue(place)) };
                 payload.body = Some(Body::Json(place));
                 inlined.push(json);
             }
         }
+        let new = lost
+            .iter()
+            .map(Loss::token)
+            .filter(|token| !shown.lost.iter().any(|known| known == token));
+        let new: Vec<String> = new.map(str::to_owned).collect();
+        shown.lost.extend(new);
+        lost
     }
 
     /// Fills the places of a message that is text now.
@@ -121,7 +138,12 @@ mod tests {
 
     fn payload(media_type: &str, data: &'static [u8]) -> Payload {
         let body = Some(Body::Data(Bytes::from_static(data)));
-        Payload { media_type: media_type.to_owned(), encoding: String::new(), body }
+        Payload {
+            media_type: media_type.to_owned(),
+            encoding: String::new(),
+            body,
+            sections: Vec::new(),
+        }
     }
 
     #[test]

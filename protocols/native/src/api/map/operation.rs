@@ -1,8 +1,10 @@
 //! An operation as this API shows it.
 
+use std::collections::HashMap;
+
 use opgate_core::{
-    Callback, Cancel, CancelDelivery, Conflict, DeliveryState, Header, Link, LogEntry, Operation,
-    Origin, Outcome, Payload, Progress, Resource, State, Timestamp, limits,
+    Callback, Cancel, CancelDelivery, Conflict, DeliveryState, Header, Link, LogEntry, Loss,
+    Losses, Operation, Origin, Outcome, Payload, Progress, Resource, State, Timestamp, limits,
 };
 use opgate_rpc::wire;
 use prost::Message as _;
@@ -37,7 +39,25 @@ pub(in crate::api) fn operation(
         shown.log.clear();
     }
     fit(&mut shown, &GIVING_WAY);
+    say_lost(&mut shown, operation);
     shown
+}
+
+fn say_lost(shown: &mut proto::Operation, operation: &Operation) {
+    shown.lost = lost(operation, shown).iter().map(|loss| loss.token().to_owned()).collect();
+}
+
+/// What was lost before, and what this shows otherwise or not at all.
+pub(in crate::api) fn lost(operation: &Operation, shown: &proto::Operation) -> Losses {
+    let progress = operation.progress.as_deref();
+    let clamped = progress.is_some_and(|progress| progress.percent_shown() != progress.percent);
+    let omitted = shown.omitted.iter().map(|field| match field.as_str() {
+        "result" => Loss::Result.into(),
+        "log" => Loss::Log.into(),
+        "input" => Losses::NONE,
+        _ => Loss::Metadata.into(),
+    });
+    omitted.fold(operation.lost, |lost, one| lost | one).with(Loss::PercentRounded, clamped)
 }
 
 /// The operation as a worker gets it: as [`operation`], but the input gives way last. It has no
@@ -47,6 +67,7 @@ pub(in crate::api) fn leased(operation: &Operation, names: &Names) -> proto::Ope
     let [input, rest @ ..] = GIVING_WAY;
     fit(&mut shown, &rest);
     fit(&mut shown, &[input]);
+    say_lost(&mut shown, operation);
     shown
 }
 
@@ -123,6 +144,8 @@ fn whole(operation: &Operation, names: &Names) -> proto::Operation {
         headers: operation.headers.iter().map(header).collect(),
         omitted: Vec::new(),
         callbacks: operation.callbacks.iter().map(callback).collect(),
+        lost: Vec::new(),
+        lost_on: HashMap::new(),
     }
 }
 
@@ -193,6 +216,7 @@ fn payload(payload: &Payload) -> proto::Payload {
         media_type: payload.media_type.as_ref().to_owned(),
         encoding: payload.encoding.as_deref().unwrap_or_default().to_owned(),
         body: Some(proto::payload::Body::Data(payload.bytes.clone())),
+        sections: payload.sections.clone(),
     }
 }
 

@@ -55,6 +55,13 @@ pub(in crate::api) fn payload(
         "" => None,
         encoding => Some(encoding.into()),
     };
+    if !payload.sections.is_empty() {
+        let whole: u64 = payload.sections.iter().copied().map(u64::from).sum();
+        if usize::try_from(whole).ok() != Some(content.bytes.len()) {
+            return invalid("sections", "must be lengths that together are that of the content");
+        }
+        content.sections = payload.sections;
+    }
     Ok(content)
 }
 
@@ -199,7 +206,10 @@ mod tests {
 
     fn content(media_type: &str, body: Option<Body>) -> Result<Payload, Error> {
         let media_type = media_type.to_owned();
-        payload("input", proto::Payload { media_type, encoding: String::new(), body })
+        payload(
+            "input",
+            proto::Payload { media_type, encoding: String::new(), body, sections: Vec::new() },
+        )
     }
 
     #[test]

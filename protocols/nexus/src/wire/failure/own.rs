@@ -6,7 +6,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use opgate_core::{Code, Detail, Failure, Native, limits};
+use opgate_core::{Code, Detail, Failure, Loss, Losses, Native, limits};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -99,8 +99,8 @@ pub(super) fn wrapping(state: &str, failure: &Failure, body: &[u8]) -> Bytes {
     written(Ended::of(state, Some(failure)), limits::clip(&failure.message), cause)
 }
 
-/// The tagged body of a failure from elsewhere.
-pub(super) fn tagged(state: &str, failure: &Failure) -> Bytes {
+/// The tagged body of a failure from elsewhere, and what it does not say.
+pub(super) fn tagged(state: &str, failure: &Failure) -> (Bytes, Losses) {
     let large = std::iter::successors(Some(failure), |failure| failure.cause.as_deref())
         .map(weight)
         .sum::<usize>();
@@ -108,9 +108,30 @@ pub(super) fn tagged(state: &str, failure: &Failure) -> Bytes {
     let ended = || Ended::of(state, Some(failure));
     let whole = whole.map(|own| written(ended(), &failure.message, Some(own)));
     // Escapes and base64 make more of it than was weighed.
-    whole.filter(|body| body.len() <= BYTES_MAX).unwrap_or_else(|| {
+    let whole = whole.filter(|body| body.len() <= BYTES_MAX);
+    let lost = lost(failure, whole.is_some());
+    let body = whole.unwrap_or_else(|| {
         written(ended(), limits::clip(&failure.message), Some(own(failure, false)))
-    })
+    });
+    (body, lost)
+}
+
+fn lost(failure: &Failure, whole: bool) -> Losses {
+    let causes = || std::iter::successors(failure.cause.as_deref(), |cause| cause.cause.as_deref());
+    let cut = |failure: &Failure| limits::clip(&failure.message) != failure.message;
+    let rest = |failure: &Failure| !failure.details.is_empty() || failure.native.is_some();
+    // Times are written in milliseconds.
+    let late = |failure: &Failure| {
+        let after = failure.retry_after;
+        after.is_some_and(|after| duration::parse_lenient(&duration::write(after)) != Some(after))
+    };
+    let of_causes = causes().any(late) || !whole && causes().any(|cause| cut(cause) || rest(cause));
+    Losses::NONE
+        .with(Loss::ErrorText, !whole && cut(failure))
+        .with(Loss::ErrorRetry, late(failure))
+        .with(Loss::ErrorDetails, !whole && !failure.details.is_empty())
+        .with(Loss::ErrorNative, !whole && failure.native.is_some())
+        .with(Loss::ErrorCauses, of_causes)
 }
 
 fn weight(failure: &Failure) -> usize {

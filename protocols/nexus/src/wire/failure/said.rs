@@ -102,6 +102,15 @@ impl<'a> Said<'a> {
         }
     }
 
+    /// Whether it is an operation's end around a failure of opgate's.
+    pub(super) fn is_own(&self) -> bool {
+        let is_failure = |cause: &RawValue| {
+            Said::read(cause.get().as_bytes())
+                .is_some_and(|cause| cause.tag() == Some(OPGATE_FAILURE))
+        };
+        self.tag() == Some(OPERATION_ERROR) && self.cause.is_some_and(is_failure)
+    }
+
     fn message(&self) -> &str {
         self.message.as_deref().unwrap_or_default()
     }
@@ -124,11 +133,9 @@ impl<'a> Said<'a> {
         if tag == Some(OPERATION_ERROR) {
             // opgate's own form, or Temporal's wrapper: all that matters is in the cause.
             let unwrap = self.metadata.as_ref().and_then(|metadata| metadata.get(UNWRAP_ERROR));
-            let is_own = self.cause.is_some_and(|cause| {
-                Said::read(cause.get().as_bytes())
-                    .is_some_and(|cause| cause.tag() == Some(OPGATE_FAILURE))
-            });
-            if unwrap.is_some_and(|unwrap| unwrap == "true") || is_own || self.message().is_empty()
+            if unwrap.is_some_and(|unwrap| unwrap == "true")
+                || self.is_own()
+                || self.message().is_empty()
             {
                 if let Some(cause) = cause {
                     return *cause;

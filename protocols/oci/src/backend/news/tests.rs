@@ -44,6 +44,7 @@ impl Record {
             headers: Vec::new(),
             trace: None,
             dedupe: None,
+            lost: opgate_core::Losses::NONE,
             outcome: None,
         };
         let operation = changed(None, Command::Accept(Box::new(accept)));

@@ -124,7 +124,7 @@ pub(in crate::backend) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 }
 
 /// The canonical code of an error that is told inside of a work request.
-pub(in crate::backend) fn canonical(code: &str) -> Code {
+pub(crate) fn canonical(code: &str) -> Code {
     let kind = match code {
         "BAD_INPUT" => ErrorKind::InvalidArgument,
         "IncorrectState" => ErrorKind::FailedPrecondition,

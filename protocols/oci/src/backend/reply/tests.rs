@@ -173,7 +173,7 @@ fn a_failure_has_all_errors_in_their_order_and_the_work_request_as_it_came() {
         log,
         error(3, "", "first"),
     ];
-    let ended = outcome(&found, &lines, &body);
+    let ended = outcome(&found, &lines, &body).0;
     let failure = failure(&ended);
     assert_eq!((failure.code, &*failure.message), (Code::ResourceExhausted, "first; second"));
     assert_eq!(failure.reason.as_deref(), Some("LimitExceeded"));
@@ -184,7 +184,7 @@ fn a_failure_has_all_errors_in_their_order_and_the_work_request_as_it_came() {
 #[test]
 fn a_failure_without_errors_says_so() {
     let (found, body) = seen("Failed");
-    let ended = outcome(&found, &[], &body);
+    let ended = outcome(&found, &[], &body).0;
     let text = "the work request ended as Failed and does not say why";
     assert_eq!((failure(&ended).code, &*failure(&ended).message), (Code::Unknown, text));
 }
@@ -193,13 +193,13 @@ fn a_failure_without_errors_says_so() {
 fn every_end_has_its_outcome() {
     let (found, body) = seen("COMPLETED");
     let result = Some(Payload::json(body.clone()));
-    assert_eq!(outcome(&found, &[], &body), Outcome::Succeeded(result));
+    assert_eq!(outcome(&found, &[], &body).0, Outcome::Succeeded(result));
     let (found, body) = seen("PARTIALLY_SUCCEEDED");
-    let ended = outcome(&found, &[error(1, "X", "half")], &body);
+    let ended = outcome(&found, &[error(1, "X", "half")], &body).0;
     assert_eq!(failure(&ended).reason.as_deref(), Some("partial"));
     let (found, body) = seen("CANCELLED");
-    assert_eq!(outcome(&found, &[], &body), Outcome::Canceled(None));
-    let Outcome::Canceled(Some(failure)) = outcome(&found, &[error(1, "X", "why")], &body) else {
+    assert_eq!(outcome(&found, &[], &body).0, Outcome::Canceled(None));
+    let Outcome::Canceled(Some(failure)) = outcome(&found, &[error(1, "X", "why")], &body).0 else {
         panic!()
     };
     assert_eq!((failure.code, &*failure.message), (Code::Cancelled, "why"));

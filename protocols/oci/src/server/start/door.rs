@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use opgate_core::Payload;
+use opgate_core::{Loss, Losses, Payload};
+use opgate_rpc::exact;
 use opgate_rpc::transcode::query_pairs;
 use opgate_template::{self as template, Placeholder, Source};
 use serde_json::{Map, Value};
@@ -280,9 +281,32 @@ fn expanded(
     template::expand(template, &source).map_err(|problem| Refusal::from(&problem.of(BODY)))
 }
 
-/// The input as an operation carries it.
-pub(super) fn payload(input: &Value) -> Payload {
-    Payload::json(input.to_string())
+/// The input as an operation carries it, and what of the body it does not say: of what the body alone is,
+/// nothing is written anew. What a template leaves out is left out on purpose.
+pub(super) fn content(
+    door: &Door,
+    captured: &Captured<'_>,
+    query: Option<&str>,
+    body: &Bytes,
+    input: &Value,
+) -> (Payload, Losses) {
+    let alone = captured.is_empty() && query.is_none_or(str::is_empty);
+    let whole = match &door.input {
+        None => alone,
+        Some(template) => template == "${/body}",
+    };
+    if whole && !body.is_empty() {
+        return (Payload::json(body.clone()), Losses::NONE);
+    }
+    let made = Payload::json(input.to_string());
+    let text = match (&door.input, serde_json::from_slice(body)) {
+        (None, Ok(fields)) => exact::of_values(body, &fields),
+        (Some(_), Ok(Value::Object(_) | Value::Array(_))) => {
+            Losses::NONE.with(Loss::ResultNumbers, !exact::keeps_numbers(body, true))
+        }
+        (_, _) => Losses::NONE,
+    };
+    (made, text.as_input())
 }
 
 #[cfg(test)]

@@ -92,12 +92,12 @@ pub fn logs(operation: &Operation) -> Vec<Log<'_>> {
     lines.map(|entry| Log { message: &entry.message, timestamp: entry.at.to_rfc3339() }).collect()
 }
 
-fn code(failure: &Failure) -> Cow<'_, str> {
+pub(super) fn code(failure: &Failure) -> Cow<'_, str> {
     let native = native(failure).and_then(|native| word(&native.code));
     native.unwrap_or(Cow::Borrowed(code_word(failure.code)))
 }
 
-fn native(failure: &Failure) -> Option<&Native> {
+pub(super) fn native(failure: &Failure) -> Option<&Native> {
     failure.native.as_deref().filter(|native| native.protocol == PROTOCOL)
 }
 

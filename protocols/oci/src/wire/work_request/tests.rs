@@ -140,7 +140,7 @@ proptest! {
     }
 }
 
-fn accepted() -> Operation {
+pub(super) fn accepted() -> Operation {
     let accept = accept().new_tree(&mut TestRunner::deterministic()).unwrap().current();
     let accept = opgate_core::Accept { outcome: None, ..accept };
     let mut operation = operation(vec![submitted(Command::Accept(Box::new(accept)))]).unwrap();
