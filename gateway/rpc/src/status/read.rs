@@ -25,7 +25,11 @@ fn own(status: &Status) -> Option<Failure> {
     }
     let info =
         ErrorInfo::decode(&*added.first()?.value).ok().filter(|info| info.domain == DOMAIN)?;
+    // A cancel without a text would be given one.
     let code = Code::from_number(status.code)?;
+    if code == Code::Cancelled && status.message.is_empty() {
+        return None;
+    }
     let mut failure = Failure::new(code, limits::clip(&status.message));
     failure.reason = Some(info.reason).filter(|reason| reason != code.name());
     failure.retryable = info.metadata.get(RETRYABLE).and_then(|word| word.parse().ok());
