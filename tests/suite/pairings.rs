@@ -4,7 +4,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use fe2o3_amqp::{Connection, Receiver, Session};
+use fe2o3_amqp::{Connection, Receiver, Sender, Session};
+use fe2o3_amqp_types::messaging::{
+    AmqpValue as AmqpBody, ApplicationProperties, Body, Message, MessageId, Properties,
+};
+use fe2o3_amqp_types::primitives::SimpleValue;
 use serde_amqp::Value as AmqpValue;
 use serde_json::{Value, json};
 
@@ -117,7 +121,7 @@ async fn ocis_sdk_to_workers_over_amqp() {
     let started = raw(daemon.http, "POST", path, &[JSON], body.as_bytes());
     assert_eq!(started.status, 202, "{}", started.head);
     let ocid = started.header("opc-work-request-id").unwrap().to_owned();
-    let delivery = worker.recv::<fe2o3_amqp_types::messaging::Body<AmqpValue>>().await.unwrap();
+    let delivery = worker.recv::<Body<AmqpValue>>().await.unwrap();
     assert_eq!(shown(&daemon, &format!("/20210201/workRequests/{ocid}"))["status"], "IN_PROGRESS");
     worker.accept(&delivery).await.unwrap();
     let ended = shown(&daemon, &format!("/opgate/v1/operations/{ocid}:wait?timeout=60s"));
@@ -127,4 +131,54 @@ async fn ocis_sdk_to_workers_over_amqp() {
         (&ended["status"], &ended["resources"][0]["identifier"]),
         (&"SUCCEEDED".into(), &"ocid1.queue.oc1..q".into())
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn amqps_requesters_to_a_grpc_service() {
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let service = Launch::new(dirs[0].path())
+        .config(
+            r#"
+[routes.build]
+service = "images"
+operation = "BUILD"
+backend = "showcase"
+[routes.build.grpc]
+method = "acme.v1.Images/Build"
+request_type = "google.protobuf.Struct"
+input = "json"
+[routes.build.showcase]
+duration = "50ms"
+result = { built = "${/name} of ${/source}" }
+"#,
+        )
+        .start();
+    let front = example(dirs[1].path(), "amqp-to-grpc.toml")
+        .set(&format!("backends.builders.endpoint=http://{}", service.http))
+        .start();
+    let url = format!("amqp://{}", front.amqp);
+    let mut connection = Connection::open("requester", &*url).await.unwrap();
+    let mut session = Session::begin(&mut connection).await.unwrap();
+    let mut replies = Receiver::attach(&mut session, "replies", "$management").await.unwrap();
+    let mut requests = Sender::attach(&mut session, "requests", "$management").await.unwrap();
+    let properties = ApplicationProperties::builder()
+        .insert("operation", "BUILD")
+        .insert("type", "com.example:image")
+        .insert("name", "web")
+        .build();
+    let source = [(AmqpValue::from("source"), AmqpValue::from("main"))];
+    let request = Message::builder()
+        .properties(Properties { message_id: Some(MessageId::Ulong(7)), ..Properties::default() })
+        .application_properties(properties)
+        .body(Body::Value(AmqpBody(AmqpValue::Map(source.into_iter().collect()))))
+        .build();
+    requests.send(request).await.unwrap().accepted_or("not accepted").unwrap();
+    let reply = replies.recv::<Body<AmqpValue>>().await.unwrap();
+    let reply = reply.message();
+    let status = reply.application_properties.as_ref().unwrap().get("statusCode");
+    assert_eq!(status, Some(&SimpleValue::Int(200)), "{reply:?}\n{}", front.log());
+    let Body::Value(AmqpBody(AmqpValue::Map(built))) = &reply.body else { panic!("{reply:?}") };
+    assert_eq!(built.get(&AmqpValue::from("built")), Some(&AmqpValue::from("web of main")));
+    let carried = shown(&service, "/opgate/v1/operations");
+    assert_eq!(carried["operations"][0]["origin"]["face"], "grpc", "{carried}");
 }
