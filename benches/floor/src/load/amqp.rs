@@ -25,7 +25,7 @@ pub(crate) struct Plan {
     /// The node that is asked.
     #[arg(long, default_value = "$management")]
     node: String,
-    /// The identity of the operation that is read.
+    /// The identity of the operation that is read; without one it is the node itself.
     #[arg(long, default_value = "")]
     identity: String,
     /// Requests are sent settled.

@@ -80,7 +80,7 @@ pub(super) fn opening(node: &str) -> Vec<u8> {
     .concat()
 }
 
-/// A READ of that operation, without its numbers.
+/// A READ of that operation, or of the node where that is empty, without its numbers.
 pub(super) fn request(identity: &str, settled: bool) -> Vec<u8> {
     let id = [&[0x70][..], &DELIVERY_ID].concat();
     let transfer = list(&[
@@ -92,7 +92,11 @@ pub(super) fn request(identity: &str, settled: bool) -> Vec<u8> {
     ]);
     let message_id = [&[0x80][..], &MESSAGE_ID].concat();
     let properties = list(&[&message_id, NULL, NULL, NULL, &string("replies")]);
-    let words = [("operation", "READ"), ("type", "org.opgate.operation"), ("identity", identity)];
+    let (kind, name, value) = match identity {
+        "" => ("org.amqp.management", "name", "self"),
+        identity => ("org.opgate.operation", "identity", identity),
+    };
+    let words = [("operation", "READ"), ("type", kind), (name, value)];
     let pairs: Vec<u8> =
         words.iter().flat_map(|(key, value)| [string(key), string(value)].concat()).collect();
     let application = compound(0xd1, 2 * words.len(), &pairs);
