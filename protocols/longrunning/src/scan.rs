@@ -262,7 +262,13 @@ mod tests {
         ) {
             let decoded = DynamicMessage::decode(message(name), &*bytes);
             let checked = check(&message(name), &bytes);
-            prop_assert_eq!(checked.is_ok(), decoded.is_ok(), "{:?} {:?}", checked, decoded);
+            // prost-reflect reads the entry of a map whatever its wire type is; others do not.
+            let refused = checked.as_ref().is_err_and(|problem| problem.0.ends_with("on the wire"));
+            let is_lenient = name == "google.protobuf.Struct" && refused && decoded.is_ok();
+            prop_assert!(
+                is_lenient || checked.is_ok() == decoded.is_ok(),
+                "{:?} {:?}", checked, decoded
+            );
         }
 
         #[test]

@@ -119,18 +119,20 @@ mod tests {
         failure.details = vec![Detail { type_url: "a/b".to_owned(), value: "x".into() }];
         let mut all = ended(operation(), Outcome::Failed(failure.clone()));
         assert_eq!(said(&all, Dialect::Identity), "error-retry, error-details");
-        let native = |protocol: &str| Native {
+        let native = |protocol: &str, code: &str| Native {
             protocol: protocol.to_owned(),
-            code: "Gone".to_owned(),
+            code: code.to_owned(),
             http: Some(404),
             bytes: "{}".into(),
         };
-        for (protocol, expected) in [
-            ("oci", "error-details"),
-            ("nexus", "error-reason, error-retry, error-details, error-native"),
+        for (protocol, word, expected) in [
+            ("oci", "NotAuthorizedOrNotFound", "error-details"),
+            // A word of its own that stands for another code.
+            ("oci", "Gone", "error-code, error-details"),
+            ("nexus", "Gone", "error-reason, error-retry, error-details, error-native"),
         ] {
-            failure.native = Some(Box::new(native(protocol)));
-            failure.reason = Some("Gone".to_owned());
+            failure.native = Some(Box::new(native(protocol, word)));
+            failure.reason = Some(word.to_owned());
             all.outcome = Some(Outcome::Failed(failure.clone()));
             assert_eq!(said(&all, Dialect::Identity), expected);
         }
