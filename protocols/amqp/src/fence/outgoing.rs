@@ -8,7 +8,6 @@ use std::sync::atomic::{
     Ordering::{AcqRel, Acquire},
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
 use std::task::Poll;
 
 use tokio::sync::Notify;
@@ -70,12 +69,16 @@ impl Outgoing {
 
     /// A future that makes something, which goes on only while there is room for it: of many that could be ready at
     /// once, no more are than fit, if what they make is weighed without a wait.
-    pub async fn gated<F: Future + Unpin>(&self, mut making: F) -> F::Output {
+    pub async fn gated<F: Future + Unpin>(
+        &self,
+        mut making: F,
+        busy: impl Fn() -> bool,
+    ) -> F::Output {
         let mut waiting = None;
         poll_fn(|cx| {
-            while !self.has_room(true) {
+            while !self.has_room(busy()) {
                 let freed = waiting.get_or_insert_with(|| Box::pin(self.0.freed.notified()));
-                if freed.as_mut().poll(cx).is_pending() && !self.has_room(true) {
+                if freed.as_mut().poll(cx).is_pending() && !self.has_room(busy()) {
                     return Poll::Pending;
                 }
                 waiting = None;
@@ -242,7 +245,7 @@ mod tests {
         let make = || {
             let (outgoing, loads) = (outgoing.clone(), &loads);
             Box::pin(async move {
-                let made = outgoing.gated(std::future::ready(LIMIT / 2)).await;
+                let made = outgoing.gated(std::future::ready(LIMIT / 2), || true).await;
                 loads.borrow_mut().push(outgoing.load(made));
             })
         };

@@ -276,12 +276,15 @@ impl Requests {
             // What is known at once needs no task.
             Poll::Ready(reply) if there => way.send(outlet, reply, permit),
             known @ (Poll::Ready(_) | Poll::Pending) => {
+                let all = usize::try_from(self.credit).unwrap_or(usize::MAX);
                 answering.spawn(async move {
                     let reply = match known {
                         Poll::Ready(reply) => reply,
                         Poll::Pending => {
                             let outgoing = way.connection.watch.outgoing().clone();
-                            outgoing.gated(replying).await
+                            // This one is under way itself.
+                            let others = || permit.semaphore().available_permits() + 1 < all;
+                            outgoing.gated(replying, others).await
                         }
                     };
                     // The way that was known when the request came, or else the one that is there now.

@@ -312,7 +312,9 @@ async fn what_is_made_for_a_client_that_takes_nothing_has_an_end() {
     let made = settled.len() - 1;
     assert!((12..=17).contains(&made), "{made} were answered");
     // Another pair of links is served, one request at a time.
-    let mut rejected = 1 + answered_beside(&mut client).await;
+    let small = request(MessageId::Ulong(77), Some("beside"));
+    let mut rejected = 1 + ask_beside(&mut client, small).await;
+    rejected += answered_beside(&mut client).await;
     // As soon as it takes them, all that could wait are answered.
     client.credit(0, 0, 100).await;
     let mut answered = 0;
@@ -329,22 +331,41 @@ async fn what_is_made_for_a_client_that_takes_nothing_has_an_end() {
     assert!(answered > 25, "{answered} answered, {rejected} rejected");
 }
 
-/// Asks over a pair of links of its own, and reads until that is answered: how many requests were rejected meanwhile.
-async fn answered_beside(client: &mut Raw) -> u64 {
+/// Asks over a pair of links of its own, and reads until that is accepted: how many requests were rejected meanwhile.
+async fn ask_beside(client: &mut Raw, message: Message<Body<Value>>) -> u64 {
     client.send(0, &receiving(10, Some("$management"), Some("beside")), &[]).await;
     client.credit(10, 0, 10).await;
     client.send(0, &sending(11, Some("$management")), &[]).await;
+    let mut message = Some(message);
+    let mut rejected = 0;
+    loop {
+        let frame = client.next().await;
+        if let Frame::Flow(flow) = frame {
+            // The fourth link, as the server counts.
+            if flow.handle.is_some_and(|handle| handle.0 == 3)
+                && let Some(message) = message.take()
+            {
+                client.request(11, message).await;
+            }
+        } else if let Frame::Disposition(of) = frame {
+            match of.state {
+                Some(DeliveryState::Accepted(_)) if message.is_none() => return rejected,
+                Some(DeliveryState::Rejected(_)) => rejected += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
+/// Reads until what was asked beside is answered, which is what comes first.
+async fn answered_beside(client: &mut Raw) -> u64 {
     let mut rejected = 0;
     loop {
         let frame = client.next().await;
         if let Frame::Transfer(transfer, _) = frame {
             assert_eq!(transfer.handle.0, 2);
             return rejected;
-        } else if let Frame::Flow(_) = frame {
-            client.request(11, request(MessageId::Ulong(77), Some("beside"))).await;
-        } else if let Frame::Disposition(of) = frame
-            && matches!(of.state, Some(DeliveryState::Rejected(_)))
-        {
+        } else if let Frame::Disposition(_) = frame {
             rejected += 1;
         }
     }
@@ -364,7 +385,11 @@ async fn what_could_be_made_at_once_for_a_client_that_takes_nothing_has_an_end()
         client.request(1, large).await;
         client.disposition().await;
     }
-    server.gate.add_permits(40);
+    // What is pending beside them is answered, though it is the last.
+    let mut last = waiting(77);
+    last.properties.as_mut().unwrap().reply_to = Some("beside".to_owned());
+    ask_beside(&mut client, last).await;
+    server.gate.add_permits(41);
     answered_beside(&mut client).await;
     let made = server.passed.load(Ordering::Relaxed);
     assert!(made < 20, "{made} have their replies");
