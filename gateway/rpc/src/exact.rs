@@ -1,7 +1,6 @@
 //! What JSON keeps where it is read and written anew: whether its text, and whether its numbers. Nothing
 //! here makes a copy of what it looks at.
 
-use std::fmt::{self, Write as _};
 use std::io;
 
 use opgate_core::{Loss, Losses};
@@ -84,10 +83,15 @@ fn is_double(number: &str) -> bool {
     let Some(double) = number.parse::<f64>().ok().filter(|double| double.is_finite()) else {
         return false;
     };
-    let mut shortest = Short::default();
-    // The shortest form of a double has at most 24 characters.
-    let written = write!(shortest, "{double:e}").is_ok();
-    written && shortest.text().is_some_and(|text| same(text, number))
+    // As JSON is written here: of two shortest texts equally near, others may choose the other one. It has at most 24
+    // characters.
+    let mut written = io::Cursor::new([0; 32]);
+    if serde_json::to_writer(&mut written, &double).is_err() {
+        return false;
+    }
+    let length = usize::try_from(written.position()).unwrap_or_default();
+    let text = written.get_ref().get(..length).and_then(|text| str::from_utf8(text).ok());
+    text.is_some_and(|text| same(text, number))
 }
 
 /// Whether two texts are one number, whatever it takes to write it.
@@ -131,28 +135,6 @@ impl<'a> Decimal<'a> {
 
     fn digits(&self) -> impl Iterator<Item = u8> {
         self.significant.iter().copied().filter(|byte| *byte != b'.')
-    }
-}
-
-/// Room for one number.
-#[derive(Default)]
-struct Short {
-    bytes: [u8; 32],
-    length: usize,
-}
-
-impl Short {
-    fn text(&self) -> Option<&str> {
-        str::from_utf8(self.bytes.get(..self.length)?).ok()
-    }
-}
-
-impl fmt::Write for Short {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let end = self.length + text.len();
-        self.bytes.get_mut(self.length..end).ok_or(fmt::Error)?.copy_from_slice(text.as_bytes());
-        self.length = end;
-        Ok(())
     }
 }
 
@@ -238,6 +220,8 @@ mod tests {
             ("1e400", false, false),
             ("1e-400", false, false),
             ("100000000000000000000000", true, true),
+            // As near to its double as one that ends in 3.
+            ("9411136006172.062", true, true),
         ] {
             let of = |integers| keeps_numbers(text.as_bytes(), integers);
             assert_eq!((of(false), of(true)), (double, integer), "{text}");
