@@ -1,13 +1,15 @@
 //! Passing a cancel on to whoever carries an operation out elsewhere.
 //!
 //! ```text
-//!   asked for -> [ Sent -> one attempt ]* -> Acked | Refused | GaveUp
+//!   asked for -> [ (Queued -> the gate ->) Sent -> one attempt ]* -> Acked | Refused | GaveUp
 //! ```
 //!
 //! Each step is durable before the next one, and what is settled is never sent again, whichever lease
-//! settled it. How the operation then ends is the upstream's to say.
+//! settled it. An attempt that has to wait, for the rate or for an upstream that is left alone, is queued until the
+//! gate lets it through: nothing has left before. How the operation then ends is the upstream's to say.
 
 use std::convert::Infallible;
+use std::pin::pin;
 use std::time::Duration;
 
 use opgate_core::{CancelDelivery, Error, Operation, Report, Retry};
@@ -15,6 +17,7 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use crate::backoff::{Backoff, LONGEST};
+use crate::gate::Pass;
 use crate::lease::Lease;
 
 /// What became of asking an upstream once to cancel an operation.
@@ -47,8 +50,8 @@ impl CancelAttempt {
 }
 
 impl Lease {
-    /// Once a cancel is asked for, has `attempt` tell the upstream, at most as often in this lease as
-    /// `backoff` says and with its waits in between, or the longer ones that the upstream asks for.
+    /// Once a cancel is asked for, has `attempt` tell the upstream when its turn has come, at most as often in this
+    /// lease as `backoff` says and with its waits in between, or the longer ones that the upstream asks for.
     /// `hurry` is notified once the upstream has taken it: the end may be near.
     ///
     /// Never resolves: it is for as long as something else does, which ends it.
@@ -56,7 +59,7 @@ impl Lease {
         &self,
         backoff: Backoff,
         hurry: &Notify,
-        attempt: impl Fn() -> F,
+        attempt: impl Fn(Pass) -> F,
     ) -> Infallible
     where
         F: Future<Output = CancelAttempt>,
@@ -88,7 +91,7 @@ impl Lease {
         }
     }
 
-    async fn deliver<F>(&self, backoff: Backoff, hurry: &Notify, attempt: impl Fn() -> F)
+    async fn deliver<F>(&self, backoff: Backoff, hurry: &Notify, attempt: impl Fn(Pass) -> F)
     where
         F: Future<Output = CancelAttempt>,
     {
@@ -96,8 +99,9 @@ impl Lease {
         let mut tried = 0;
         loop {
             tried += 1;
+            let pass = self.turn(backoff).await;
             self.delivered(backoff, CancelDelivery::Sent, None).await;
-            let (end, text) = match attempt().await {
+            let (end, text) = match attempt(pass).await {
                 CancelAttempt::Acknowledged => (CancelDelivery::Acked, None),
                 CancelAttempt::Refused(why) => (
                     CancelDelivery::Refused,
@@ -110,6 +114,7 @@ impl Lease {
                 // Nobody is there who could take it: that is no attempt.
                 CancelAttempt::Retry(_) if !self.gate().is_closed() => {
                     tried -= 1;
+                    self.delivered(backoff, CancelDelivery::Queued, None).await;
                     sleep(backoff.after(attempts)).await;
                     continue;
                 }
@@ -135,6 +140,17 @@ impl Lease {
             }
             return;
         }
+    }
+
+    /// Waits until an attempt may be made. Where that is not at once, the cancel is queued meanwhile.
+    async fn turn(&self, backoff: Backoff) -> Pass {
+        let mut pass = pin!(self.gate().pass());
+        tokio::select! {
+            biased;
+            pass = &mut pass => return pass,
+            () = self.delivered(backoff, CancelDelivery::Queued, None) => {}
+        }
+        pass.await
     }
 
     /// Records how far the cancel is. Goes on trying while the journal takes no writes: the lease

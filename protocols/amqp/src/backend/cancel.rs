@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use opgate_bus::{CancelAttempt, Lease, Snapshot};
+use opgate_bus::{CancelAttempt, Lease, Pass, Snapshot};
 use opgate_core::Operation;
 use tokio::sync::Notify;
 
@@ -22,7 +22,7 @@ impl Inner {
         let Some(verb) = poll.cancel else {
             return lease.refuse_cancel(backoff, "its route names nothing to ask for").await;
         };
-        let attempt = || self.cancel(poll, verb, identity, lease.operation());
+        let attempt = |pass| self.cancel(pass, poll, verb, identity, lease.operation());
         lease.pass_cancel_on(backoff, hurry, attempt).await
     }
 
@@ -32,18 +32,20 @@ impl Inner {
             tracing::info!(operation = %operation.id, "it goes on upstream, where none is canceled");
             return;
         };
-        self.cancel(poll, verb, identity, operation).await.log(operation);
+        let pass = self.settings().gate.pass().await;
+        self.cancel(pass, poll, verb, identity, operation).await.log(operation);
     }
 
     /// Asks once.
     async fn cancel(
         &self,
+        pass: Pass,
         poll: &Poll<'_>,
         verb: &str,
         identity: &str,
         operation: &Operation,
     ) -> CancelAttempt {
-        match self.ask(poll, verb, identity, operation).await {
+        match self.ask(pass, poll, verb, identity, operation).await {
             Ok(reply) => reply::canceled(&reply),
             Err(error) => CancelAttempt::Retry(error),
         }

@@ -169,16 +169,16 @@ impl Inner {
         }
     }
 
-    /// Asks about an operation upstream. Nothing is spoilt by asking twice.
+    /// Asks about an operation upstream, for one whose turn it is. Nothing is spoilt by asking twice.
     async fn ask(
         &self,
+        pass: Pass,
         poll: &Poll<'_>,
         verb: &str,
         identity: &str,
         operation: &Operation,
     ) -> Result<Reply, Error> {
         let timeout = self.settings().timeout;
-        let pass = self.settings().gate.pass().await;
         let (pass, ready) = self.ready(pass).await?;
         let (properties, body) = request::about(poll, verb, identity, operation);
         let lost = |problem: String| {

@@ -60,8 +60,9 @@ impl Inner {
 impl Watch<'_> {
     /// Looks once and tells what is new. Returns the end, where it has come.
     async fn step(&mut self) -> Result<Option<Outcome>, Error> {
-        let operation = self.lease.operation();
-        let asked = self.inner.ask(self.poll, self.poll.operation, self.identity, operation).await;
+        let (inner, operation) = (self.inner, self.lease.operation());
+        let pass = inner.settings().gate.pass().await;
+        let asked = inner.ask(pass, self.poll, self.poll.operation, self.identity, operation).await;
         match asked.and_then(|reply| reply::looked(reply, self.poll)) {
             Ok(Looked::Seen(seen)) => self.seen(&seen).await,
             Ok(Looked::Blind(failure)) => {

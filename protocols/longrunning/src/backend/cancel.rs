@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use opgate_bus::{CancelAttempt, Lease, Route, Snapshot};
+use opgate_bus::{CancelAttempt, Lease, Pass, Route, Snapshot};
 use opgate_core::Operation;
 use prost::Message as _;
 use tokio::sync::Notify;
@@ -28,7 +28,7 @@ impl Inner {
             return lease.refuse_cancel(backoff, "its route says so").await;
         }
         let operation = lease.operation();
-        lease.pass_cancel_on(backoff, hurry, || self.cancel(operation, name)).await
+        lease.pass_cancel_on(backoff, hurry, |pass| self.cancel(pass, operation, name)).await
     }
 
     /// Has an operation canceled that nobody waits for any more. Tried once.
@@ -38,11 +38,12 @@ impl Inner {
             tracing::info!(operation = %operation.id, "it goes on upstream, where none is canceled");
             return;
         }
-        self.cancel(operation, name).await.log(operation);
+        let pass = self.settings.gate.pass().await;
+        self.cancel(pass, operation, name).await.log(operation);
     }
 
     /// Asks once.
-    async fn cancel(&self, operation: &Operation, name: &str) -> CancelAttempt {
+    async fn cancel(&self, pass: Pass, operation: &Operation, name: &str) -> CancelAttempt {
         let message = NameRequest { name: name.to_owned() }.encode_to_vec();
         let called = Called {
             method: CANCEL,
@@ -51,6 +52,6 @@ impl Inner {
             within: self.settings.timeout,
         };
         // The answer is empty, and what is in it all the same is not looked at.
-        reply::canceled(self.call(&self.line, operation, called).await.map(drop))
+        reply::canceled(self.call_now(pass, &self.line, operation, called).await.map(drop))
     }
 }

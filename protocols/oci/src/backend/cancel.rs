@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use opgate_bus::{CancelAttempt, Lease, Route, Snapshot};
+use opgate_bus::{CancelAttempt, Lease, Pass, Route, Snapshot};
 use opgate_core::Error;
 use tokio::sync::Notify;
 
@@ -27,7 +27,7 @@ impl Inner {
             return lease.refuse_cancel(backoff, "this API does not cancel work requests").await;
         }
         let addressed = request::addressed(&self.settings.endpoint, plan, lease);
-        lease.pass_cancel_on(backoff, hurry, || self.cancel(&addressed, id)).await
+        lease.pass_cancel_on(backoff, hurry, |pass| self.cancel(pass, &addressed, id)).await
     }
 
     /// Has a work request canceled that nobody waits for any more. Tried once.
@@ -38,21 +38,23 @@ impl Inner {
             return;
         }
         let addressed = Addressed { endpoint: &self.settings.endpoint, plan: &plan, operation };
-        self.cancel(&addressed, id).await.log(operation);
+        let pass = self.settings.gate.pass().await;
+        self.cancel(pass, &addressed, id).await.log(operation);
     }
 
     /// Asks once.
-    async fn cancel(&self, addressed: &Addressed<'_>, id: &str) -> CancelAttempt {
-        self.try_cancel(addressed, id).await.unwrap_or_else(CancelAttempt::Retry)
+    async fn cancel(&self, pass: Pass, addressed: &Addressed<'_>, id: &str) -> CancelAttempt {
+        self.try_cancel(pass, addressed, id).await.unwrap_or_else(CancelAttempt::Retry)
     }
 
     async fn try_cancel(
         &self,
+        pass: Pass,
         addressed: &Addressed<'_>,
         id: &str,
     ) -> Result<CancelAttempt, Error> {
         let request = addressed.cancel(id)?;
-        let reply = self.send(request, self.settings.timeout, REPLY_BYTES).await?;
+        let reply = self.send_now(pass, request, self.settings.timeout, REPLY_BYTES).await?;
         Ok(reply::canceled(&reply))
     }
 }
