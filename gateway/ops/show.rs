@@ -76,10 +76,16 @@ pub(super) fn one(operation: &Value) -> String {
     lines.push(("progress", joined(&[progress(operation), text(operation, "/progress/message")])));
     if operation["cancel"].is_object() {
         let cancel = |key| text(operation, &format!("/cancel/{key}"));
-        let asked = format!("asked for by {}", cancel("by"));
-        let delivery =
-            if text(operation, "/done") == "true" { String::new() } else { cancel("delivery") };
-        lines.push(("cancel", joined(&[cancel("requestTime"), asked, cancel("reason"), delivery])));
+        let asked = format!("requested by {}", cancel("by"));
+        lines.push(("cancel", joined(&[cancel("requestTime"), asked, cancel("reason")])));
+        let attempts = match &*cancel("attempts") {
+            "" | "0" => String::new(),
+            attempts => format!("attempts {attempts}"),
+        };
+        let (time, delivery) = (cancel("deliveryTime"), cancel("delivery"));
+        if delivery != "requested" {
+            lines.push(("cancel", joined(&[time, delivery, attempts, cancel("problem")])));
+        }
     }
     let error = |key| text(operation, &format!("/error/{key}"));
     lines.push(("error", joined(&[error("code"), error("message"), error("reason")])));

@@ -3,6 +3,7 @@
 //! AMQP request.
 
 mod amqp;
+mod cancels;
 mod oci;
 
 use std::io::{Read as _, Write as _};

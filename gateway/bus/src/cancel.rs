@@ -12,7 +12,7 @@ use std::convert::Infallible;
 use std::pin::pin;
 use std::time::Duration;
 
-use opgate_core::{CancelDelivery, Error, Operation, Report, Retry};
+use opgate_core::{CancelDelivery, CancelStep, Error, Operation, Report, Retry};
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
@@ -85,10 +85,7 @@ impl Lease {
 
     /// Whether an earlier lease came to the end of it.
     fn cancel_is_settled(&self) -> bool {
-        match self.operation().cancel.as_ref().map(|cancel| cancel.delivery) {
-            Some(CancelDelivery::Acked | CancelDelivery::Refused | CancelDelivery::GaveUp) => true,
-            Some(CancelDelivery::Queued | CancelDelivery::Sent) | None => false,
-        }
+        self.operation().cancel.as_ref().is_some_and(|cancel| cancel.delivery.is_settled())
     }
 
     async fn deliver<F>(&self, backoff: Backoff, hurry: &Notify, attempt: impl Fn(Pass) -> F)
@@ -157,7 +154,8 @@ impl Lease {
     /// ends this where it ends.
     async fn delivered(&self, backoff: Backoff, delivery: CancelDelivery, trouble: Option<&str>) {
         let log = trouble.map(|text| self.line(text)).into_iter().collect();
-        let report = Report { cancel: Some(delivery), log, ..Report::default() };
+        let cancel = Some(CancelStep { delivery, problem: trouble.unwrap_or_default().into() });
+        let report = Report { cancel, log, ..Report::default() };
         let mut tries = 0_u32;
         while let Err(error) = self.report(report.clone()).await {
             if error.retry == Retry::Never {

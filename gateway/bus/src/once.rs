@@ -68,7 +68,7 @@ impl<'a> Once<'a> {
     /// # Errors
     /// As [`Lease::report`].
     pub async fn never_sent(self) -> Result<Outcome, Error> {
-        let report = Report { cancel: Some(CancelDelivery::Acked), ..Report::default() };
+        let report = Report { cancel: Some(CancelDelivery::Acked.into()), ..Report::default() };
         self.lease.report(report).await?;
         Ok(Outcome::Canceled(None))
     }

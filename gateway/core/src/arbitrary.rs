@@ -7,7 +7,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
-use crate::command::{Accept, Attempt, Attempted, Command, Finish, Report, Submission};
+use crate::command::{Accept, Attempt, Attempted, CancelStep, Command, Finish, Report, Submission};
 use crate::dedupe::{Dedupe, DedupeKey, Fingerprint, KeySpace};
 use crate::failure::{Code, Detail, Failure, Native};
 use crate::id::OperationId;
@@ -204,7 +204,10 @@ pub fn report() -> impl Strategy<Value = Report> {
             LogEntry { at, error, code: code.into(), message: message.into() }
         });
     let words = (option::of(bytes(8)), option::of(text()), option::of(text()), losses());
-    let cancel = option::of(proptest::sample::select(CancelDelivery::ALL.to_vec()));
+    let delivery = proptest::sample::select(CancelDelivery::ALL.to_vec());
+    let cancel = option::of((delivery, text())).prop_map(|step| {
+        step.map(|(delivery, problem)| CancelStep { delivery, problem: problem.into() })
+    });
     (
         0_u32..4,
         option::of(progress),

@@ -104,9 +104,24 @@ pub struct Report {
     /// Why it waits; an empty text ends the waiting.
     pub waiting: Option<Box<str>>,
     /// How far the cancel request got.
-    pub cancel: Option<CancelDelivery>,
+    pub cancel: Option<CancelStep>,
     /// What could not be carried to the backend, or from it. Added.
     pub lost: Losses,
+}
+
+/// How far a cancel request got, and why no further.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CancelStep {
+    /// How far.
+    pub delivery: CancelDelivery,
+    /// Why it was refused or given up; empty where nobody said, and else.
+    pub problem: Box<str>,
+}
+
+impl From<CancelDelivery> for CancelStep {
+    fn from(delivery: CancelDelivery) -> Self {
+        Self { delivery, problem: Box::default() }
+    }
 }
 
 /// An end.

@@ -24,7 +24,9 @@ mod operation;
 mod payload;
 mod time;
 
-pub use command::{Accept, Attempt, Attempted, Change, Command, Event, Finish, Report, Submission};
+pub use command::{
+    Accept, Attempt, Attempted, CancelStep, Change, Command, Event, Finish, Report, Submission,
+};
 pub use dedupe::{Dedupe, DedupeKey, Fingerprint, KeySpace};
 pub use error::{Error, ErrorKind, FieldViolation, Retry};
 pub use failure::{Code, Detail, Failure, Native};

@@ -236,15 +236,9 @@ fn step(current: Option<Operation>, event: &Event, seq: Seq, at: Timestamp) -> O
             operation.epoch = *epoch;
             operation.times.started.get_or_insert(at);
         }
-        Event::Reported(report) => note(&mut operation, report),
+        Event::Reported(report) => note(&mut operation, report, at),
         Event::CancelRequested { by, reason } => {
-            operation.cancel = Some(Box::new(Cancel {
-                requested: at,
-                by: by.clone(),
-                reason: reason.clone(),
-                delivery: CancelDelivery::Queued,
-                attempts: 0,
-            }));
+            operation.cancel = Some(Box::new(Cancel::new(at, by.clone(), reason.clone())));
         }
         Event::Finished { outcome, by } => {
             if let Some(by) = by {
@@ -314,7 +308,7 @@ fn new(
     }
 }
 
-fn note(operation: &mut Operation, report: &Report) {
+fn note(operation: &mut Operation, report: &Report, at: Timestamp) {
     operation.lost |= report.lost;
     if let Some(progress) = &report.progress {
         let mut progress = progress.clone();
@@ -351,11 +345,12 @@ fn note(operation: &mut Operation, report: &Report) {
     if let Some(waiting) = &report.waiting {
         operation.waiting = limits::clip(waiting).into();
     }
-    if let (Some(delivery), Some(cancel)) = (report.cancel, operation.cancel.as_mut()) {
-        if delivery == CancelDelivery::Sent {
+    if let (Some(step), Some(cancel)) = (&report.cancel, operation.cancel.as_mut()) {
+        if step.delivery == CancelDelivery::Sent {
             cancel.attempts = cancel.attempts.saturating_add(1);
         }
-        cancel.delivery = delivery;
+        (cancel.delivery, cancel.changed) = (step.delivery, at);
+        cancel.problem = limits::clip(&step.problem).into();
     }
 }
 

@@ -178,11 +178,13 @@ pub struct Times {
     pub expires: Option<Timestamp>,
 }
 
-/// How far a cancel request got towards the backend.
+/// How far a cancel request got towards the backend. The numbers are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum CancelDelivery {
-    /// Waiting to be told to the backend.
+    /// Asked for; nothing was done about it yet, or had to be: nobody had the operation.
+    Requested = 0,
+    /// Waiting for its turn to be told to the backend.
     Queued = 1,
     /// Told, no answer yet.
     Sent = 2,
@@ -196,7 +198,28 @@ pub enum CancelDelivery {
 
 impl CancelDelivery {
     /// Every value, in number order.
-    pub const ALL: [Self; 5] = [Self::Queued, Self::Sent, Self::Acked, Self::Refused, Self::GaveUp];
+    pub const ALL: [Self; 6] =
+        [Self::Requested, Self::Queued, Self::Sent, Self::Acked, Self::Refused, Self::GaveUp];
+
+    /// The lower-case name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Requested => "requested",
+            Self::Queued => "queued",
+            Self::Sent => "sent",
+            Self::Acked => "acked",
+            Self::Refused => "refused",
+            Self::GaveUp => "gave_up",
+        }
+    }
+
+    /// Whether nothing more is done about it.
+    pub const fn is_settled(self) -> bool {
+        match self {
+            Self::Requested | Self::Queued | Self::Sent => false,
+            Self::Acked | Self::Refused | Self::GaveUp => true,
+        }
+    }
 }
 
 /// A cancel request: a record beside the state, not a state.
@@ -210,8 +233,51 @@ pub struct Cancel {
     pub reason: Box<str>,
     /// How far it got.
     pub delivery: CancelDelivery,
+    /// When it got there.
+    pub changed: Timestamp,
     /// How often the backend was told.
     pub attempts: u32,
+    /// Why it was refused or given up; empty where nobody said, and else.
+    pub problem: Box<str>,
+}
+
+impl Cancel {
+    /// A request that nothing was done about yet.
+    pub fn new(requested: Timestamp, by: impl Into<Box<str>>, reason: impl Into<Box<str>>) -> Self {
+        Self {
+            requested,
+            by: by.into(),
+            reason: reason.into(),
+            delivery: CancelDelivery::Requested,
+            changed: requested,
+            attempts: 0,
+            problem: Box::default(),
+        }
+    }
+
+    /// Who asked for it and why, in one line for people.
+    pub fn asked(&self) -> String {
+        joined(&format!("cancel requested by {}", self.by), &self.reason)
+    }
+
+    /// How far it got, in one line for people.
+    pub fn stands(&self) -> String {
+        match (self.delivery, self.attempts) {
+            (CancelDelivery::Requested, _) => self.asked(),
+            (CancelDelivery::Queued, 0) => "cancel waits to be sent".to_owned(),
+            (CancelDelivery::Queued, attempts) => {
+                format!("cancel waits to be sent again, attempts made: {attempts}")
+            }
+            (CancelDelivery::Sent, attempts) => format!("cancel sent, attempt {attempts}"),
+            (CancelDelivery::Acked, _) => "cancel acknowledged".to_owned(),
+            (CancelDelivery::Refused, _) => joined("cancel refused", &self.problem),
+            (CancelDelivery::GaveUp, _) => joined("cancel given up", &self.problem),
+        }
+    }
+}
+
+fn joined(what: &str, why: &str) -> String {
+    if why.is_empty() { what.to_owned() } else { format!("{what}: {why}") }
 }
 
 /// How far the work is. Stored as said; clamped only where it is shown.

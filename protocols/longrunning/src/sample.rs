@@ -114,7 +114,9 @@ pub(crate) fn busy(metadata_type: &str) -> Operation {
         by: "anna".into(),
         reason: "late".into(),
         delivery: CancelDelivery::Queued,
+        changed: at(3),
         attempts: 0,
+        problem: "".into(),
     }));
     operation.log.push(LogEntry {
         at: at(2),

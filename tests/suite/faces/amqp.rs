@@ -14,7 +14,7 @@ const OPERATION: &str = "org.opgate.operation";
 const SHOWCASE: &str = "org.opgate.showcase";
 
 /// A client of a management node.
-struct Agent {
+pub(super) struct Agent {
     _connection: ConnectionHandle<()>,
     _session: SessionHandle<()>,
     sender: Sender,
@@ -24,7 +24,7 @@ struct Agent {
 
 /// A reply: its status, and the map in its body.
 #[derive(Debug)]
-struct Said {
+pub(super) struct Said {
     status: i32,
     condition: Option<String>,
     description: String,
@@ -32,7 +32,7 @@ struct Said {
 }
 
 impl Said {
-    fn field(&self, name: &str) -> Amqp {
+    pub(super) fn field(&self, name: &str) -> Amqp {
         let Amqp::Map(map) = &self.body else { panic!("no map: {self:?}") };
         map.get(&Amqp::from(name)).cloned().unwrap_or_default()
     }
@@ -44,7 +44,7 @@ impl Said {
 }
 
 impl Agent {
-    async fn connect(daemon: &Daemon, node: &str) -> Self {
+    pub(super) async fn connect(daemon: &Daemon, node: &str) -> Self {
         let url = format!("amqp://{}", daemon.amqp);
         let mut connection = Connection::open("agent", url.as_str()).await.unwrap();
         let mut session = Session::begin(&mut connection).await.unwrap();
@@ -107,9 +107,25 @@ impl Agent {
     }
 
     /// An entity's READ, CANCEL, WAIT and the like.
-    async fn about(&mut self, operation: &str, name: &str) -> Said {
+    pub(super) async fn about(&mut self, operation: &str, name: &str) -> Said {
         self.ask(operation, OPERATION, &[("identity", name.into())], Amqp::Null).await
     }
+}
+
+/// The body of the answer to a GET over AMQP's form of HTTP.
+pub(super) async fn http_get(daemon: &Daemon, path: &str) -> Amqp {
+    let mut agent = Agent::connect(daemon, "/management").await;
+    let properties = Properties::builder().message_id(7_u64).subject("GET").to(path.to_owned());
+    let message = Message::builder()
+        .properties(properties.reply_to("agent-1").build())
+        .body(Body::Value(AmqpValue(Amqp::Null)))
+        .build();
+    agent.sender.send(message).await.unwrap().accepted_or("not accepted").unwrap();
+    let reply = tokio::time::timeout(PATIENCE, agent.receiver.recv::<Body<Amqp>>());
+    let reply = reply.await.unwrap().unwrap();
+    agent.receiver.accept(&reply).await.unwrap();
+    let Body::Value(AmqpValue(body)) = reply.into_message().body else { panic!("no value") };
+    body
 }
 
 fn map<const N: usize>(fields: [(&str, Amqp); N]) -> Amqp {

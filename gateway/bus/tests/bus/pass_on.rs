@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use opgate_bus::core::{CancelDelivery, Epoch, Error, ErrorKind, Report, Retry};
-use opgate_bus::{Backoff, CancelAttempt, Snapshot};
+use opgate_bus::{Backoff, Breaking, CancelAttempt, Gate, Snapshot};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tempfile::tempdir;
@@ -60,13 +60,12 @@ async fn pass_on(bench: &mut Bench, answers: &[Answer], attempts: u32) {
     let lease = bench.leaked.recv().await.unwrap();
     bench.bus.cancel(&bench.caller, id, "enough").await.unwrap();
     let (asked, hurry) = (Cell::new(0), Notify::new());
-    let attempt = || {
+    let attempt = |_pass| {
         let number = asked.replace(asked.get() + 1);
         let answer = answers.get(number).copied().unwrap_or(Answer::IsAway);
         async move { answer.attempt() }
     };
-    let settled =
-        |now: &Snapshot| !matches!(record(now).0, CancelDelivery::Queued | CancelDelivery::Sent);
+    let settled = |now: &Snapshot| record(now).0.is_settled();
     let now = tokio::select! {
         never = lease.pass_cancel_on(backoff(attempts), &hurry, attempt) => match never {},
         now = bench.until(id, settled) => now,
@@ -112,7 +111,7 @@ async fn who_takes_it_is_looked_at_soon() {
     let lease = bench.leaked.recv().await.unwrap();
     let hurry = Notify::new();
     bench.bus.cancel(&bench.caller, id, "enough").await.unwrap();
-    let passed = lease.pass_cancel_on(backoff(1), &hurry, || async { Answer::Takes.attempt() });
+    let passed = lease.pass_cancel_on(backoff(1), &hurry, |_| async { Answer::Takes.attempt() });
     tokio::select! {
         never = passed => match never {},
         hurried = timeout(LONG, hurry.notified()) => hurried.unwrap(),
@@ -132,7 +131,7 @@ async fn who_asks_for_patience_is_given_it() {
     let (times, hurry) = (RefCell::new(Vec::new()), Notify::new());
     let patience = Duration::from_millis(200);
     bench.bus.cancel(&bench.caller, id, "enough").await.unwrap();
-    let passed = lease.pass_cancel_on(backoff(2), &hurry, || async {
+    let passed = lease.pass_cancel_on(backoff(2), &hurry, |_| async {
         times.borrow_mut().push(Instant::now());
         if times.borrow().len() > 1 {
             return CancelAttempt::Acknowledged;
@@ -149,6 +148,49 @@ async fn who_asks_for_patience_is_given_it() {
 }
 
 #[tokio::test]
+async fn while_its_upstream_is_left_alone_it_is_queued_and_sent_once_an_attempt_leaves() {
+    let dir = tempdir().unwrap();
+    let pause = Duration::from_millis(300);
+    let breaking = Breaking { failures: 1, pause, longest: pause };
+    let gate = Gate::new(None, Some(breaking), None);
+    let mut bench = Setup { gate: gate.clone(), ..Setup::at(&dir) }.open();
+    let id = bench.start("lend").await;
+    let lease = bench.leaked.recv().await.unwrap();
+    gate.pass().await.failed();
+    let asked = bench.bus.cancel(&bench.caller, id, "enough").await.unwrap().snapshot;
+    assert_eq!(record(&asked), (CancelDelivery::Requested, 0));
+    let (attempts, hurry) = (RefCell::new(Vec::new()), Notify::new());
+    let (bus, caller) = (&bench.bus, &bench.caller);
+    // At each attempt it is durable that it is made; the first finds nobody there.
+    let attempt = |pass: opgate_bus::Pass| {
+        let attempts = &attempts;
+        async move {
+            let made = record(&bus.get(caller, id).await.unwrap());
+            attempts.borrow_mut().push(made);
+            if attempts.borrow().len() == 1 {
+                pass.failed();
+                return Answer::IsAway.attempt();
+            }
+            pass.answered();
+            CancelAttempt::Acknowledged
+        }
+    };
+    let stages = async {
+        bench.until(id, |now| record(now) == (CancelDelivery::Queued, 0)).await;
+        bench.until(id, |now| record(now) == (CancelDelivery::Queued, 1)).await;
+        bench.until(id, |now| record(now) == (CancelDelivery::Acked, 2)).await
+    };
+    let now = tokio::select! {
+        never = lease.pass_cancel_on(backoff(1), &hurry, attempt) => match never {},
+        now = stages => now,
+    };
+    let sent = CancelDelivery::Sent;
+    assert_eq!(*attempts.borrow(), [(sent, 1), (sent, 2)]);
+    let cancel = now.cancel.as_ref().unwrap();
+    assert!(cancel.changed.since(cancel.requested) >= pause / 2, "{cancel:?}");
+}
+
+#[tokio::test]
 async fn what_one_lease_has_settled_the_next_leaves_alone() {
     let dir = tempdir().unwrap();
     let mut bench = Setup::at(&dir).open();
@@ -160,7 +202,7 @@ async fn what_one_lease_has_settled_the_next_leaves_alone() {
         bench.bus.cancel(&bench.caller, id, "enough").await.unwrap();
         if id == open {
             // It was told, and the lease ended before the answer.
-            let told = Report { cancel: Some(CancelDelivery::Sent), ..Report::default() };
+            let told = Report { cancel: Some(CancelDelivery::Sent.into()), ..Report::default() };
             lease.report(told).await.unwrap();
             continue;
         }
@@ -182,7 +224,7 @@ async fn what_one_lease_has_settled_the_next_leaves_alone() {
         // comes before the other.
         let now = tokio::select! {
             biased;
-            never = lease.pass_cancel_on(backoff(1), &hurry, std::future::pending) => match never {},
+            never = lease.pass_cancel_on(backoff(1), &hurry, |_| std::future::pending()) => match never {},
             now = lease.report(Report::default()) => now.unwrap(),
         };
         let expected =

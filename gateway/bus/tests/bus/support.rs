@@ -11,8 +11,8 @@ use opgate_bus::core::{
     Retry, State, Tenant, Timestamp, Version,
 };
 use opgate_bus::{
-    Admission, Backend, Backoff, Bus, Caller, Durability, Lease, Notifier, Offer, Options, Route,
-    Router, Snapshot, Start, Until, WorksOn,
+    Admission, Backend, Backoff, Bus, Caller, Durability, Gate, Lease, Notifier, Offer, Options,
+    Route, Router, Snapshot, Start, Until, WorksOn,
 };
 use opgate_store::{Clock, ManualClock, Store};
 use opgate_telemetry::Metrics;
@@ -123,7 +123,8 @@ impl Script {
             }
             ("stubborn", _) => {
                 lease.canceled().await;
-                let refused = Report { cancel: Some(CancelDelivery::Refused), ..Report::default() };
+                let cancel = Some(CancelDelivery::Refused.into());
+                let refused = Report { cancel, ..Report::default() };
                 assert!(lease.report(refused).await?.is_canceling());
                 self.opened().await;
                 Ok(succeeded("stubborn"))
@@ -185,7 +186,7 @@ pub(crate) fn succeeded(text: &'static str) -> Outcome {
 
 /// The backend's handle on its script: a run outlives the call that made it.
 #[derive(Debug)]
-struct Player(Arc<Script>);
+struct Player(Arc<Script>, Gate);
 
 impl Backend for Player {
     fn admit(&self, offer: &Offer<'_>) -> Result<Admission, Error> {
@@ -198,6 +199,10 @@ impl Backend for Player {
 
     fn run(&self, lease: Lease) -> Pin<Box<dyn Future<Output = Result<Outcome, Error>> + Send>> {
         Box::pin(Arc::clone(&self.0).play(lease))
+    }
+
+    fn gate(&self) -> Option<&Gate> {
+        Some(&self.1)
     }
 
     fn abandon(
@@ -224,6 +229,7 @@ pub(crate) struct Setup {
     pub(crate) timeout: Option<Duration>,
     pub(crate) route: &'static str,
     pub(crate) notifier: Option<Arc<dyn Notifier>>,
+    pub(crate) gate: Gate,
 }
 
 impl Setup {
@@ -246,6 +252,7 @@ impl Setup {
             timeout: None,
             route: "route",
             notifier: None,
+            gate: Gate::default(),
         }
     }
 
@@ -258,7 +265,7 @@ impl Setup {
             router = router.notifier(notifier);
         }
         let router = router
-            .backend("script", Arc::new(Player(Arc::clone(&script))), self.concurrency)
+            .backend("script", Arc::new(Player(Arc::clone(&script), self.gate)), self.concurrency)
             .route(Route {
                 name: self.route.into(),
                 kind: Kind::new("test", "script").unwrap(),

@@ -114,6 +114,11 @@ struct Cancel {
     delivery: u32,
     #[prost(uint32, tag = "5")]
     attempts: u32,
+    /// None in records of before 2026-11-22: it did not change since, as far as anybody knows.
+    #[prost(sfixed64, optional, tag = "6")]
+    changed: Option<i64>,
+    #[prost(string, tag = "7")]
+    problem: String,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -463,6 +468,8 @@ impl From<&core::Operation> for Record {
                 reason: cancel.reason.to_string(),
                 delivery: cancel.delivery as u32,
                 attempts: cancel.attempts,
+                changed: Some(cancel.changed.nanos()),
+                problem: cancel.problem.to_string(),
             }),
             accepted: operation.times.accepted.nanos(),
             started: operation.times.started.map(Timestamp::nanos),
@@ -560,7 +567,9 @@ impl Record {
                 by: cancel.by.into(),
                 reason: cancel.reason.into(),
                 delivery,
+                changed: time(cancel.changed.unwrap_or(cancel.requested)),
                 attempts: cancel.attempts,
+                problem: cancel.problem.into(),
             }))
         });
         let dedupe = self.dedupe.map(|dedupe| {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use opgate_bus::Snapshot;
 use opgate_core::{
-    Callback, Cancel, CancelDelivery, Conflict, Failure, Link, LogEntry, Loss, Losses, Operation,
-    Outcome, Payload, Progress, Resource,
+    Callback, Cancel, Conflict, Failure, Link, LogEntry, Loss, Losses, Operation, Outcome, Payload,
+    Progress, Resource,
 };
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_amqp::Value;
@@ -245,7 +245,10 @@ fn about(operation: &Operation) -> usize {
         operation.origin.request_id.as_deref().map_or(0, str::len),
         operation.native_state.len() + operation.waiting.len(),
         operation.progress.as_deref().map_or(0, |progress| progress.message.len()),
-        operation.cancel.as_deref().map_or(0, |cancel| cancel.by.len() + 2 * cancel.reason.len()),
+        operation
+            .cancel
+            .as_deref()
+            .map_or(0, |cancel| cancel.by.len() + 2 * cancel.reason.len() + cancel.problem.len()),
         payload(&operation.input),
         match &operation.outcome {
             Some(Outcome::Succeeded(result)) => result.as_ref().map_or(0, payload),
@@ -375,19 +378,14 @@ fn progress(progress: &Progress) -> Shown<'_> {
 }
 
 fn cancel(cancel: &Cancel) -> Shown<'_> {
-    let delivery = match cancel.delivery {
-        CancelDelivery::Queued => "queued",
-        CancelDelivery::Sent => "sent",
-        CancelDelivery::Acked => "acked",
-        CancelDelivery::Refused => "refused",
-        CancelDelivery::GaveUp => "gave_up",
-    };
     Shown::map([
         ("requestTime", Shown::Time(cancel.requested)),
         ("by", Shown::text(&cancel.by)),
         ("reason", Shown::optional_text(&cancel.reason)),
-        ("delivery", Shown::text(delivery)),
+        ("delivery", Shown::text(cancel.delivery.name())),
+        ("deliveryTime", Shown::Time(cancel.changed)),
         ("attempts", Shown::Uint(cancel.attempts)),
+        ("problem", Shown::optional_text(&cancel.problem)),
     ])
 }
 

@@ -9,12 +9,15 @@
 //! | `target` | string | the first resource, else the parent |
 //! | `verb` | string | the operation's name |
 //! | `api_version` | string | the version in the package of the gRPC method |
-//! | `status_message`, `status_detail` | string | why it waits, else the progress message, else the backend's state |
+//! | `status_message`, `status_detail` | string | why it waits, else how far a cancel is, else the progress message, else the backend's state |
 //! | `requested_cancellation`, `cancel_requested` | bool | whether cancellation was asked for |
+//! | `cancel_time` | Timestamp | when |
 //! | `progress_percent`, `progress_percentage`, `percent_complete` | number | the percentage, rounded down for integers |
 //!
 //! REAPI's `ExecuteOperationMetadata` shares no names and is filled as [`crate::buildgrid`] does.
 //! `google.protobuf.Struct` gets an object of opgate's own, see [`super::report`].
+
+use std::borrow::Cow;
 
 use opgate_core::{Face, Loss, Losses, Operation, Timestamp};
 use prost::Message as _;
@@ -61,7 +64,7 @@ fn lost(message: &DynamicMessage, operation: &Operation, unsaid: Losses) -> Loss
     let mut lost = unsaid;
     let set: Vec<_> = message.fields().collect();
     let has = |wanted: fn(&str) -> bool| set.iter().find(|(field, _)| wanted(field.name()));
-    let text = has(is_text).map_or("", |_| status_text(operation));
+    let text = has(is_text).map(|_| status_text(operation)).unwrap_or_default();
     if let Some(progress) = operation.progress.as_deref() {
         let given = progress.percent;
         let percent = has(is_percent).and_then(|(_, value)| as_double(value));
@@ -141,7 +144,7 @@ fn filled(descriptor: &MessageDescriptor, operation: &Operation) -> DynamicMessa
 /// What a well-known field is filled with.
 enum Known<'a> {
     Time(Timestamp),
-    Text(&'a str),
+    Text(Cow<'a, str>),
     Flag(bool),
     Percent(f64),
 }
@@ -153,14 +156,14 @@ fn known<'a>(field: &str, operation: &'a Operation) -> Option<Known<'a>> {
         "start_time" => Known::Time(times.started?),
         "update_time" => Known::Time(times.updated),
         "end_time" => Known::Time(times.closed?),
-        "target" => Known::Text(
-            operation
-                .resources
-                .first()
-                .map_or(operation.parent.as_str(), |first| &first.identifier),
-        ),
-        "verb" => Known::Text(operation.kind.operation()),
-        "api_version" => Known::Text(api_version(operation)?),
+        "cancel_time" => Known::Time(operation.cancel.as_ref()?.requested),
+        "target" => {
+            let first = operation.resources.first();
+            let target = first.map_or(operation.parent.as_str(), |first| &first.identifier);
+            Known::Text(target.into())
+        }
+        "verb" => Known::Text(operation.kind.operation().into()),
+        "api_version" => Known::Text(api_version(operation)?.into()),
         field if is_text(field) => Known::Text(status_text(operation)),
         "requested_cancellation" | "cancel_requested" => Known::Flag(operation.cancel.is_some()),
         field if is_percent(field) => Known::Percent(operation.progress.as_ref()?.percent_shown()?),
@@ -176,7 +179,7 @@ impl Known<'_> {
         }
         match (self, field.kind()) {
             (Self::Time(time), Kind::Message(message)) => timestamp(message, *time),
-            (Self::Text(text), Kind::String) => Some(Reflected::String((*text).to_owned())),
+            (Self::Text(text), Kind::String) => Some(Reflected::String((**text).to_owned())),
             (Self::Flag(flag), Kind::Bool) => Some(Reflected::Bool(*flag)),
             (Self::Percent(percent), kind) => number(*percent, &kind),
             (Self::Time(_) | Self::Text(_) | Self::Flag(_), _) => None,
@@ -223,22 +226,28 @@ fn api_version(operation: &Operation) -> Option<&str> {
     })
 }
 
-fn status_text(operation: &Operation) -> &str {
+fn status_text(operation: &Operation) -> Cow<'_, str> {
     let progress = operation.progress.as_ref().map_or("", |progress| &progress.message);
-    [&operation.waiting, progress, &operation.native_state]
-        .into_iter()
-        .find(|text| !text.is_empty())
-        .unwrap_or_default()
+    let canceling = operation.cancel.as_ref().filter(|_| operation.is_canceling());
+    [
+        Cow::Borrowed(&*operation.waiting),
+        canceling.map_or(Cow::Borrowed(""), |cancel| cancel.stands().into()),
+        progress.into(),
+        (&*operation.native_state).into(),
+    ]
+    .into_iter()
+    .find(|text| !text.is_empty())
+    .unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
-    use opgate_core::{Outcome, Parent};
+    use opgate_core::{CancelDelivery, Outcome, Parent};
     use serde_json::json;
 
     use super::*;
     use crate::proto;
-    use crate::sample::{WORKFLOW_METADATA, busy, ended, operation, types};
+    use crate::sample::{WORKFLOW_METADATA, at, busy, ended, operation, types};
 
     #[test]
     fn a_declared_type_is_filled_by_field_names() {
@@ -283,6 +292,29 @@ mod tests {
             let descriptor = types().message(declared).unwrap();
             assert!(DynamicMessage::decode(descriptor, &*any.value).is_ok());
         }
+    }
+
+    #[test]
+    fn the_status_text_is_how_far_a_cancel_is() {
+        let mut operation = busy(WORKFLOW_METADATA);
+        let texts = [
+            (CancelDelivery::Requested, "cancel requested by anna: late"),
+            (CancelDelivery::Queued, "cancel waits to be sent again, attempts made: 2"),
+            (CancelDelivery::Sent, "cancel sent, attempt 2"),
+            (CancelDelivery::Acked, "cancel acknowledged"),
+            (CancelDelivery::Refused, "cancel refused: never ever"),
+            (CancelDelivery::GaveUp, "cancel given up: never ever"),
+        ];
+        assert_eq!(texts.map(|(delivery, _)| delivery), CancelDelivery::ALL);
+        for (delivery, text) in texts {
+            let cancel = operation.cancel.as_mut().unwrap();
+            (cancel.delivery, cancel.attempts, cancel.problem) = (delivery, 2, "never ever".into());
+            assert_eq!(status_text(&operation), text);
+        }
+        let Some(Known::Time(asked)) = known("cancel_time", &operation) else { panic!("no time") };
+        assert_eq!(asked, at(3));
+        operation.waiting = "a signature".into();
+        assert_eq!(status_text(&operation), "a signature");
     }
 
     #[test]

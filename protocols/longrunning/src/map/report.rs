@@ -11,14 +11,14 @@
 //! | `progress` | object | `percent` (0 to 100), `done`, `total`, `message` |
 //! | `waiting` | string | why it waits for somebody |
 //! | `cancelRequested` | bool | |
-//! | `cancel` | object | `requestTime`, `by`, `reason` |
+//! | `cancel` | object | `requestTime`, `by`, `reason`; how far it got: `delivery` (requested, queued, sent, acked, refused, gave_up), `deliveryTime`, `attempts`, `problem` |
 //! | `log` | array | the newest lines: `time`, `error` (bool), `code`, `message` |
 //! | `logOmitted` | number | older lines left out |
 //! | `resources` | array | the newest: `type`, `action`, `identifier`, `uri` |
 //! | `links` | array | the newest, to what the work is about elsewhere: `url`, `type` |
 
-use opgate_core::{Link, LogEntry, Loss, Losses, Operation, Progress, Resource, Timestamp};
-use serde_json::{Map, Value, json};
+use opgate_core::{Cancel, Link, LogEntry, Loss, Losses, Operation, Progress, Resource, Timestamp};
+use serde_json::{Map, Value};
 
 /// Metadata comes with every read and shares the 4 MiB a client takes with the result.
 pub(super) const LOG_LINES_MAX: usize = 32;
@@ -50,16 +50,7 @@ pub(super) fn report(operation: &Operation, log_lines_max: usize) -> Map<String,
     put("progress", operation.progress.as_deref().map(progress));
     put("waiting", text(&operation.waiting));
     put("cancelRequested", cancel.map(|_| true.into()));
-    put(
-        "cancel",
-        cancel.map(|cancel| {
-            json!({
-                "requestTime": rfc3339(cancel.requested),
-                "by": cancel.by,
-                "reason": cancel.reason,
-            })
-        }),
-    );
+    put("cancel", cancel.map(self::cancel));
     let lines = newest(&operation.log, log_lines_max);
     let omitted = operation.log.len() - lines.len() + operation.log_dropped as usize;
     put("log", list(lines, line));
@@ -89,6 +80,19 @@ fn progress(progress: &Progress) -> Value {
         ("done", progress.done.map(Value::from)),
         ("total", progress.total.map(Value::from)),
         ("message", text(&progress.message)),
+    ];
+    fields.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
+}
+
+fn cancel(cancel: &Cancel) -> Value {
+    let fields = [
+        ("requestTime", Some(rfc3339(cancel.requested))),
+        ("by", Some((*cancel.by).into())),
+        ("reason", Some((*cancel.reason).into())),
+        ("delivery", Some(cancel.delivery.name().into())),
+        ("deliveryTime", Some(rfc3339(cancel.changed))),
+        ("attempts", (cancel.attempts > 0).then(|| cancel.attempts.into())),
+        ("problem", text(&cancel.problem)),
     ];
     fields.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
 }
@@ -147,6 +151,8 @@ fn rfc3339(time: Timestamp) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::map::metadata::metadata;
     use crate::map::structure;
@@ -175,7 +181,8 @@ mod tests {
                 "progress": { "percent": 66.6, "done": 2, "total": 3, "message": "two of three" },
                 "cancelRequested": true,
                 "cancel": {
-                    "requestTime": "1970-01-01T00:00:03Z", "by": "anna", "reason": "late"
+                    "requestTime": "1970-01-01T00:00:03Z", "by": "anna", "reason": "late",
+                    "delivery": "queued", "deliveryTime": "1970-01-01T00:00:03Z",
                 },
                 "log": [{
                     "time": "1970-01-01T00:00:02Z", "error": true, "code": "E1", "message": "slow"

@@ -102,7 +102,7 @@ fn steps(schedule: &Schedule, done: u32, reached: u32) -> Report {
 }
 
 fn delivered(delivery: CancelDelivery) -> Report {
-    Report { cancel: Some(delivery), ..Report::default() }
+    Report { cancel: Some(delivery.into()), ..Report::default() }
 }
 
 /// Sleeps; for ever where the duration is the longest there is.

@@ -222,9 +222,13 @@ fn load_balancer<'a>(operation: &'a Operation, named: &'a Named) -> LoadBalancer
         })
         .collect();
     let progress = operation.progress.as_ref().map(|progress| &*progress.message);
+    let canceling = operation.cancel.as_ref().filter(|_| operation.is_canceling());
     let (lifecycle_state, said): (_, Cow<'a, str>) = match operation.state {
         State::Accepted => (state::ACCEPTED, "".into()),
-        State::Running => (state::IN_PROGRESS, progress.unwrap_or_default().into()),
+        State::Running => {
+            let canceling = canceling.map(|cancel| cancel.stands().into());
+            (state::IN_PROGRESS, canceling.unwrap_or_else(|| progress.unwrap_or_default().into()))
+        }
         State::Succeeded => (state::SUCCEEDED, progress.unwrap_or_default().into()),
         // There is no other word for the end of what was canceled.
         State::Failed | State::Canceled => (

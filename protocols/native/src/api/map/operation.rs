@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use opgate_core::{
-    Callback, Cancel, CancelDelivery, Conflict, DeliveryState, Header, Link, LogEntry, Loss,
-    Losses, Operation, Origin, Outcome, Payload, Progress, Resource, State, Timestamp, limits,
+    Callback, Cancel, Conflict, DeliveryState, Header, Link, LogEntry, Loss, Losses, Operation,
+    Origin, Outcome, Payload, Progress, Resource, State, Timestamp, limits,
 };
 use opgate_rpc::wire;
 use prost::Message as _;
@@ -221,19 +221,14 @@ fn payload(payload: &Payload) -> proto::Payload {
 }
 
 fn cancel(cancel: &Cancel) -> proto::Cancel {
-    let delivery = match cancel.delivery {
-        CancelDelivery::Queued => "queued",
-        CancelDelivery::Sent => "sent",
-        CancelDelivery::Acked => "acked",
-        CancelDelivery::Refused => "refused",
-        CancelDelivery::GaveUp => "gave_up",
-    };
     proto::Cancel {
         request_time: Some(timestamp(cancel.requested)),
         by: cancel.by.as_ref().to_owned(),
         reason: cancel.reason.as_ref().to_owned(),
-        delivery: delivery.to_owned(),
+        delivery: cancel.delivery.name().to_owned(),
         attempts: cancel.attempts,
+        delivery_time: Some(timestamp(cancel.changed)),
+        problem: cancel.problem.as_ref().to_owned(),
     }
 }
 

@@ -151,9 +151,9 @@ pub(in crate::api) fn report(
         links: links("links", request.links)?,
         native_state: request.native_state.map(Into::into),
         waiting: request.waiting.map(Into::into),
-        cancel: request
-            .accept_cancel
-            .map(|accepted| if accepted { CancelDelivery::Acked } else { CancelDelivery::Refused }),
+        cancel: request.accept_cancel.map(|accepted| {
+            if accepted { CancelDelivery::Acked } else { CancelDelivery::Refused }.into()
+        }),
         ..Report::default()
     };
     Ok((request.lease, report))

@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use opgate_core::{Code, Failure, LogEntry, Native, Operation, Outcome, limits};
+use opgate_core::{
+    CancelDelivery, Code, Failure, LogEntry, Native, Operation, Outcome, Timestamp, limits,
+};
 use serde::Serialize;
 
 /// How the protocol is called in failures that came in its own form.
@@ -32,7 +34,7 @@ impl ErrorEntry<'_> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Log<'a> {
     /// The text; never empty.
-    pub message: &'a str,
+    pub message: Cow<'a, str>,
     /// When.
     pub timestamp: String,
 }
@@ -85,11 +87,23 @@ pub(crate) fn joined<'a>(errors: impl Iterator<Item = (&'a str, &'a str)>) -> St
     texts.join("; ")
 }
 
-/// The log of an operation, the oldest first.
+/// The log of an operation, the oldest first. Who asked for its end, and how far that got, are lines of it: there is
+/// no other place for them.
 pub fn logs(operation: &Operation) -> Vec<Log<'_>> {
     let line = |entry: &LogEntry| !entry.message.is_empty();
     let lines = operation.log.iter().filter(|entry| line(entry));
-    lines.map(|entry| Log { message: &entry.message, timestamp: entry.at.to_rfc3339() }).collect()
+    let mut lines: Vec<(Timestamp, Cow<'_, str>)> =
+        lines.map(|entry| (entry.at, Cow::Borrowed(&*entry.message))).collect();
+    if let Some(cancel) = operation.cancel.as_deref() {
+        lines.push((cancel.requested, cancel.asked().into()));
+        // Why it came to nothing was told in the log, where anybody said so.
+        if cancel.delivery != CancelDelivery::Requested && cancel.problem.is_empty() {
+            lines.push((cancel.changed, cancel.stands().into()));
+        }
+        lines.sort_by_key(|(at, _)| *at);
+    }
+    let lines = lines.into_iter();
+    lines.map(|(at, message)| Log { message, timestamp: at.to_rfc3339() }).collect()
 }
 
 pub(super) fn code(failure: &Failure) -> Cow<'_, str> {

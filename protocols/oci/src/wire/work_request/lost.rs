@@ -61,8 +61,8 @@ fn has_lost_lines(operation: &Operation, dialect: Dialect) -> bool {
     })
 }
 
-/// Whether more is known of the work than it shows: the backend's word for the state, who asked for its
-/// end, links, and what is done to a thing where there is no word for that.
+/// Whether more is known of the work than it shows: the backend's word for the state, links, what is done to a thing
+/// where there is no word for that, and where there are no logs who asked for its end.
 fn has_more(operation: &Operation, dialect: Dialect) -> bool {
     let other = |resource: &Resource| {
         !resource.action.eq_ignore_ascii_case(action(operation.state, resource, dialect))
@@ -75,14 +75,14 @@ fn has_more(operation: &Operation, dialect: Dialect) -> bool {
     };
     operation.has_word_beside(state::of(operation))
         || !operation.waiting.is_empty()
-        || operation.cancel.is_some()
+        || (operation.cancel.is_some() && dialect == Dialect::LoadBalancer)
         || !operation.links_out.is_empty()
         || resources
 }
 
 #[cfg(test)]
 mod tests {
-    use opgate_core::{Cancel, CancelDelivery, Code, Detail, Native, Payload};
+    use opgate_core::{Cancel, Code, Detail, Native, Payload};
 
     use super::super::tests::accepted;
     use super::*;
@@ -146,13 +146,8 @@ mod tests {
         assert_eq!(said(&running, Dialect::ContainerEngine), "progress");
         running.progress = Some(Box::new(Progress { percent: Some(40.0), ..Progress::default() }));
         assert_eq!(said(&running, Dialect::Identity), "");
-        running.cancel = Some(Box::new(Cancel {
-            requested: running.times.accepted,
-            by: "anna".into(),
-            reason: "late".into(),
-            delivery: CancelDelivery::Queued,
-            attempts: 0,
-        }));
-        assert_eq!(said(&running, Dialect::Identity), "metadata");
+        running.cancel = Some(Box::new(Cancel::new(running.times.accepted, "anna", "late")));
+        assert_eq!(said(&running, Dialect::Identity), "");
+        assert_eq!(said(&running, Dialect::LoadBalancer), "progress, metadata");
     }
 }
