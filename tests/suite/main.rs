@@ -20,6 +20,7 @@ mod nexus;
 mod oci;
 mod oci_backend;
 mod ops;
+mod outage;
 mod pairings;
 mod process;
 mod reload;
