@@ -73,6 +73,8 @@ pub(super) fn one(operation: &Value) -> String {
     lines.push(("started by", origin("principal")));
     lines.push(("through", format!("{} {}", origin("face"), origin("endpoint"))));
     lines.push(("request id", origin("requestId")));
+    let trace = |key| text(operation, &format!("/trace/{key}"));
+    lines.push(("trace", joined(&[trace("traceparent"), trace("tracestate")])));
     lines.push(("progress", joined(&[progress(operation), text(operation, "/progress/message")])));
     if operation["cancel"].is_object() {
         let cancel = |key| text(operation, &format!("/cancel/{key}"));
@@ -254,12 +256,14 @@ mod tests {
             "input": { "mediaType": "application/json", "json": { "a": 1 } },
             "result": { "mediaType": "application/x", "data": "AAECAw==" },
             "names": { "grpc": "operations/01m" },
+            "trace": { "traceparent": "00-1-2-01", "tracestate": "a=1" },
         }));
         assert_eq!(
             shown,
             "id      01m\n\
              name    operations/01m (grpc)\n\
              state   FAILED\n\
+             trace   00-1-2-01  a=1\n\
              error   NOT_FOUND  gone [2J forever\n\
              input   application/json  {\"a\":1}\n\
              result  application/x  4 bytes\n"

@@ -13,6 +13,7 @@ mod reasons;
 
 use std::cell::Cell as StdCell;
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Mutex;
@@ -109,6 +110,22 @@ struct Started {
     name: Value,
     /// What the client showed of it.
     shown: Value,
+    /// What its client said of the trace that it is of.
+    trace: Value,
+}
+
+/// The trace of the start under a key, as the headers of W3C Trace Context say it.
+fn trace(key: &str) -> Value {
+    let hash = |part: &str| {
+        let mut hasher = DefaultHasher::new();
+        (key, part).hash(&mut hasher);
+        hasher.finish()
+    };
+    let (high, low, parent) = (hash("high"), hash("low"), hash("parent"));
+    json!({
+        "traceparent": format!("00-{high:016x}{low:016x}-{parent:016x}-01"),
+        "tracestate": format!("vendor@matrix= {key},other=a/b"),
+    })
 }
 
 impl Cell<'_> {
@@ -132,8 +149,10 @@ impl Cell<'_> {
 
     /// Starts it under a key, or again.
     fn start_as(&self, kind: &str, key: &str, input: Value) -> Started {
-        let shown = self.front("start", json!({"kind": kind, "input": input, "key": key}));
-        Started { key: key.to_owned(), input, name: shown["name"].clone(), shown }
+        let trace = trace(key);
+        let asked = json!({"kind": kind, "input": input, "key": key, "trace": trace});
+        let shown = self.front("start", asked);
+        Started { key: key.to_owned(), input, name: shown["name"].clone(), shown, trace }
     }
 
     fn read(&self, started: &Started) -> Value {

@@ -15,10 +15,11 @@ use crate::loss::Losses;
 use crate::name::{Kind, Parent, Tenant};
 use crate::operation::{
     Callback, CancelDelivery, Epoch, Expects, Face, Header, Link, LogEntry, Origin, Outcome,
-    Progress, Resource, Routed, Trace, Version,
+    Progress, Resource, Routed, Version,
 };
 use crate::payload::Payload;
 use crate::time::Timestamp;
+use crate::trace::Trace;
 
 fn text() -> impl Strategy<Value = String> {
     "[ -~é☃]{0,24}"

@@ -10,10 +10,11 @@ use crate::loss::Losses;
 use crate::name::{Kind, Parent, Tenant};
 use crate::operation::{
     Callback, CancelDelivery, Epoch, Expects, Header, Link, LogEntry, Origin, Outcome, Progress,
-    Resource, Routed, Seq, State, Trace, Version,
+    Resource, Routed, Seq, State, Version,
 };
 use crate::payload::Payload;
 use crate::time::Timestamp;
+use crate::trace::Trace;
 
 /// A command and whom it is for.
 #[derive(Clone, Debug, PartialEq)]

@@ -23,6 +23,7 @@ mod name;
 mod operation;
 mod payload;
 mod time;
+mod trace;
 
 pub use command::{
     Accept, Attempt, Attempted, CancelStep, Change, Command, Event, Finish, Report, Submission,
@@ -36,7 +37,8 @@ pub use name::{Kind, NameError, Parent, Tenant};
 pub use operation::{
     Callback, Cancel, CancelDelivery, Conflict, Delivery, DeliveryState, Epoch, Expects, FAILED,
     Face, Header, Link, LogEntry, Operation, Origin, Outcome, Progress, Removed, Resource, Routed,
-    Seq, State, Times, Trace, Version,
+    Seq, State, Times, Version,
 };
 pub use payload::Payload;
 pub use time::Timestamp;
+pub use trace::Trace;

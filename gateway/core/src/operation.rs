@@ -12,6 +12,7 @@ use crate::loss::Losses;
 use crate::name::{Kind, Parent, Tenant};
 use crate::payload::Payload;
 use crate::time::Timestamp;
+use crate::trace::Trace;
 
 /// A position in the journal: every accepted change takes the next one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -411,15 +412,6 @@ pub struct Delivery {
     pub next: Option<Timestamp>,
     /// What was wrong with the last attempt; empty where nothing was.
     pub problem: Box<str>,
-}
-
-/// W3C trace context of the start.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trace {
-    /// `traceparent`.
-    pub parent: Box<str>,
-    /// `tracestate`; empty when there was none.
-    pub state: Box<str>,
 }
 
 /// An outcome that came after the operation had ended otherwise: refused, and kept for the audit.

@@ -1,7 +1,7 @@
 //! Headers that mean the same on every face.
 
 use http::{HeaderMap, HeaderValue};
-use opgate_core::{Error, Trace, limits};
+use opgate_core::{Error, Trace};
 
 /// The header with the key by which a repeat is known.
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -20,72 +20,74 @@ pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<&[u8]>, Error> {
     Ok(key)
 }
 
-/// The caller's trace; none where it is not valid, as W3C Trace Context has it.
+/// The caller's trace; none where it is not valid, or said twice.
 pub fn trace(headers: &HeaderMap) -> Option<Box<Trace>> {
     let mut parents = headers.get_all(TRACE_PARENT).iter();
-    let parent = parents.next()?.to_str().ok().filter(|parent| is_trace_parent(parent))?.into();
-    if parents.next().is_some() {
-        return None;
+    let (Some(parent), None) = (parents.next(), parents.next()) else { return None };
+    let states = headers.get_all(TRACE_STATE).iter().map(HeaderValue::to_str);
+    // A list that cannot be read is as good as none.
+    let states: Vec<&str> = states.collect::<Result<_, _>>().unwrap_or_default();
+    Trace::of(parent.to_str().ok()?, &states).map(Box::new)
+}
+
+/// Says where a request stands in the trace of its operation.
+pub fn put_trace(trace: Option<&Trace>, headers: &mut HeaderMap) {
+    let Some(trace) = trace else { return };
+    for (name, value) in [(TRACE_PARENT, &trace.parent), (TRACE_STATE, &trace.state)] {
+        // What was kept can be a header.
+        if let Some(value) = HeaderValue::from_str(value).ok().filter(|value| !value.is_empty()) {
+            headers.insert(name, value);
+        }
     }
-    // A start must not fail for what only traces it: what may not be kept is left out.
-    let state = text(headers, TRACE_STATE).unwrap_or_default();
-    let state = if state.len() <= limits::TRACE_STATE_BYTES { state } else { "" }.into();
-    Some(Box::new(Trace { parent, state }))
-}
-
-/// Whether this is `version-trace-parent-flags` in lower-case hex. Versions above 00 may add fields.
-fn is_trace_parent(text: &str) -> bool {
-    let mut fields = text.split('-');
-    let mut field = |length: usize| {
-        fields.next().filter(|field| {
-            let hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-            field.len() == length && field.bytes().all(hex)
-        })
-    };
-    let not_zero = |id: &str| id.bytes().any(|digit| digit != b'0');
-    let (Some(version), Some(trace), Some(parent), Some(_flags)) =
-        (field(2), field(32), field(16), field(2))
-    else {
-        return false;
-    };
-    let whole = match version {
-        "00" => fields.next().is_none(),
-        version => version != "ff",
-    };
-    whole && not_zero(trace) && not_zero(parent)
-}
-
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name).map(HeaderValue::to_str)?.ok().filter(|text| !text.is_empty())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_trace_is_kept_where_it_may_be_and_never_refuses_a_start() {
-        let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        let read = |parent: &str, state: &str| {
-            let headers = [(TRACE_PARENT, parent), (TRACE_STATE, state)];
-            let headers = headers.map(|(name, value)| {
-                (http::HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())
-            });
-            trace(&HeaderMap::from_iter(headers))
-                .map(|trace| (trace.parent.to_string(), trace.state.to_string()))
-        };
-        let kept = |state: &str| Some((parent.to_owned(), state.to_owned()));
-        assert_eq!(read(parent, "a=1"), kept("a=1"));
-        let longest = "x".repeat(limits::TRACE_STATE_BYTES);
-        assert_eq!(read(parent, &longest), kept(&longest));
-        assert_eq!(read(parent, &format!("{longest}x")), kept(""));
-        for wrong in [
-            &parent.replace("00-", "0-"),
-            "00-0-0-01",
-            &parent.to_uppercase(),
-            &parent.replace("0af", ""),
-        ] {
-            assert_eq!(read(wrong, "a=1"), None, "{wrong}");
+    const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
+        headers
+    }
+
+    fn read(pairs: &[(&'static str, &str)]) -> Option<(String, String)> {
+        trace(&headers(pairs)).map(|trace| (trace.parent.into(), trace.state.into()))
+    }
+
+    #[test]
+    fn several_tracestates_are_one_and_several_traceparents_are_none() {
+        let kept = |state: &str| Some((PARENT.to_owned(), state.to_owned()));
+        let parent = (TRACE_PARENT, PARENT);
+        assert_eq!(read(&[parent]), kept(""));
+        assert_eq!(read(&[parent, (TRACE_STATE, "a=1")]), kept("a=1"));
+        assert_eq!(
+            read(&[parent, (TRACE_STATE, "a=1,b=2"), (TRACE_STATE, "c=3")]),
+            kept("a=1,b=2,c=3")
+        );
+        assert_eq!(read(&[parent, (TRACE_STATE, "a=1"), (TRACE_STATE, "a=2")]), kept(""));
+        assert_eq!(read(&[parent, (TRACE_STATE, "a=é")]), kept(""));
+        assert_eq!(read(&[parent, parent]), None);
+        assert_eq!(read(&[(TRACE_STATE, "a=1")]), None);
+        assert_eq!(read(&[(TRACE_PARENT, "00-é-é-00")]), None);
+    }
+
+    #[test]
+    fn what_is_put_is_what_is_read() {
+        for said in [
+            headers(&[(TRACE_PARENT, PARENT)]),
+            headers(&[(TRACE_PARENT, PARENT), (TRACE_STATE, "a= 1")]),
+        ] {
+            let mut put = HeaderMap::new();
+            put_trace(trace(&said).as_deref(), &mut put);
+            assert_eq!(put, said);
+        }
+        let mut nothing = HeaderMap::new();
+        put_trace(None, &mut nothing);
+        assert_eq!(nothing, HeaderMap::new());
     }
 }

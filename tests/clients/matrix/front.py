@@ -2,7 +2,7 @@
 
 A face starts, reads, awaits and cancels operations, each in its client's own calls, and shows what that client
 makes of them in one form (faces/shown.py). `kind` is the route: `work`, or `brief`, whose operations have a
-second in all.
+second in all; `trace` is the start's, by the names of W3C Trace Context's headers.
 """
 
 import importlib
@@ -21,7 +21,7 @@ def main() -> None:
     serve(
         {
             "connect": connect,
-            "start": lambda face, kind, input, key: faces[face].start(kind, input, key),
+            "start": lambda face, kind, input, key, trace: faces[face].start(kind, input, key, trace),
             "read": lambda face, name: faces[face].read(name),
             "wait": lambda face, name: faces[face].wait(name),
             "cancel": lambda face, name: faces[face].cancel(name),

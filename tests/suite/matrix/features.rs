@@ -29,7 +29,7 @@ const fn once(name: &'static str, what: &'static str, look: fn(&Cell<'_>)) -> Fe
 }
 
 /// All there are, in the order of the report.
-pub(super) const FEATURES: [Feature; 14] = [
+pub(super) const FEATURES: [Feature; 15] = [
     once("start", "An operation is started; its input arrives as it was, once.", running::starts),
     once(
         "repeat",
@@ -70,6 +70,12 @@ pub(super) const FEATURES: [Feature; 14] = [
         "deadline",
         "An operation whose time is over has failed for that reason, and nobody goes on with it.",
         ends::is_late,
+    ),
+    once(
+        "trace",
+        "The trace that its start is of is that of each request about it there, in the words of W3C Trace Context, and \
+         of its callback.",
+        ends::is_traced,
     ),
     Feature {
         name: "restart",

@@ -14,7 +14,7 @@ use serde_amqp::primitives::Symbol;
 use serde_json::{Map, Value as Json};
 
 use super::plan::{Asked, Plan, Poll, unusable};
-use crate::wire::{data, json, names};
+use crate::wire::{data, json, names, trace};
 
 /// Tags of an integer's or a text's type, for nodes that take no other; all else is as
 /// [`json::value`] has it.
@@ -76,7 +76,7 @@ pub(super) fn start(
     // However often it is sent, by whichever process: to a node that looks at it, it is the same one.
     let key = operation.id.to_text().as_str().to_owned();
     properties.insert(names::IDEMPOTENCY_KEY.to_owned(), SimpleValue::String(key));
-    trace(&mut properties, operation);
+    trace::put(operation.trace.as_deref(), &mut properties);
     Ok((properties, content))
 }
 
@@ -138,7 +138,7 @@ pub(super) fn about(
             properties.insert(name.to_owned(), SimpleValue::String(value.to_owned()));
         }
     }
-    trace(&mut properties, operation);
+    trace::put(operation.trace.as_deref(), &mut properties);
     (properties, Carried::value(Value::Map(std::iter::empty::<(Value, Value)>().collect())))
 }
 
@@ -169,16 +169,6 @@ pub(super) fn message(
         application_properties: Some(properties),
         body: content.body,
         footer: None,
-    }
-}
-
-fn trace(properties: &mut ApplicationProperties, operation: &Operation) {
-    let Some(trace) = &operation.trace else { return };
-    for (name, value) in [(names::TRACE_PARENT, &trace.parent), (names::TRACE_STATE, &trace.state)]
-    {
-        if !value.is_empty() {
-            properties.insert(name.to_owned(), SimpleValue::String(value.to_string()));
-        }
     }
 }
 

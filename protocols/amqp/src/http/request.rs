@@ -7,12 +7,13 @@ use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Uri};
 use opgate_bus::Caller;
 use opgate_edge::RequestBody;
+use opgate_rpc::headers::put_trace;
 use serde_amqp::Value;
 
-use crate::wire::{json, text};
+use crate::wire::{json, text, trace};
 
-/// The application properties that are headers,
-const HEADERS: [&str; 13] = [
+/// The application properties that are headers, besides those of a trace,
+const HEADERS: [&str; 11] = [
     "accept",
     "accept-language",
     "content-type",
@@ -22,8 +23,6 @@ const HEADERS: [&str; 13] = [
     "operation-timeout",
     "prefer",
     "request-timeout",
-    "traceparent",
-    "tracestate",
     "x-goog-request-params",
     "x-goog-user-project",
 ];
@@ -38,6 +37,7 @@ pub(super) fn made(
     message: Message<Body<Value>>,
     caller: Caller,
 ) -> Result<http::Request<RequestBody>, String> {
+    let trace = trace::of(&message);
     let Message { properties, application_properties, body, .. } = message;
     let properties = properties.unwrap_or_default();
     let method =
@@ -52,6 +52,7 @@ pub(super) fn made(
     {
         headers.insert(CONTENT_TYPE, header_value("content-type", said.as_str())?);
     }
+    put_trace(trace.as_deref(), &mut headers);
     let body = content(body, &mut headers);
     let mut request = http::Request::new(RequestBody::whole(body));
     *request.method_mut() = method;

@@ -137,6 +137,36 @@ async fn method_path_and_caller_are_the_requests() {
 }
 
 #[tokio::test]
+async fn the_trace_of_a_message_is_the_requests_and_a_wrong_one_is_none() {
+    const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let text = |text: &str| SimpleValue::String(text.to_owned());
+    for (name, parent, state, expected) in [
+        (
+            "traceparent",
+            text(PARENT),
+            text("a=1"),
+            json!({"traceparent": PARENT, "tracestate": "a=1"}),
+        ),
+        ("Diagnostic-Id", text(PARENT), text("a=1,a=2"), json!({"traceparent": PARENT})),
+        (
+            "traceparent",
+            text(PARENT),
+            SimpleValue::Double(1.0.into()),
+            json!({"traceparent": PARENT}),
+        ),
+        ("traceparent", text(&PARENT.to_uppercase()), text("a=1"), json!({})),
+        ("traceparent", text("a\nb"), text("a=1"), json!({})),
+        ("traceparent", SimpleValue::Double(1.0.into()), text("a=1"), json!({})),
+    ] {
+        let mut request = message("GET", "/", value(Value::Null));
+        let properties = [(name.to_owned(), parent), ("tracestate".to_owned(), state)];
+        request.application_properties =
+            Some(ApplicationProperties(properties.into_iter().collect()));
+        assert_eq!(seen(request).await["headers"], expected, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn values_are_json_and_bytes_are_themselves() {
     let map = || values::value(&json!({"a": [1, true, null, "x"], "b": {"c": 1.5}}));
     let list = || AmqpSequence(vec![Value::from(1), Value::from("x")]);

@@ -11,7 +11,7 @@ use opgate_core::Timestamp;
 use serde_amqp::Value;
 use serde_amqp::primitives::{Symbol, Timestamp as Milliseconds};
 
-use crate::wire::{data, names};
+use crate::wire::{data, names, trace};
 
 /// What stands in front of a queue's name in its address.
 const QUEUE: &str = "queue/";
@@ -73,12 +73,7 @@ fn application(leased: &Leased) -> ApplicationProperties {
     if let Some(deadline) = operation.deadline {
         properties.insert("deadline".to_owned(), SimpleValue::Timestamp(milliseconds(deadline)));
     }
-    if let Some(trace) = &operation.trace {
-        properties.insert(names::TRACE_PARENT.to_owned(), text(&trace.parent));
-        if !trace.state.is_empty() {
-            properties.insert(names::TRACE_STATE.to_owned(), text(&trace.state));
-        }
-    }
+    trace::put(operation.trace.as_deref(), &mut properties);
     properties
 }
 

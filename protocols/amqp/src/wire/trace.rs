@@ -2,10 +2,10 @@
 //! the message annotations, or in the application properties, or under the name that Azure's clients
 //! have for it, as a text or in the draft's binary form.
 
-use fe2o3_amqp_types::messaging::{Body, Message};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use fe2o3_amqp_types::messaging::annotations::OwnedKey;
+use fe2o3_amqp_types::messaging::{ApplicationProperties, Body, Message};
+use fe2o3_amqp_types::primitives::SimpleValue;
 use opgate_core::Trace;
-use opgate_rpc::headers;
 use serde_amqp::Value;
 
 use super::{names, text};
@@ -15,11 +15,9 @@ pub fn of(message: &Message<Body<Value>>) -> Option<Box<Trace>> {
     let annotations = message.message_annotations.as_ref();
     let annotated = annotations.and_then(|annotations| {
         let found = |name: &str| {
-            let is_it =
-                |(key, _): &(&fe2o3_amqp_types::messaging::annotations::OwnedKey, &Value)| {
-                    matches!(key, fe2o3_amqp_types::messaging::annotations::OwnedKey::Symbol(key)
-                    if key.as_str() == name)
-                };
+            let is_it = |(key, _): &(&OwnedKey, &Value)| {
+                matches!(key, OwnedKey::Symbol(key) if key.as_str() == name)
+            };
             annotations.iter().find(is_it).map(|(_, value)| value.clone())
         };
         trace(&found)
@@ -36,14 +34,19 @@ fn trace(found: &dyn Fn(&str) -> Option<Value>) -> Option<Box<Trace>> {
         .and_then(|value| binary(&value).or_else(|| text::of(&value).map(str::to_owned)))?;
     let state = found(names::TRACE_STATE);
     let state = state.as_ref().and_then(text::of).unwrap_or_default();
-    // The rules are those of the headers of HTTP.
-    let mut said = HeaderMap::with_capacity(2);
-    for (name, value) in [(headers::TRACE_PARENT, &*parent), (headers::TRACE_STATE, state)] {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            said.insert(HeaderName::from_static(name), value);
+    Trace::of(&parent, &[state]).map(Box::new)
+}
+
+/// Says where a message stands in the trace of its operation: as texts in the application properties, which is
+/// where most look.
+pub fn put(trace: Option<&Trace>, properties: &mut ApplicationProperties) {
+    let Some(trace) = trace else { return };
+    for (name, value) in [(names::TRACE_PARENT, &trace.parent), (names::TRACE_STATE, &trace.state)]
+    {
+        if !value.is_empty() {
+            properties.insert(name.to_owned(), SimpleValue::String(value.to_string()));
         }
     }
-    headers::trace(&said)
 }
 
 /// The text of the binary form: a version, then the trace, the parent and the flags, each behind its
@@ -61,9 +64,7 @@ fn binary(value: &Value) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use fe2o3_amqp_types::messaging::annotations::OwnedKey;
-    use fe2o3_amqp_types::messaging::{ApplicationProperties, MessageAnnotations};
-    use fe2o3_amqp_types::primitives::SimpleValue;
+    use fe2o3_amqp_types::messaging::MessageAnnotations;
     use serde_amqp::primitives::{Binary, Symbol};
 
     use super::*;
@@ -116,6 +117,11 @@ mod tests {
             [("traceparent", text()), ("tracestate", SimpleValue::from("a=1".to_owned()))];
         assert_eq!(&*of(&message(&[], &with_state)).unwrap().state, "a=1");
         assert_eq!(of(&message(&[], &[])), None);
+        // What is put is what is read.
+        let trace = Trace::of(PARENT, &["a=1"]).unwrap();
+        let mut put_there = message(&[], &[]);
+        put(Some(&trace), put_there.application_properties.as_mut().unwrap());
+        assert_eq!(of(&put_there).as_deref(), Some(&trace));
         assert_eq!(of(&message(&[], &[("traceparent", SimpleValue::from("0".to_owned()))])), None);
     }
 

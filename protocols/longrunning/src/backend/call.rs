@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request};
+use http::{HeaderMap, Method, Request};
 use opgate_bus::Pass;
 use opgate_core::{Code, Error, ErrorKind, Operation, Retry};
 use opgate_egress::{Answered, Health, Limits, Multiplexed, Problem};
-use opgate_rpc::headers::{TRACE_PARENT, TRACE_STATE};
+use opgate_rpc::headers::put_trace;
 use opgate_rpc::proto::Status;
 use opgate_rpc::status;
 use opgate_rpc::wire::{self, client};
@@ -72,15 +72,7 @@ impl Inner {
     ) -> Result<Bytes, Unanswered> {
         let Called { method, mut headers, message, within } = called;
         client::head(&mut headers, within);
-        if let Some(trace) = &operation.trace {
-            for (name, value) in [(TRACE_PARENT, &trace.parent), (TRACE_STATE, &trace.state)] {
-                if let Some(value) =
-                    HeaderValue::from_str(value).ok().filter(|value| !value.is_empty())
-                {
-                    headers.insert(name, value);
-                }
-            }
-        }
+        put_trace(operation.trace.as_deref(), &mut headers);
         self.settings.credentials.apply(&mut headers);
         let mut request = Request::new(client::body(message));
         *request.method_mut() = Method::POST;

@@ -1,4 +1,5 @@
 use http::HeaderValue;
+use opgate_core::Trace;
 use prost_reflect::{DynamicMessage, Value};
 
 use super::*;
@@ -170,7 +171,6 @@ fn only_a_valid_trace_is_kept() {
     let forbidden = TRACE.replacen("00", "ff", 1);
     for (sent, kept) in [
         (TRACE, true),
-        (&later, true),
         (&upper, false),
         (&zero_trace, false),
         (&zero_parent, false),
@@ -186,6 +186,10 @@ fn only_a_valid_trace_is_kept() {
         let trace = start(settings("acme.Things/Make"), &headers, b"").trace;
         assert_eq!(trace.map(|trace| trace.parent.to_string()), kept.then(|| sent.to_owned()));
     }
+    // Of a later version is kept what this one has.
+    let headers = [("traceparent", &*later), ("tracestate", "a=b")];
+    let trace = start(settings("acme.Things/Make"), &headers, b"").trace;
+    assert_eq!(trace.as_deref(), Trace::of(TRACE, &["a=b"]).as_ref());
     let twice = [("traceparent", TRACE), ("traceparent", TRACE)];
     assert_eq!(start(settings("acme.Things/Make"), &twice, b"").trace, None);
 }

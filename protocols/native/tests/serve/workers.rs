@@ -2,7 +2,7 @@
 
 use opgate_native::client::{
     CancelOperationRequest, FinishLeaseRequest, Lease, LeaseOperationsRequest, Link, LogEntry,
-    Outcome, Progress, ReleaseLeaseRequest, ReportLeaseRequest, Resource, State,
+    Outcome, Progress, ReleaseLeaseRequest, ReportLeaseRequest, Resource, State, TraceContext,
     outcome::Outcome as How,
 };
 use tonic::Code::{FailedPrecondition, InvalidArgument, NotFound};
@@ -34,6 +34,30 @@ fn report(lease: &str) -> ReportLeaseRequest {
 
 fn finish(lease: &str, how: How) -> FinishLeaseRequest {
     FinishLeaseRequest { lease: lease.to_owned(), outcome: Some(Outcome { outcome: Some(how) }) }
+}
+
+#[tokio::test]
+async fn a_worker_is_told_of_the_trace_of_the_start() {
+    let mut gateway = Gateway::start().await;
+    let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    for (said, kept) in [(Some("a=1,b=2"), "a=1,b=2"), (Some("a=1,a=2"), ""), (None, "")] {
+        let mut request = tonic::Request::new(start("build", "{}"));
+        request.metadata_mut().insert("traceparent", parent.parse().unwrap());
+        if let Some(state) = said {
+            request.metadata_mut().insert("tracestate", state.parse().unwrap());
+        }
+        let started = gateway.operations.start_operation(request).await.unwrap().into_inner();
+        let Lease { lease: token, operation, .. } = lease(&mut gateway).await;
+        let (traceparent, tracestate) = (parent.to_owned(), kept.to_owned());
+        let trace = Some(TraceContext { traceparent, tracestate });
+        assert_eq!(operation.unwrap().trace, trace);
+        assert_eq!((&started.trace, &gateway.get(&started.id).await.trace), (&trace, &trace));
+        let done = How::Succeeded(json("1"));
+        gateway.workers.finish_lease(finish(&token, done)).await.unwrap();
+    }
+    // Of none there is none.
+    assert_eq!(gateway.begin("build", "{}").await.trace, None);
+    gateway.stop().await;
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use opgate_bus::Route;
 use opgate_core::{Error, ErrorKind, Losses, Operation, Payload};
+use opgate_rpc::headers::put_trace;
 
 use super::form::Form;
 use super::settings::{OPERATION, SERVICE, Settings, passes};
@@ -15,8 +16,6 @@ use crate::wire::{content, duration, link, names};
 pub(super) const CALLBACK_PATH: &str = "/nexus/callback/";
 /// The token of a callback, as the specification is about to have it.
 const CALLBACK_TOKEN: &str = "nexus-callback-token";
-const TRACE_PARENT: &str = "traceparent";
-const TRACE_STATE: &str = "tracestate";
 
 /// Whom a request is for, and what about.
 #[derive(Clone, Copy, Debug)]
@@ -141,12 +140,7 @@ impl<'a> Addressed<'a> {
                 headers.insert(name, value);
             }
         }
-        if let Some(trace) = &self.operation.trace {
-            put(&mut headers, TRACE_PARENT, &trace.parent);
-            if !trace.state.is_empty() {
-                put(&mut headers, TRACE_STATE, &trace.state);
-            }
-        }
+        put_trace(self.operation.trace.as_deref(), &mut headers);
         put(&mut headers, names::REQUEST_TIMEOUT, &duration::write(timeout));
         // A Temporal frontend otherwise tells of the cause of a failure alone.
         put(&mut headers, names::TEMPORAL_FAILURE_SUPPORT, "true");

@@ -7,6 +7,7 @@ use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Request};
 use opgate_bus::{Notice, Told};
 use opgate_core::{Callback, Header, Losses, Operation, Outcome, Payload};
+use opgate_rpc::headers::{TRACE_PARENT, TRACE_STATE, put_trace};
 use opgate_rpc::loss;
 
 use super::{Receiver, signature, time};
@@ -46,6 +47,7 @@ pub(super) fn completion(
     let token = notice.handles.make(token::PURPOSE, &token::bound(&operation.tenant), operation.id);
     let token = token.map_err(|error| Told::Later { problem: error.to_string(), after: None })?;
     let mut headers = given(&callback.headers).map_err(refused)?;
+    traced(operation, &mut headers);
     told(operation, &token, &mut headers).map_err(refused)?;
     let (body, lost) = body(operation, &mut headers).map_err(refused)?;
     headers.remove(loss::NAME);
@@ -89,6 +91,14 @@ fn is_barred(name: &str) -> bool {
     own || BARRED.contains(&name)
         || name.starts_with("proxy-")
         || name.starts_with(names::CONTENT_PREFIX)
+}
+
+/// The trace of the start, unless the start gave another one for the completion.
+fn traced(operation: &Operation, headers: &mut HeaderMap) {
+    if operation.trace.is_some() && !headers.contains_key(TRACE_PARENT) {
+        headers.remove(TRACE_STATE);
+        put_trace(operation.trace.as_deref(), headers);
+    }
 }
 
 /// What Nexus says of an operation that has ended.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use opgate_bus::Handles;
 use opgate_core::{
     Code, Epoch, Expects, Face, Failure, Header, Kind, Link, Native, Operation, OperationId,
-    Origin, Outcome, Parent, Payload, Routed, Seq, State, Tenant, Times, Timestamp, Version,
+    Origin, Outcome, Parent, Payload, Routed, Seq, State, Tenant, Times, Timestamp, Trace, Version,
 };
 use opgate_store::Snapshot;
 use proptest::prelude::*;
@@ -245,6 +245,27 @@ fn a_reference_of_the_starters_own_wins_and_stands_for_both() {
         given(&[("nexus-operation-id", "i"), ("nexus-operation-token", "t")]),
         both("t", "i")
     );
+}
+
+#[test]
+fn a_completion_is_of_the_trace_of_the_start_or_of_the_one_given_for_it() {
+    let parent = |digit: &str| format!("00-{}-{}-01", digit.repeat(32), digit.repeat(16));
+    let told = |trace: Option<Trace>, given: Vec<Header>| {
+        let mut operation = ended(json("1"), Callback::new("https://h/cb", given));
+        operation.trace = trace.map(Box::new);
+        let (headers, _) = completion(operation, None).unwrap();
+        ["traceparent", "tracestate"].map(|name| headers.get(name).map(|values| values.join("; ")))
+    };
+    let trace = |state: &str| Trace::of(&parent("1"), &[state]);
+    let both = |digit: &str, state: &str| [Some(parent(digit)), Some(state.to_owned())];
+    assert_eq!(told(None, vec![]), [None, None]);
+    assert_eq!(told(trace("a=1"), vec![]), both("1", "a=1"));
+    assert_eq!(told(trace(""), vec![]), [Some(parent("1")), None]);
+    let own = || header("Traceparent", &parent("2"));
+    assert_eq!(told(trace("a=1"), vec![own()]), [Some(parent("2")), None]);
+    assert_eq!(told(trace("a=1"), vec![own(), header("tracestate", "b=2")]), both("2", "b=2"));
+    // One that is of no trace is not of another's.
+    assert_eq!(told(trace(""), vec![header("tracestate", "b=2")]), [Some(parent("1")), None]);
 }
 
 #[test]

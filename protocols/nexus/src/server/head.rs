@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opgate_core::{Error, Header, limits};
+use opgate_rpc::headers::{TRACE_PARENT, TRACE_STATE};
 use opgate_rpc::wire::Deadline;
 
 use crate::wire::duration;
@@ -15,7 +16,7 @@ use crate::wire::names::{
 
 /// Headers of one connection, of the gateway's own door, or that have a place of their own in the
 /// operation. No work sees them.
-const NOT_KEPT: [&str; 20] = [
+const NOT_KEPT: [&str; 22] = [
     "accept-encoding",
     "authorization",
     "connection",
@@ -36,6 +37,8 @@ const NOT_KEPT: [&str; 20] = [
     REQUEST_ID,
     REQUEST_TIMEOUT,
     TEMPORAL_FAILURE_SUPPORT,
+    TRACE_PARENT,
+    TRACE_STATE,
 ];
 
 /// Those that would break or spoof the request that a completion is.
@@ -121,6 +124,7 @@ mod tests {
             ("x-tenant", "acme"),
             ("x-tenant", "other"),
             ("traceparent", "00-0-0-00"),
+            ("tracestate", "a=1"),
             ("user-agent", "Nexus-go-sdk/v0.4.0"),
             ("content-type", "a/b"),
             ("content-language", "de"),
@@ -138,11 +142,8 @@ mod tests {
         let kept = kept(&headers);
         let mut kept = shown(&kept);
         kept.sort_unstable();
-        let expected: [(&str, &[u8]); 3] = [
-            ("traceparent", b"00-0-0-00"),
-            ("user-agent", b"Nexus-go-sdk/v0.4.0"),
-            ("x-tenant", b"acme"),
-        ];
+        let expected: [(&str, &[u8]); 2] =
+            [("user-agent", b"Nexus-go-sdk/v0.4.0"), ("x-tenant", b"acme")];
         assert_eq!(kept, expected);
     }
 

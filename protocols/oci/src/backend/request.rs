@@ -5,6 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
 use opgate_bus::{Lease, Route};
 use opgate_core::{Error, ErrorKind, Loss, Losses, Operation, Payload};
 use opgate_rpc::exact;
+use opgate_rpc::headers::put_trace;
 use opgate_template::Source;
 use serde_json::Value;
 
@@ -12,8 +13,6 @@ use super::endpoint::{Endpoint, with_query};
 use super::plan::Plan;
 use crate::wire::names::{REQUEST_ID, RETRY_TOKEN};
 
-const TRACE_PARENT: &str = "traceparent";
-const TRACE_STATE: &str = "tracestate";
 /// How many lines of a list are asked for at once: every service that pages allows as many.
 const LIMIT: &str = "100";
 
@@ -133,12 +132,7 @@ impl Addressed<'_> {
         let operation = self.operation;
         // Parts of at most 32 characters: both sides' logs have it.
         put(&mut headers, REQUEST_ID, &format!("{}/{}", operation.id, operation.epoch.0));
-        if let Some(trace) = &operation.trace {
-            put(&mut headers, TRACE_PARENT, &trace.parent);
-            if !trace.state.is_empty() {
-                put(&mut headers, TRACE_STATE, &trace.state);
-            }
-        }
+        put_trace(operation.trace.as_deref(), &mut headers);
         headers.insert(header::ACCEPT, HeaderValue::from_static(Payload::JSON));
         let mut request = Request::new(body);
         *request.method_mut() = method;

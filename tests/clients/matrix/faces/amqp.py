@@ -27,9 +27,9 @@ class Face:
         finally:
             connection.close()
 
-    def start(self, kind: str, input: dict, key: str) -> dict:
-        repeat = {"opgate-request-id": key}
-        return shown(self.call(202, kind, input, type=MATRIX, **repeat))
+    def start(self, kind: str, input: dict, key: str, trace: dict) -> dict:
+        told = {"opgate-request-id": key, **trace}
+        return shown(self.call(202, kind, input, type=MATRIX, **told))
 
     def read(self, name: str) -> dict:
         return shown(self.call(200, "READ", type=OPERATION, identity=name))

@@ -16,14 +16,14 @@ class Face:
         self.channel = grpc.insecure_channel(http)
         self.client = operations_v1.OperationsClient(self.channel)
 
-    def start(self, kind: str, input: dict, key: str) -> dict:
+    def start(self, kind: str, input: dict, key: str, trace: dict) -> dict:
         call = self.channel.unary_unary(
             METHODS[kind],
             request_serializer=struct_pb2.Struct.SerializeToString,
             response_deserializer=operations_pb2.Operation.FromString,
         )
-        repeat = [("idempotency-key", key)]
-        return shown(call(struct(input), metadata=repeat, timeout=PATIENCE))
+        told = [("idempotency-key", key), *trace.items()]
+        return shown(call(struct(input), metadata=told, timeout=PATIENCE))
 
     def read(self, name: str) -> dict:
         return shown(self.client.get_operation(name))

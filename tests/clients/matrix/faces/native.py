@@ -27,19 +27,19 @@ class Face:
     def connect(self, http: str, amqp: str) -> None:
         self.root = f"http://{http}/opgate/v1/operations"
 
-    def ask(self, method: str, path: str = "", body: dict | None = None) -> dict:
+    def ask(self, method: str, path: str = "", body: dict | None = None, headers={}) -> dict:
         request = urllib.request.Request(
             self.root + path,
             method=method,
             data=None if body is None else json.dumps(body).encode(),
-            headers={"content-type": "application/json"},
+            headers={"content-type": "application/json", **headers},
         )
         with urllib.request.urlopen(request, timeout=PATIENCE) as reply:
             return json.load(reply)
 
-    def start(self, kind: str, input: dict, key: str) -> dict:
+    def start(self, kind: str, input: dict, key: str, trace: dict) -> dict:
         start = {"route": kind, "input": {"json": input}, "requestId": key}
-        return shown(self.ask("POST", body=start))
+        return shown(self.ask("POST", body=start, headers=trace))
 
     def read(self, name: str) -> dict:
         return shown(self.ask("GET", f"/{name}"))

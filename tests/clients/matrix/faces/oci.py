@@ -41,14 +41,14 @@ class Unsigned(oci.signer.AbstractBaseSigner):
 
 class Face:
     def connect(self, http: str, amqp: str) -> None:
-        self.clients = {
-            kind: RedisClusterClient(
-                CONFIG, signer=Unsigned(), service_endpoint=f"http://{http}{prefix}"
-            )
-            for kind, prefix in PREFIXES.items()
-        }
+        self.address = http
+        self.clients = {kind: self.client(kind) for kind in PREFIXES}
 
-    def start(self, kind: str, input: dict, key: str) -> dict:
+    def client(self, kind: str) -> RedisClusterClient:
+        endpoint = f"http://{self.address}{PREFIXES[kind]}"
+        return RedisClusterClient(CONFIG, signer=Unsigned(), service_endpoint=endpoint)
+
+    def start(self, kind: str, input: dict, key: str, trace: dict) -> dict:
         cache = CreateRedisClusterDetails(
             compartment_id=COMPARTMENT,
             display_name="cache",
@@ -60,7 +60,10 @@ class Face:
         )
         # A token is of 64 characters at most.
         token = str(uuid.uuid5(uuid.NAMESPACE_URL, key))
-        made = self.clients[kind].create_redis_cluster(cache, opc_retry_token=token)
+        # Its calls take no headers of other kinds; its session does, as tracing libraries put them there.
+        client = self.client(kind)
+        client.base_client.session.headers.update(trace)
+        made = client.create_redis_cluster(cache, opc_retry_token=token)
         return self.read([kind, made.headers["opc-work-request-id"]])
 
     def read(self, name: list) -> dict:

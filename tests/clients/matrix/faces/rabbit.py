@@ -13,13 +13,32 @@ from faces.shown import PATIENCE, record
 OPERATIONS = "/opgate/v1/operations"
 
 
+class Traced(BlockingConnection):
+    """One whose messages are of a trace, as libraries for that make them: Management has no place to say so."""
+
+    def __init__(self, url: str, trace: dict):
+        self.trace = trace
+        super().__init__(url, timeout=PATIENCE)
+
+    def create_sender(self, *arguments, **options):
+        sender = super().create_sender(*arguments, **options)
+        send = sender.send
+
+        def traced(message, *rest):
+            message.application_properties = {**(message.application_properties or {}), **self.trace}
+            return send(message, *rest)
+
+        sender.send = traced
+        return sender
+
+
 class Face:
     def connect(self, http: str, amqp: str) -> None:
         self.address = amqp
 
-    def ask(self, method: str, path: str = "", body: dict | None = None) -> dict:
+    def ask(self, method: str, path: str = "", body: dict | None = None, trace={}) -> dict:
         """One request, over a connection of its own: it is for one thread."""
-        connection = BlockingConnection(f"amqp://{self.address}", timeout=PATIENCE)
+        connection = Traced(f"amqp://{self.address}", trace)
         management = Management(connection)
         try:
             management.open()
@@ -28,9 +47,9 @@ class Face:
             management.close()
             connection.close()
 
-    def start(self, kind: str, input: dict, key: str) -> dict:
+    def start(self, kind: str, input: dict, key: str, trace: dict) -> dict:
         start = {"route": kind, "input": {"json": input}, "requestId": key}
-        return shown(self.ask("POST", body=start))
+        return shown(self.ask("POST", body=start, trace=trace))
 
     def read(self, name: str) -> dict:
         return shown(self.ask("GET", f"/{name}"))

@@ -31,12 +31,12 @@ class Face:
         )
         self.client = operations_v1.AbstractOperationsClient(transport=transport)
 
-    def start(self, kind: str, input: dict, key: str) -> dict:
+    def start(self, kind: str, input: dict, key: str, trace: dict) -> dict:
         session = AuthorizedSession(AnonymousCredentials())
         reply = session.post(
             f"{self.base}/v1/matrix:{kind}",
             json=input,
-            headers={"idempotency-key": key},
+            headers={"idempotency-key": key, **trace},
             timeout=PATIENCE,
         )
         reply.raise_for_status()

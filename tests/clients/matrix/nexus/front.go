@@ -30,6 +30,8 @@ type shown struct {
 	State  string          `json:"state"`
 	Result json.RawMessage `json:"result,omitempty"`
 	Error  *failure        `json:"error,omitempty"`
+	// What its callback said of the trace that it is of.
+	Callback trace `json:"callback,omitempty"`
 }
 
 type failure struct {
@@ -39,20 +41,25 @@ type failure struct {
 	Details   string `json:"details"`
 }
 
+type callback struct {
+	state nexus.OperationState
+	trace trace
+}
+
 // front is a caller of Nexus operations that is called back.
 type front struct {
 	mu       sync.Mutex
 	arrived  *sync.Cond
 	base     string
 	receiver string
-	// The states that callbacks told, by the key of the operation.
-	told map[string]nexus.OperationState
+	// The callbacks that came, by the key of the operation.
+	told map[string]callback
 	// The keys of starts that were answered with the end.
 	ended map[string]bool
 }
 
 func newFront() *front {
-	f := &front{told: map[string]nexus.OperationState{}, ended: map[string]bool{}}
+	f := &front{told: map[string]callback{}, ended: map[string]bool{}}
 	f.arrived = sync.NewCond(&f.mu)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -69,7 +76,8 @@ func newFront() *front {
 func (f *front) CompleteOperation(_ context.Context, request *nexus.CompletionRequest) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.told[strings.TrimPrefix(request.HTTPRequest.URL.Path, "/")] = request.State
+	told := callback{request.State, traceOf(request.HTTPRequest.Header)}
+	f.told[strings.TrimPrefix(request.HTTPRequest.URL.Path, "/")] = told
 	f.arrived.Broadcast()
 	return nil
 }
@@ -128,9 +136,13 @@ func (f *front) start(asked arguments) (any, error) {
 	ctx, done := within()
 	defer done()
 	name := name{Operation: asked.text("kind"), Key: asked.text("key")}
+	var header nexus.Header
+	if err := json.Unmarshal(asked["trace"], &header); err != nil {
+		return nil, err
+	}
 	// The SDK takes what is JSON by its own serializer.
 	started, err := client.StartOperation(ctx, name.Operation, asked["input"], nexus.StartOperationOptions{
-		RequestID: name.Key, CallbackURL: f.receiver + name.Key,
+		RequestID: name.Key, CallbackURL: f.receiver + name.Key, Header: header,
 	})
 	if err == nil && started.Pending != nil {
 		name.Token = started.Pending.Token
@@ -215,18 +227,20 @@ func (f *front) wait(of name) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	state, err := f.callback(ctx, of.Key)
+	told, err := f.callback(ctx, of.Key)
 	if err != nil {
 		return nil, err
 	}
-	if found := ended.(shown).State; state != "" && string(state) != found {
-		return nil, fmt.Errorf("called back as %s, and it is %s", state, found)
+	found := ended.(shown)
+	if told.state != "" && string(told.state) != found.State {
+		return nil, fmt.Errorf("called back as %s, and it is %s", told.state, found.State)
 	}
-	return ended, nil
+	found.Callback = told.trace
+	return found, nil
 }
 
-// The state that the callback told; empty where none is to come.
-func (f *front) callback(ctx context.Context, key string) (nexus.OperationState, error) {
+// What the callback told; nothing where none is to come.
+func (f *front) callback(ctx context.Context, key string) (callback, error) {
 	stop := context.AfterFunc(ctx, func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
@@ -235,9 +249,9 @@ func (f *front) callback(ctx context.Context, key string) (nexus.OperationState,
 	defer stop()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for f.told[key] == "" && !f.ended[key] {
+	for f.told[key].state == "" && !f.ended[key] {
 		if ctx.Err() != nil {
-			return "", errors.New("no callback came")
+			return callback{}, errors.New("no callback came")
 		}
 		f.arrived.Wait()
 	}

@@ -25,6 +25,20 @@ func (a arguments) text(name string) (text string) {
 	return text
 }
 
+// What a request says of the trace that it is of, by the names of W3C Trace Context's headers.
+type trace map[string]string
+
+// Of headers of HTTP's or Nexus', whose names are read in any case.
+func traceOf(headers interface{ Get(string) string }) trace {
+	told := trace{}
+	for _, name := range []string{"traceparent", "tracestate"} {
+		if value := headers.Get(name); value != "" {
+			told[name] = value
+		}
+	}
+	return told
+}
+
 type commands map[string]func(arguments) (any, error)
 
 // Carries out commands until the input ends, each in a goroutine of its own.

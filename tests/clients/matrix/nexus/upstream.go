@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -39,8 +41,17 @@ type work struct {
 	identities []string
 	cancels    int
 	polls      int
-	released   bool
-	canceled   bool
+	// What each kind of request said of the trace that it is of, each once.
+	traces   map[string][]trace
+	released bool
+	canceled bool
+}
+
+func (w *work) traced(what string, headers nexus.Header) {
+	told := traceOf(headers)
+	if !slices.ContainsFunc(w.traces[what], func(known trace) bool { return maps.Equal(known, told) }) {
+		w.traces[what] = append(w.traces[what], told)
+	}
 }
 
 func (w *work) state() nexus.OperationState {
@@ -143,7 +154,7 @@ func (u *upstream) asked(key string) map[string]any {
 	}
 	return map[string]any{
 		"input": found.raw, "starts": len(found.identities), "begun": len(begun),
-		"cancels": found.cancels, "polls": found.polls,
+		"cancels": found.cancels, "polls": found.polls, "traces": found.traces,
 	}
 }
 
@@ -189,7 +200,7 @@ func (u *upstream) StartOperation(
 	if !repeated {
 		begun = &work{
 			told: told, raw: data, token: uuid.NewString(),
-			callback: options.CallbackURL, header: options.CallbackHeader,
+			callback: options.CallbackURL, header: options.CallbackHeader, traces: map[string][]trace{},
 		}
 		u.requests[options.RequestID] = begun
 		u.tokens[begun.token] = begun
@@ -197,6 +208,7 @@ func (u *upstream) StartOperation(
 		go u.deliver(begun)
 	}
 	begun.identities = append(begun.identities, options.RequestID)
+	begun.traced("starts", options.Header)
 	u.changed.Broadcast()
 	return &nexus.HandlerStartOperationResultAsync{OperationToken: begun.token}, nil
 }
@@ -259,7 +271,7 @@ func (u *upstream) GetOperationInfo(
 
 // GetOperationResult implements nexus.Handler. It holds no request: whoever waits asks again.
 func (u *upstream) GetOperationResult(
-	_ context.Context, _, _, token string, _ nexus.GetOperationResultOptions,
+	_ context.Context, _, _, token string, options nexus.GetOperationResultOptions,
 ) (any, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -268,6 +280,7 @@ func (u *upstream) GetOperationResult(
 		return nil, err
 	}
 	found.polls++
+	found.traced("polls", options.Header)
 	if found.state() == nexus.OperationStateRunning {
 		return nil, nexus.ErrOperationStillRunning
 	}
@@ -279,7 +292,7 @@ func (u *upstream) GetOperationResult(
 
 // CancelOperation implements nexus.Handler.
 func (u *upstream) CancelOperation(
-	_ context.Context, _, _, token string, _ nexus.CancelOperationOptions,
+	_ context.Context, _, _, token string, options nexus.CancelOperationOptions,
 ) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -288,6 +301,7 @@ func (u *upstream) CancelOperation(
 		return err
 	}
 	found.cancels++
+	found.traced("cancels", options.Header)
 	if found.told.Do == "refuse-cancel" {
 		u.changed.Broadcast()
 		return nexus.HandlerErrorf(nexus.HandlerErrorTypeNotImplemented, "it is not to be canceled")

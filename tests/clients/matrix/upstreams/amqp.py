@@ -69,15 +69,15 @@ class Upstream(MessagingHandler):
         if operation == "START":
             token = properties["idempotency-key"]
             identity = self.begun.setdefault(token, str(uuid.uuid4()))
-            self.work[identity] = self.books.start(body, token)
+            self.work[identity] = self.books.start(body, token, properties)
             return 202, {"identity": identity}
         identity = properties["identity"]
         work = self.work[identity]
         if operation == "READ":
-            self.books.poll(work)
+            self.books.poll(work, properties)
             return 200, shown(identity, work)
         assert operation == "CANCEL", operation
-        if self.books.cancel(work):
+        if self.books.cancel(work, properties):
             return 200, shown(identity, work)
         return 409, {}
 

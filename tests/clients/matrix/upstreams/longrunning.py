@@ -43,10 +43,11 @@ class Upstream(operations_pb2_grpc.OperationsServicer):
         """It is called, and calls nobody."""
 
     def start(self, request: struct_pb2.Struct, context) -> operations_pb2.Operation:
-        token = dict(context.invocation_metadata())["idempotency-key"]
+        told = dict(context.invocation_metadata())
+        token = told["idempotency-key"]
         with self.giving:
             name = self.begun.setdefault(token, f"operations/{uuid.uuid4()}")
-            self.work[name] = self.books.start(json_format.MessageToDict(request), token)
+            self.work[name] = self.books.start(json_format.MessageToDict(request), token, told)
         return shown(name, self.work[name])
 
     def found(self, name: str, context) -> Work:
@@ -56,19 +57,20 @@ class Upstream(operations_pb2_grpc.OperationsServicer):
 
     def GetOperation(self, request, context) -> operations_pb2.Operation:
         work = self.found(request.name, context)
-        self.books.poll(work)
+        self.books.poll(work, dict(context.invocation_metadata()))
         return shown(request.name, work)
 
     def WaitOperation(self, request, context) -> operations_pb2.Operation:
         work = self.found(request.name, context)
-        self.books.poll(work)
+        self.books.poll(work, dict(context.invocation_metadata()))
         with self.books.changed:
             over = request.timeout.ToTimedelta().total_seconds()
             self.books.changed.wait_for(lambda: work.state != "running", over)
         return shown(request.name, work)
 
     def CancelOperation(self, request, context) -> empty_pb2.Empty:
-        if not self.books.cancel(self.found(request.name, context)):
+        told = dict(context.invocation_metadata())
+        if not self.books.cancel(self.found(request.name, context), told):
             context.abort(grpc.StatusCode.UNIMPLEMENTED, "it is not to be canceled")
         return empty_pb2.Empty()
 

@@ -43,11 +43,12 @@ class Upstream:
     def connect(self, http: str, amqp: str) -> None:
         """It is called, and calls nobody."""
 
-    def start(self, token: str, input: dict) -> str:
+    def start(self, headers, input: dict) -> str:
         """The work request of a start; a repeat has the same."""
+        token = headers["opc-retry-token"]
         with self.giving:
             ocid = self.begun.setdefault(token, f"ocid1.workrequest.oc1..{uuid.uuid4().hex}")
-            self.requests[ocid] = self.books.start(input, token)
+            self.requests[ocid] = self.books.start(input, token, headers)
         return ocid
 
 
@@ -68,18 +69,18 @@ def reply(upstream: Upstream, method: str, handler, body: bytes) -> tuple[int, d
     path = handler.path.split("?")[0].removeprefix(VERSION).strip("/").split("/")
     match method, path:
         case "POST", ["things"]:
-            ocid = upstream.start(handler.headers["opc-retry-token"], json.loads(body))
+            ocid = upstream.start(handler.headers, json.loads(body))
             return 202, {"opc-work-request-id": ocid}, None
         case "GET", ["workRequests", ocid] if ocid in upstream.requests:
             work = upstream.requests[ocid]
-            upstream.books.poll(work)
+            upstream.books.poll(work, handler.headers)
             return 200, {}, shown(ocid, work)
         case "GET", ["workRequests", ocid, "errors"] if ocid in upstream.requests:
             return 200, {}, {"items": errors(upstream.requests[ocid])}
         case "GET", ["workRequests", ocid, "logs"] if ocid in upstream.requests:
             return 200, {}, {"items": logs(upstream.requests[ocid])}
         case "DELETE", ["workRequests", ocid] if ocid in upstream.requests:
-            if upstream.books.cancel(upstream.requests[ocid]):
+            if upstream.books.cancel(upstream.requests[ocid], handler.headers):
                 return 202, {}, None
             return 409, {}, {"code": "Conflict", "message": "it is not to be canceled"}
     return 404, {}, {"code": "NotAuthorizedOrNotFound", "message": "there is no such thing"}

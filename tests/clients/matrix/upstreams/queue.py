@@ -63,7 +63,8 @@ class Worker(MessagingHandler):
     def on_message(self, event) -> None:
         body = event.message.body
         input = body if isinstance(body, dict) else json.loads(bytes(body))
-        work = self.books.start(input, event.message.properties["identity"])
+        properties = event.message.properties
+        work = self.books.start(input, properties["identity"], properties)
         held = Held(work, event.delivery, event.message.id)
         self.held.append(held)
         self.report(held, {"percent": PERCENT, "message": MESSAGE, "log": [LINE]})

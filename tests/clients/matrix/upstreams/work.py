@@ -12,10 +12,12 @@ While it runs it is at 40 percent, and says so, has written a line to its log, a
 """
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 PERCENT, MESSAGE, LINE, THING = 40, "halfway", "half of it is done", "thing"
 PATIENCE = 60
+TRACE = ("traceparent", "tracestate")
 
 
 @dataclass
@@ -27,6 +29,8 @@ class Work:
     identities: list[str] = field(default_factory=list)
     cancels: int = 0
     polls: int = 0
+    # What each kind of request said of the trace that it is of, each once.
+    traces: dict[str, list[dict]] = field(default_factory=dict)
     released: bool = False
     canceled: bool = False
 
@@ -56,6 +60,12 @@ class Work:
     def error(self) -> dict:
         return self.input["error"]
 
+    def traced(self, what: str, told: Mapping) -> None:
+        """Of the headers, metadata or properties of a request."""
+        trace = {name: told[name] for name in TRACE if name in told}
+        if trace not in self.traces.setdefault(what, []):
+            self.traces[what].append(trace)
+
     @property
     def refuses(self) -> bool:
         return self.input["do"] == "refuse-cancel"
@@ -68,22 +78,26 @@ class Books:
         self.changed = threading.Condition()
         self.all: dict[str, Work] = {}
 
-    def start(self, input: dict, identity: str) -> Work:
+    def start(self, input: dict, identity: str, told: Mapping) -> Work:
         with self.changed:
             work = self.all.setdefault(input["key"], Work(input))
             work.identities.append(identity)
+            work.traced("starts", told)
             self.changed.notify_all()
             return work
 
-    def poll(self, work: Work) -> None:
+    def poll(self, work: Work, told: Mapping) -> None:
         with self.changed:
             work.polls += 1
+            work.traced("polls", told)
             self.changed.notify_all()
 
-    def cancel(self, work: Work) -> bool:
-        """Asks it to end; whether it does."""
+    def cancel(self, work: Work, told: Mapping | None = None) -> bool:
+        """Asks it to end; whether it does. A worker learns of that in the answer to a request of its own."""
         with self.changed:
             work.cancels += 1
+            if told is not None:
+                work.traced("cancels", told)
             if work.state == "running" and not work.refuses:
                 work.canceled = True
             self.changed.notify_all()
@@ -106,6 +120,7 @@ class Books:
                 "begun": len(set(work.identities)),
                 "cancels": work.cancels,
                 "polls": work.polls,
+                "traces": work.traces,
             }
 
     def wait(self, key: str, what: str, least: int) -> dict:

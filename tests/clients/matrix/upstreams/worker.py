@@ -47,7 +47,7 @@ class Upstream:
 
     def carry_out(self, lease: dict) -> None:
         operation, path = lease["operation"], f"leases/{lease['lease']}"
-        work = self.books.start(operation["input"]["json"], operation["id"])
+        work = self.books.start(operation["input"]["json"], operation["id"], operation["trace"])
         told = {
             "progress": {"percent": PERCENT, "message": MESSAGE},
             "log": [{"message": LINE}],

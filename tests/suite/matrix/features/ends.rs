@@ -109,3 +109,20 @@ pub(super) fn is_late(cell: &Cell<'_>) {
     // Who has begun it is told, or learns of it.
     cell.awaits(&started.key, "cancels", 1);
 }
+
+pub(super) fn is_traced(cell: &Cell<'_>) {
+    let started = runs(cell);
+    // Who comes for its operations is asked nothing later.
+    let is_asked = !cell.stage.upstream.tell("address", json!({})).is_null();
+    if is_asked {
+        cell.awaits(&started.key, "polls", 1);
+    }
+    cell.cancel(&started);
+    let ended = ended(cell, &started, "canceled");
+    let kinds: &[&str] = if is_asked { &["starts", "polls", "cancels"] } else { &["starts"] };
+    let traces: Value =
+        kinds.iter().map(|kind| ((*kind).to_owned(), json!([started.trace]))).collect();
+    assert_eq!(cell.asked(&started.key)["traces"], traces);
+    let callback = if cell.front.name == "nexus" { &started.trace } else { &Value::Null };
+    assert_eq!(&ended["callback"], callback);
+}

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use opgate_core::{
     Callback, Cancel, Conflict, DeliveryState, Header, Link, LogEntry, Loss, Losses, Operation,
-    Origin, Outcome, Payload, Progress, Resource, State, Timestamp, limits,
+    Origin, Outcome, Payload, Progress, Resource, State, Timestamp, Trace, limits,
 };
 use opgate_rpc::wire;
 use prost::Message as _;
@@ -146,6 +146,14 @@ fn whole(operation: &Operation, names: &Names) -> proto::Operation {
         callbacks: operation.callbacks.iter().map(callback).collect(),
         lost: Vec::new(),
         lost_on: HashMap::new(),
+        trace: operation.trace.as_deref().map(trace),
+    }
+}
+
+fn trace(trace: &Trace) -> proto::TraceContext {
+    proto::TraceContext {
+        traceparent: trace.parent.as_ref().to_owned(),
+        tracestate: trace.state.as_ref().to_owned(),
     }
 }
 

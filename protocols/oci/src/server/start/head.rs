@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method, header};
 use opgate_core::Header;
+use opgate_rpc::headers::{TRACE_PARENT, TRACE_STATE};
 use opgate_rpc::transcode::check_content_type;
 
 use crate::wire::error::Refusal;
@@ -10,7 +11,7 @@ use crate::wire::names::{REQUEST_ID, RETRY_TOKEN};
 
 /// Headers of one connection, of the gateway's own door, or that have a place of their own in the
 /// operation. No work sees them, nor what is signed or lets one sign.
-const NOT_KEPT: [&str; 24] = [
+const NOT_KEPT: [&str; 26] = [
     "accept-encoding",
     "authorization",
     "connection",
@@ -35,6 +36,8 @@ const NOT_KEPT: [&str; 24] = [
     "x-goog-iam-authorization-token",
     REQUEST_ID,
     RETRY_TOKEN,
+    TRACE_PARENT,
+    TRACE_STATE,
 ];
 
 /// The headers of the operation: names in lower case, one value each, the first.
