@@ -93,10 +93,7 @@ impl Ledger {
             Performative::Begin => self.begin(channel, frame),
             Performative::Attach => self.attach(channel, frame),
             Performative::Flow => self.flow(channel, frame),
-            Performative::Transfer => {
-                let payload = frame.get(8 + length..).unwrap_or_default();
-                self.transfer(channel, opened(frame)?, payload)
-            }
+            Performative::Transfer => self.transfer(channel, frame, length),
             Performative::Disposition => self.disposition(channel, frame),
             Performative::Detach => self.detach(channel, frame),
             Performative::End => self.end(channel, frame),
@@ -204,7 +201,7 @@ impl Ledger {
         let handle = handle.0;
         let peer_sends = role == Role::Sender;
         let (most, limit) = (self.limits.links, self.limits.handle);
-        let links = self.links;
+        let (links, disposes) = (self.links, self.limits.disposes);
         let watch = self.watch.clone();
         let session = self.session(channel)?;
         let limit = session.handle_max.unwrap_or(u32::MAX).min(limit);
@@ -240,7 +237,9 @@ impl Ledger {
         let dispositions = session
             .dispositions
             .get_or_insert_with(|| Arc::new(Dispositions::new(watch.outgoing().clone())));
-        let link_watch = watch.new_link(&name, second, Some(Arc::clone(dispositions)));
+        session.ours.iter().for_each(|channel| dispositions.begun(*channel));
+        let told = Some(Arc::clone(dispositions));
+        let link_watch = watch.new_link(&name, second, told, disposes);
         let initial = initial_delivery_count.unwrap_or(0);
         let suffix = unique.len() - name.len();
         let at = session.links.insert(Link {
@@ -341,16 +340,22 @@ impl Ledger {
     fn transfer(
         &mut self,
         channel: u16,
-        mut fields: Fields<'_>,
-        payload: &[u8],
+        frame: &mut [u8],
+        length: usize,
     ) -> Result<Verdict, Refusal> {
+        let payload = frame.get(8 + length..).unwrap_or_default();
+        let mut fields = opened(frame)?;
         let handle = fields.next().uint()?.ok_or_else(|| missing("handle"))?;
         let id = fields.next().uint()?;
         let tag = fields.next();
         fields.next().uint()?;
-        let settled = fields.next().boolean()?.unwrap_or(false);
+        let field = fields.next();
+        let settled = field.boolean()?.unwrap_or(false);
+        let settles = field.at..field.at + field.bytes.len();
         let more = fields.next().boolean()?.unwrap_or(false);
-        fields.skip(2);
+        // The crate refuses a mode that the link does not have, where the delivery is not settled.
+        let plain = fields.next().is_null();
+        fields.skip(1);
         let resume = fields.next().boolean()?.unwrap_or(false);
         let aborted = fields.next().boolean()?.unwrap_or(false);
         let tag = if tag.is_null() { None } else { Some(tag.binary()?) };
@@ -391,12 +396,20 @@ impl Ledger {
         {
             link.watch.has_settled(id);
         }
+        let is_ours = begins && !more && !settled && !aborted && plain && link.watch.disposes();
+        if !is_ours && let Some(id) = id {
+            link.watch.left_to_crate(id);
+        }
         let before = incoming.delivery.as_ref().map_or(0, |delivery| delivery.bytes);
         let verdict = incoming.take(id, tag, payload, more, aborted, items, message)?;
         let after = incoming.delivery.as_ref().map_or(0, |delivery| delivery.bytes);
         self.unfinished = (self.unfinished + after).saturating_sub(before);
         if self.unfinished > limit {
             return Err(Refusal::Unfinished { limit });
+        }
+        self.delivered |= !more;
+        if is_ours && verdict == Verdict::Pass {
+            return settled_transfer(frame, settles, length);
         }
         Ok(verdict)
     }
@@ -532,6 +545,27 @@ fn typed(frame: &[u8]) -> Result<Typed, Refusal> {
 pub(super) fn opened(frame: &[u8]) -> Result<Fields<'_>, Refusal> {
     let opened = Fields::open(frame, 8).map(|(_, fields)| fields);
     opened.ok_or(Refusal::Encoding(Fault::Truncated))
+}
+
+/// Has the crate take a delivery for one that is settled: the fence tells what becomes of it. The field is at `settles`,
+/// or left out.
+fn settled_transfer(
+    frame: &mut [u8],
+    settles: std::ops::Range<usize>,
+    length: usize,
+) -> Result<Verdict, Refusal> {
+    let settled: &[u8] = if settles.len() == 2 { &[0x56, 1] } else { &[0x41] };
+    if let Some(field) = frame.get_mut(settles.clone()).filter(|field| !field.is_empty()) {
+        field.copy_from_slice(settled);
+        return Ok(Verdict::Pass);
+    }
+    let fields = opened(frame)?;
+    let known = usize::try_from(fields.left()).unwrap_or(4).min(4);
+    let known_bytes = frame.get(fields.at()..8 + length).unwrap_or_default();
+    let list = list_of(5, &[known_bytes, &[0x40; 4][known..], settled].concat());
+    let payload = frame.get(8 + length..).unwrap_or_default();
+    let head = frame.get(4..fields.list()).unwrap_or_default();
+    Ok(Verdict::Replace(lengthened(head, &[&list, payload].concat())))
 }
 
 /// An Attach frame whose target is an address in place of a coordinator of transactions, which the crate cannot read;

@@ -51,6 +51,8 @@ pub(super) struct Ledger {
     pub(super) open_received: bool,
     pub(super) close_sent: bool,
     pub(super) close_received: bool,
+    /// Whether a delivery has come whole since something was last waited for: there will be something to say.
+    pub(super) delivered: bool,
     /// Links that are to be drained, by session and link, and when; the first is due first.
     pub(super) drains: VecDeque<(Instant, u32, u32)>,
     /// Frames of the peer that were held back and are due.
@@ -80,6 +82,7 @@ impl Ledger {
             open_received: false,
             close_sent: false,
             close_received: false,
+            delivered: false,
             drains: VecDeque::new(),
             due: VecDeque::new(),
             settlements: VecDeque::new(),

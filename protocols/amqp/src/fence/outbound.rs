@@ -65,6 +65,7 @@ impl Ledger {
             session.ours = Some(channel);
             session.begun = theirs.is_some();
             session.handle_max = handle_max;
+            session.dispositions.iter().for_each(|dispositions| dispositions.begun(channel));
         }
         self.table.ours.set(channel.into(), at);
         Ok(())
@@ -82,7 +83,7 @@ impl Ledger {
         fields.skip(2);
         let count = fields.next().uint().ok()?;
         let message = fields.next().ulong().ok()?.filter(|size| *size > 0);
-        let watch = self.watch.new_link(name, false, None);
+        let watch = self.watch.new_link(name, false, None, false);
         let session = self.table.by_ours(channel)?;
         let known = session.links.iter().find(|(_, link)| {
             !link.answered && link.peer_sends == peer_sends && *link.name == *name

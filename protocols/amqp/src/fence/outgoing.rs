@@ -7,7 +7,7 @@ use std::sync::atomic::{
     AtomicUsize,
     Ordering::{AcqRel, Acquire},
 };
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Poll;
 
 use tokio::sync::Notify;
@@ -165,16 +165,28 @@ impl Drop for Unwritten {
     }
 }
 
-/// The dispositions of a session that the crate has been handed and that are not written; none once it has ended.
+/// The dispositions of a session that are told and not written; none once it has ended.
 #[derive(Debug)]
 pub(super) struct Dispositions {
     count: Mutex<Option<usize>>,
+    /// Our channel, once we have begun the session.
+    channel: OnceLock<u16>,
     on: Outgoing,
 }
 
 impl Dispositions {
     pub(super) fn new(on: Outgoing) -> Self {
-        Self { count: Mutex::new(Some(0)), on }
+        Self { count: Mutex::new(Some(0)), channel: OnceLock::new(), on }
+    }
+
+    /// We have begun the session on that channel.
+    pub(super) fn begun(&self, channel: u16) {
+        self.channel.get_or_init(|| channel);
+    }
+
+    /// Our channel; none if we have not begun the session, or have ended it.
+    pub(super) fn channel(&self) -> Option<u16> {
+        self.count().and_then(|_| self.channel.get().copied())
     }
 
     pub(super) fn add(&self) {

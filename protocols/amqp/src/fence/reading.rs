@@ -9,7 +9,7 @@ use super::walk::number;
 use super::{Opening, Refusal};
 
 /// Bytes read at a time, at first; and most buffer a connection with nothing to read keeps.
-const CHUNK: usize = 8 * 1024;
+const CHUNK: usize = 2 * 1024;
 
 /// Bytes read at a time at most, where frames are small.
 const LARGEST_CHUNK: usize = 64 * 1024;
@@ -105,7 +105,7 @@ impl Reading {
             self.start = 0;
         }
         let full = self.buffer.len() >= CHUNK && self.end == self.buffer.len();
-        let more = if full { (2 * self.buffer.len()).min(LARGEST_CHUNK) } else { CHUNK };
+        let more = if full { (4 * self.buffer.len()).min(LARGEST_CHUNK) } else { CHUNK };
         let size = self.buffer.len().max(self.wanted).max(more);
         if size > self.buffer.len() {
             self.buffer.resize(size, 0);

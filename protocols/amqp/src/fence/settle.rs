@@ -1,4 +1,4 @@
-//! Who settles a delivery of ours, and when.
+//! Who settles a delivery, and when.
 //!
 //! A receiver may tell the outcome of a delivery and wait for us to settle it (`rcv-settle-mode` second). The crate
 //! does not settle the last such delivery of a disposition, settles the others before anybody has heard of the outcome,
@@ -18,7 +18,7 @@ use super::fields::Outcome;
 use super::inbound::{Verdict, framed, missing, opened};
 use super::ledger::{Ledger, SPAN};
 use super::table::{Session, Unsettled};
-use super::watch::Drained;
+use super::watch::{Disposed, Drained};
 
 impl Ledger {
     /// What the peer says of deliveries, its own or ours.
@@ -68,7 +68,22 @@ impl Ledger {
 
     /// Takes over what the servers of links have settled and drained. What their peers do not wait for is left out.
     pub(super) fn serve(&mut self) {
-        let (settled, drained) = self.watch.served();
+        let (settled, drained, disposed) = self.watch.served();
+        for Disposed { of, first, last, state } in disposed {
+            let count = usize::try_from(last.wrapping_sub(first)).unwrap_or(usize::MAX);
+            if let Some(channel) = of.channel() {
+                let disposition = Disposition {
+                    role: Role::Receiver,
+                    first,
+                    last: (last != first).then_some(last),
+                    settled: true,
+                    state: Some(state),
+                    batchable: false,
+                };
+                self.settlements.extend(framed(channel, &disposition));
+            }
+            of.written(count.saturating_add(1));
+        }
         for settlement in settled {
             let session = self.table.by_ours(settlement.channel);
             if let Some(session) = session

@@ -94,16 +94,18 @@ pub struct Fence<Io> {
     writing: Writing,
     /// Reads since something was written.
     reads: u32,
-    /// Whether something was put in since the last look for something to read,
-    added: bool,
-    /// and how often in a row it was.
+    /// Turns in which nothing was put in that what is written waits for,
+    turns: u32,
+    /// and how often in a row it has waited.
     gathers: u32,
     ended: bool,
     /// What is wrong with the next frame; all before it is still being served.
     doomed: Option<Refusal>,
     ending: Option<Ending>,
-    /// When something came last.
+    /// When something came last,
     heard: Instant,
+    /// and whether the peer may wait to hear that it has.
+    unacknowledged: bool,
     timer: Option<(Timer, Pin<Box<Sleep>>)>,
     /// Until the next link is to be drained.
     drain: Option<Pin<Box<Sleep>>>,
@@ -127,12 +129,13 @@ impl<Io: Transport> Fence<Io> {
             reading: Reading::new(head),
             writing: Writing::default(),
             reads: 0,
-            added: false,
+            turns: 0,
             gathers: 0,
             ended: false,
             doomed: None,
             ending: None,
             heard: Instant::now(),
+            unacknowledged: false,
             timer: None,
             drain: None,
         }
@@ -166,10 +169,19 @@ impl<Io: Transport> Fence<Io> {
         let count = room.filled().len();
         self.reading.filled(count);
         if count > 0 {
-            self.io.acknowledge();
             self.heard = Instant::now();
+            self.unacknowledged = true;
         }
         Poll::Ready(Ok(count))
+    }
+
+    /// Has the kernel say that something has come, unless there will be an answer that says so: that would be one more
+    /// packet for each request.
+    fn acknowledge(&mut self) {
+        let answers = std::mem::take(&mut self.ledger.delivered);
+        if std::mem::take(&mut self.unacknowledged) && !answers {
+            self.io.acknowledge();
+        }
     }
 
     fn start_timer(&mut self, timer: Timer, after: Duration) {
@@ -322,6 +334,7 @@ impl<Io: Transport> Fence<Io> {
                     return Poll::Ready(Err(error));
                 }
                 Poll::Pending => {
+                    self.acknowledge();
                     let served = !self.ledger.watch.wait_for_server(cx.waker());
                     self.settle();
                     let drains = self.poll_drains(cx).is_ready();
@@ -367,6 +380,8 @@ impl<Io: Transport> Fence<Io> {
             if is_open && !self.writing.put_between(frame) {
                 return;
             }
+            // The reply to what it settles is on its way through the crate's tasks.
+            self.turns = 2;
             self.ledger.settlements.pop_front();
         }
     }
@@ -376,8 +391,9 @@ impl<Io: Transport> Fence<Io> {
         self.reads = 0;
         self.reading.rest();
         if self.writing.is_dirty() {
-            if std::mem::take(&mut self.added) && self.gathers < GATHERS {
+            if self.turns > 0 && self.gathers < GATHERS {
                 // Whatever else is ready comes first: it may have more to say to the peer.
+                self.turns -= 1;
                 self.gathers += 1;
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
@@ -435,7 +451,7 @@ impl<Io: Transport> AsyncWrite for Fence<Io> {
                 return Poll::Pending;
             }
         }
-        this.added = true;
+        this.turns = 1;
         Poll::Ready(Ok(this.writing.put(bytes, &mut this.ledger)))
     }
 

@@ -1,6 +1,6 @@
 //! What a connection has shown of its peer, for those who serve it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::atomic::{
     AtomicBool, AtomicU32, AtomicU64,
@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 
 use fe2o3_amqp_types::definitions::Role;
-use fe2o3_amqp_types::messaging::DeliveryState;
+use fe2o3_amqp_types::messaging::{Accepted, DeliveryState};
 use fe2o3_amqp_types::performatives::{Disposition, Open};
 use tokio::sync::Notify;
 
@@ -43,6 +43,7 @@ struct Settling {
 struct Due {
     settlements: Vec<Settlement>,
     drained: Vec<Drained>,
+    disposed: Vec<Disposed>,
     /// Who writes them.
     writer: Option<Waker>,
     /// Nobody does any more.
@@ -68,9 +69,42 @@ pub(super) struct Drained {
     pub(super) flows: u64,
 }
 
+/// Deliveries of the peer that follow each other, and what became of them.
+#[derive(Debug)]
+pub(super) struct Disposed {
+    pub(super) of: Arc<Dispositions>,
+    pub(super) first: u32,
+    pub(super) last: u32,
+    pub(super) state: DeliveryState,
+}
+
+/// Who tells what became of a delivery of the peer, where that is not the fence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Teller {
+    /// The peer has settled it itself.
+    Nobody,
+    /// The crate, which has taken note of it.
+    Crate,
+}
+
 impl Due {
     const fn is_empty(&self) -> bool {
-        self.settlements.is_empty() && self.drained.is_empty()
+        self.settlements.is_empty() && self.drained.is_empty() && self.disposed.is_empty()
+    }
+
+    /// Puts a delivery to those that came right before it, if the same became of them.
+    fn dispose(&mut self, of: &Arc<Dispositions>, id: u32, state: DeliveryState) {
+        const ACCEPTED: DeliveryState = DeliveryState::Accepted(Accepted {});
+        if state == ACCEPTED
+            && let Some(known) = self.disposed.last_mut()
+            && known.state == ACCEPTED
+            && known.last.wrapping_add(1) == id
+            && Arc::ptr_eq(&known.of, of)
+        {
+            known.last = id;
+        } else {
+            self.disposed.push(Disposed { of: Arc::clone(of), first: id, last: id, state });
+        }
     }
 }
 
@@ -149,8 +183,9 @@ impl Watch {
         name: &str,
         second: bool,
         dispositions: Option<Arc<Dispositions>>,
+        disposes: bool,
     ) -> LinkWatch {
-        LinkWatch::new(name, second, dispositions, Arc::clone(&self.0.settling))
+        LinkWatch::new(name, second, dispositions, disposes, Arc::clone(&self.0.settling))
     }
 
     /// Nothing is written any more.
@@ -161,13 +196,15 @@ impl Watch {
         *self.0.settling.due() = Due { closed: true, ..Due::default() };
     }
 
-    /// What was settled and drained since the last call.
-    pub(super) fn served(&self) -> (Vec<Settlement>, Vec<Drained>) {
-        if !self.0.settling.any.swap(false, Acquire) {
-            return (Vec::new(), Vec::new());
+    /// What was settled, drained and disposed of since the last call.
+    pub(super) fn served(&self) -> (Vec<Settlement>, Vec<Drained>, Vec<Disposed>) {
+        if !self.0.settling.any.load(Acquire) {
+            return (Vec::new(), Vec::new(), Vec::new());
         }
         let mut due = self.0.settling.due();
-        (std::mem::take(&mut due.settlements), std::mem::take(&mut due.drained))
+        self.0.settling.any.store(false, Relaxed);
+        let Due { settlements, drained, disposed, .. } = &mut *due;
+        (std::mem::take(settlements), std::mem::take(drained), std::mem::take(disposed))
     }
 
     /// Has `waker` be woken when something is settled or drained; false when something is.
@@ -217,8 +254,10 @@ struct LinkShared {
     told: Mutex<HashMap<u32, (u16, u32)>>,
     unwritten: Unwritten,
     dispositions: Option<Arc<Dispositions>>,
-    /// Deliveries of the peer that it settled itself, by id: the crate tells nothing of them.
-    settled: Mutex<BTreeSet<u32>>,
+    /// Whether what becomes of the peer's deliveries is told by the fence.
+    disposes: bool,
+    /// Those of which it is not, by id.
+    others: Mutex<BTreeMap<u32, Teller>>,
     settling: Arc<Settling>,
 }
 
@@ -227,6 +266,7 @@ impl LinkWatch {
         name: &str,
         second: bool,
         dispositions: Option<Arc<Dispositions>>,
+        disposes: bool,
         settling: Arc<Settling>,
     ) -> Self {
         Self(Arc::new(LinkShared {
@@ -243,7 +283,8 @@ impl LinkWatch {
             told: Mutex::default(),
             unwritten: Unwritten::new(),
             dispositions,
-            settled: Mutex::default(),
+            disposes,
+            others: Mutex::default(),
             settling,
         }))
     }
@@ -348,22 +389,42 @@ impl LinkWatch {
         self.0.unwritten.take_back();
     }
 
-    /// What becomes of a delivery of the peer, by its id, is about to be told to the crate.
-    pub fn dispose(&self, id: u32) {
-        if !self.settled().remove(&id)
-            && let Some(dispositions) = &self.0.dispositions
-        {
-            dispositions.add();
+    /// Whether the fence tells what becomes of a delivery of the peer of which this is all, if it has not settled it.
+    pub(super) fn disposes(&self) -> bool {
+        self.0.disposes
+    }
+
+    /// Tells what becomes of a delivery of the peer, by its id. The crate is to be told next: it counts credit by it,
+    /// and tells those of several frames.
+    pub fn dispose(&self, id: u32, state: impl FnOnce() -> DeliveryState) {
+        let teller = self.others().remove(&id);
+        let Some(dispositions) = &self.0.dispositions else { return };
+        match teller {
+            Some(Teller::Nobody) => {}
+            None if self.disposes() => {
+                dispositions.add();
+                self.0.settling.add(|due| due.dispose(dispositions, id, state()));
+            }
+            None | Some(Teller::Crate) => dispositions.add(),
         }
     }
 
     /// The peer has settled a delivery of its own.
     pub(super) fn has_settled(&self, id: u32) {
-        self.settled().insert(id);
+        if self.0.disposes {
+            self.others().insert(id, Teller::Nobody);
+        }
     }
 
-    fn settled(&self) -> MutexGuard<'_, BTreeSet<u32>> {
-        self.0.settled.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The crate has taken note of a delivery of the peer that is not settled.
+    pub(super) fn left_to_crate(&self, id: u32) {
+        if self.0.disposes {
+            self.others().entry(id).or_insert(Teller::Crate);
+        }
+    }
+
+    fn others(&self) -> MutexGuard<'_, BTreeMap<u32, Teller>> {
+        self.0.others.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// All of a delivery has been written.

@@ -14,7 +14,7 @@ use super::walk::number;
 const BUFFER_BYTES: usize = 64 * 1024;
 
 /// Most buffer a connection with nothing to write keeps.
-const KEPT_BYTES: usize = 8 * 1024;
+const KEPT_BYTES: usize = 2 * 1024;
 
 /// Bytes in which the fields of a frame are that are looked at. Of a longer frame the rest is passed on as it comes.
 const BEGINNING: usize = 4 * 1024;

@@ -45,8 +45,8 @@ pub(super) struct Held {
     pub(super) load: Load,
 }
 
-/// A way to the client.
-pub(super) type Outlet = mpsc::UnboundedSender<Held>;
+/// A way to the client. A channel has room for some thirty replies from the start, hence the box.
+pub(super) type Outlet = mpsc::UnboundedSender<Box<Held>>;
 
 /// The links of a connection that requests come over and replies go over.
 #[derive(Debug, Default)]
@@ -189,7 +189,7 @@ impl ReplyLink {
 
 /// Replies that wait for a link. Those that still do when it ends are lost, and counted.
 struct Queue<'a> {
-    waiting: mpsc::UnboundedReceiver<Held>,
+    waiting: mpsc::UnboundedReceiver<Box<Held>>,
     /// Whether one waits for credit.
     in_hand: bool,
     metrics: &'a Metrics,
@@ -210,7 +210,7 @@ impl Drop for Queue<'_> {
 pub(super) async fn send(
     mut sender: Sender,
     mode: SenderSettleMode,
-    queue: mpsc::UnboundedReceiver<Held>,
+    queue: mpsc::UnboundedReceiver<Box<Held>>,
     watch: Option<&LinkWatch>,
     metrics: &Metrics,
 ) {
@@ -230,7 +230,7 @@ pub(super) async fn send(
             else => return,
         };
         queue.in_hand = true;
-        let Held { message, permit, load } = held;
+        let Held { message, permit, load } = *held;
         let load = Arc::new(load);
         if let Some(watch) = watch {
             watch.hand(Arc::clone(&load));

@@ -6,9 +6,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use fe2o3_amqp::Receiver;
-use fe2o3_amqp::link::RecvError;
 use fe2o3_amqp::link::delivery::DeliveryInfo;
-use fe2o3_amqp::link::receiver::CreditMode;
+use fe2o3_amqp::link::receiver::{CreditMode, TerminalDeliveryState};
+use fe2o3_amqp::link::{DispositionError, RecvError};
 use fe2o3_amqp_types::definitions::{AmqpError, Error, LinkError};
 use fe2o3_amqp_types::messaging::{
     Accepted, Body, Message, MessageId, Properties, Rejected, Released,
@@ -166,29 +166,32 @@ impl Requests {
 
     /// Tells how a message ended; false where the link has ended, as the next look at it will say.
     async fn settle(&self, delivery: DeliveryInfo, result: Result<(), Error>) -> bool {
-        self.disposing(&delivery);
-        let settled = match result {
-            Ok(()) => self.receiver.dispose(delivery, Accepted {}).await,
+        let state = match result {
+            Ok(()) => Accepted {}.into(),
             Err(error) => {
                 self.connection.metrics.amqp.refused.of(AmqpRefusal::Message).increment(1);
-                self.receiver.dispose(delivery, Rejected { error: Some(error) }).await
+                Rejected { error: Some(error) }.into()
             }
         };
-        settled.is_ok()
+        self.dispose(delivery, state).await.is_ok()
     }
 
-    /// A stop waits until it is told.
-    fn disposing(&self, delivery: &DeliveryInfo) {
+    /// The fence tells it, or the crate; a stop waits until it is told.
+    async fn dispose(
+        &self,
+        delivery: DeliveryInfo,
+        state: TerminalDeliveryState,
+    ) -> Result<(), DispositionError> {
         if let Some(watch) = &self.watch {
-            watch.dispose(delivery.delivery_id());
+            watch.dispose(delivery.delivery_id(), || state.clone().into());
         }
+        self.receiver.dispose(delivery, state).await
     }
 
     /// Gives a message back: somebody else may serve it.
     async fn release(&self, delivery: &Incoming) {
         let delivery = DeliveryInfo::from(delivery);
-        self.disposing(&delivery);
-        if let Err(error) = self.receiver.dispose(delivery, Released {}).await {
+        if let Err(error) = self.dispose(delivery, Released {}.into()).await {
             debug!(%error, "a message was not given back");
         }
     }
@@ -409,7 +412,8 @@ impl Way {
         };
         let weight = weight::of_message(&message, weight::of_content);
         let load = self.connection.watch.outgoing().load(weight);
-        let sent = outlet.is_some_and(|outlet| outlet.send(Held { message, permit, load }).is_ok());
+        let held = Box::new(Held { message, permit, load });
+        let sent = outlet.is_some_and(|outlet| outlet.send(held).is_ok());
         if !sent {
             self.connection.metrics.amqp.replies_lost.of(AmqpLoss::NoLink).increment(1);
             debug!(node = &*self.node, "a reply has no link to go over");

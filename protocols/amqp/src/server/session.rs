@@ -273,7 +273,7 @@ impl Session {
         name: &str,
         node: Option<Arc<str>>,
         dynamic: &str,
-    ) -> (Registered, mpsc::UnboundedReceiver<Held>) {
+    ) -> (Registered, mpsc::UnboundedReceiver<Box<Held>>) {
         let (outlet, queue) = mpsc::unbounded_channel();
         let source = attach.source.as_deref();
         let target = attach.target.as_deref().map(|TargetArchetype::Target(target)| target);

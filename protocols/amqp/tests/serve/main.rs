@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod client;
+mod dispositions;
 mod drain;
 mod limits;
 mod links;

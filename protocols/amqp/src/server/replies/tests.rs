@@ -73,7 +73,7 @@ struct Inbox {
     name: &'static str,
     node: Option<&'static str>,
     addresses: [String; 2],
-    queue: mpsc::UnboundedReceiver<Held>,
+    queue: mpsc::UnboundedReceiver<Box<Held>>,
     _registered: Registered,
 }
 
@@ -136,7 +136,7 @@ impl Peer {
         let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
         let message = Message::builder().body(Body::Empty).build();
         let load = Outgoing::default().load(0);
-        outlet.send(Held { message, permit, load }).ok().unwrap();
+        outlet.send(Box::new(Held { message, permit, load })).ok().unwrap();
         let mut got = Vec::new();
         for (at, inbox) in self.inboxes.iter_mut().enumerate() {
             while inbox.queue.try_recv().is_ok() {
