@@ -84,8 +84,10 @@ fn the_vendors_clients_find_what_they_expect() {
     let dir = tempfile::tempdir().unwrap();
     let daemon = Launch::new(dir.path()).config(WORKERS).start();
     let grid_dir = tempfile::tempdir().unwrap();
-    let grid =
-        Launch::new(grid_dir.path()).config(include_str!("../clients/buildgrid.toml")).start();
+    let grid = Launch::new(grid_dir.path())
+        .config(include_str!("../../config/examples/buildgrid.toml"))
+        .config(include_str!("../clients/buildgrid.toml"))
+        .start();
 
     let front_dir = tempfile::tempdir().unwrap();
     let front = Launch::new(front_dir.path())

@@ -8,6 +8,7 @@ mod cli;
 mod clients;
 mod crash;
 mod drain;
+mod examples;
 mod faces;
 mod faults;
 mod fidelity;

@@ -1,7 +1,9 @@
 //! The pairings in `config/examples`, as they are shipped but for the addresses of others: started through
 //! one protocol, carried out by another, there and back.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use fe2o3_amqp::{Connection, Receiver, Sender, Session};
@@ -12,6 +14,7 @@ use fe2o3_amqp_types::primitives::SimpleValue;
 use serde_amqp::Value as AmqpValue;
 use serde_json::{Value, json};
 
+use crate::clients::{SOURCES, environment};
 use crate::faces::{JSON, raw};
 use crate::grpc;
 use crate::nexus::callbacks::Desk;
@@ -181,4 +184,42 @@ result = { built = "${/name} of ${/source}" }
     assert_eq!(built.get(&AmqpValue::from("built")), Some(&AmqpValue::from("web of main")));
     let carried = shown(&service, "/opgate/v1/operations");
     assert_eq!(carried["operations"][0]["origin"]["face"], "grpc", "{carried}");
+}
+
+#[test]
+fn remote_execution_to_workers() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = example(dir.path(), "buildgrid-to-workers.toml").start();
+    let mut client = Command::new(environment("requirements-buildgrid.txt").join("python"))
+        .args(["remote_execution.py", &daemon.http.to_string(), "main", "ab12"])
+        .current_dir(SOURCES)
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("NO_PROXY", "127.0.0.1")
+        .env("no_proxy", "127.0.0.1")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut told = BufReader::new(client.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let name = told.next().unwrap();
+    assert_eq!(told.next().as_deref(), Some("QUEUED ab12"));
+    let ask = |path: &str, body: Value| {
+        let reply = raw(daemon.http, "POST", path, &[JSON], body.to_string().as_bytes());
+        assert_eq!(reply.status, 200, "{path}: {}\n{}", reply.head, daemon.log());
+        reply.json()
+    };
+    let leased = ask("/opgate/v1/queues/actions:lease", json!({"wait": "60s", "worker": "w"}));
+    let leased = &leased["leases"][0];
+    assert_eq!(name, format!("main/{}", leased["operation"]["id"].as_str().unwrap()));
+    assert_eq!(leased["operation"]["input"]["json"]["actionDigest"]["hash"], "ab12");
+    assert_eq!(told.next().as_deref(), Some("EXECUTING ab12"));
+    let result = json!({"result": {"exitCode": 3, "stdoutRaw": "aGVsbG8="}});
+    let lease = leased["lease"].as_str().unwrap();
+    ask(
+        &format!("/opgate/v1/leases/{lease}:finish"),
+        json!({"outcome": {"succeeded": {"json": result}}}),
+    );
+    let rest: Vec<String> = told.collect();
+    assert_eq!(rest, ["COMPLETED ab12", "exit 3 hello"]);
+    assert!(client.wait().unwrap().success());
 }
