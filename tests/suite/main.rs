@@ -28,6 +28,7 @@ mod reload;
 mod settings;
 mod starts;
 mod tls;
+mod tour;
 mod unified;
 mod upstream;
 mod watchers;
