@@ -10,10 +10,10 @@ use super::{HOUR, MS, Settings, text};
 /// Reads the section of a route; none where it has none. Whether it can be a door, and is not another's,
 /// is told when all are known.
 pub(super) fn door(name: &str, route: &Section<'_>) -> Option<DoorSettings> {
-    if !route.has("amqp") {
-        return None;
-    }
-    let section = route.section("amqp");
+    route.optional("amqp", |route, key| read(name, &route.section(key)))
+}
+
+fn read(name: &str, section: &Section<'_>) -> DoorSettings {
     let replies = [("accepted", ReplyWhen::Accepted), ("completed", ReplyWhen::Completed)];
     let door = DoorSettings {
         route: name.to_owned(),
@@ -27,7 +27,7 @@ pub(super) fn door(name: &str, route: &Section<'_>) -> Option<DoorSettings> {
         timeout: section.optional("timeout", |section, key| section.duration(key, MS..=HOUR)),
     };
     section.finish();
-    Some(door)
+    door
 }
 
 /// Notes every problem of the doors.

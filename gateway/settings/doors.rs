@@ -4,6 +4,9 @@
 use std::collections::BTreeMap;
 
 use opgate_longrunning::{DoorSettings, Longrunning};
+use opgate_native::Native;
+use opgate_nexus::Nexus;
+use opgate_nexus::backend::Completions;
 use opgate_oci::Oci;
 
 use super::Settings;
@@ -21,6 +24,14 @@ const OF_THE_REQUEST: [&str; 3] = ["parent", "request_id", "input"];
 pub(super) fn check_calls(settings: &Settings, routes: &BTreeMap<String, Section<'_>>) {
     for (name, route) in &settings.routes {
         let path = route.http.as_ref().and_then(|form| form.request.split_once(' '));
+        let taken = path.and_then(|(_, path)| {
+            let others = [Completions::PATH, Nexus::PATH].into_iter().chain(Native::PATHS);
+            others.into_iter().find(|other| path.trim_start().starts_with(other))
+        });
+        if let (Some(taken), Some(section)) = (taken, routes.get(name)) {
+            let reason = format!("lies beneath {taken}, where opgate itself answers");
+            section.section("http").refuse("request", reason);
+        }
         let service = path
             .and_then(|(_, path)| settings.oci.services.iter().find(|service| service.has(path)));
         if let (Some(service), Some(section)) = (service, routes.get(name)) {

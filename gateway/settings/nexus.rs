@@ -9,7 +9,9 @@ use std::time::Duration;
 use config::ValueKind;
 use http::HeaderName;
 use opgate_egress::Credentials;
-use opgate_nexus::backend::{self as upstream, CallbackBase, Completion, Endpoint, check_name};
+use opgate_nexus::backend::{
+    self as upstream, CallbackBase, Completion, Completions, Endpoint, check_name,
+};
 
 use super::section::Section;
 use super::{DAY, HOUR, MS};
@@ -235,5 +237,13 @@ pub(super) fn check_kind(section: &Section<'_>, service: &str, operation: &str) 
         if let Err(problem) = check_name(name) {
             section.refuse(key, problem);
         }
+    }
+    let beneath = Completions::PATH.trim_end_matches('/').rsplit('/').next();
+    if beneath == Some(service) {
+        let reason = format!(
+            "is what no service may be called: over Nexus, {} is where completions come in",
+            Completions::PATH
+        );
+        section.refuse("service", reason);
     }
 }

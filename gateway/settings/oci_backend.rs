@@ -86,8 +86,13 @@ fn signer(section: &Section<'_>) -> Option<Signer> {
         }
         return None;
     }
+    for key in ["tenancy", "user", "key_file"].into_iter().filter(|key| !section.has(key)) {
+        let reason = "is missing: requests are signed with a user's key, unless signing = \"none\" \
+                      stands beside the endpoint";
+        section.refuse(key, reason);
+    }
     let ocid = |key, word: &str| {
-        let ocid = section.text(key);
+        let ocid = section.optional(key, Section::text).unwrap_or_default();
         if !ocid.is_empty() && !is_ocid(&ocid, word) {
             section.refuse(key, format!("must be an OCID such as \"ocid1.{word}.oc1..aaaa\""));
         }
@@ -99,10 +104,7 @@ fn signer(section: &Section<'_>) -> Option<Signer> {
         let read = text.parse::<Fingerprint>();
         checked(section, key, read.map_err(|error: FingerprintError| error.to_string()))
     });
-    let path = section.text("key_file");
-    if path.is_empty() {
-        return None;
-    }
+    let path = section.optional("key_file", Section::text).filter(|path| !path.is_empty())?;
     let key = from_file(&path).and_then(|pem| {
         let signer = Signer::new(&tenancy, &user, fingerprint.flatten(), &pem);
         signer.map_err(|problem| format!("{path}: {problem}"))

@@ -129,6 +129,13 @@ impl Settings {
         })
     }
 
+    /// The routes, those first that are as shipped: of two that want the same door it is the later one
+    /// that is told.
+    fn in_turn(&self) -> impl Iterator<Item = (&String, &super::Route)> {
+        let of = |shipped| self.routes.iter().filter(move |(_, route)| route.shipped == shipped);
+        of(true).chain(of(false))
+    }
+
     /// The HTTP requests with JSON that start routes in the manner of `google.longrunning`, as
     /// configured or as descriptors say: the route's name, and method with path.
     #[must_use]
@@ -158,7 +165,7 @@ impl Settings {
             bytes: opgate_native::DESCRIPTORS.to_vec(),
         };
         GrpcSettings {
-            doors: self.routes.iter().filter_map(door).collect(),
+            doors: self.in_turn().filter_map(door).collect(),
             buildgrid: self.buildgrid.clone(),
             descriptor_sets: std::iter::once(own).chain(self.descriptors.iter().cloned()).collect(),
             others: opgate_native::SERVICES.map(str::to_owned).into(),
@@ -354,7 +361,7 @@ impl Settings {
 
     /// The calls of OCI's that start routes, but for those of services that are switched off.
     fn calls(&self) -> impl Iterator<Item = &opgate_oci::DoorSettings> {
-        let calls = self.routes.values().filter_map(|route| route.oci.as_ref());
+        let calls = self.in_turn().filter_map(|(_, route)| route.oci.as_ref());
         calls.filter(|call| {
             let is_beneath = |path: &String| {
                 let behind = call.request.split_once(' ').and_then(|(_, to)| to.strip_prefix(path));
@@ -369,7 +376,7 @@ impl Settings {
 impl Settings {
     /// The requests that start routes over AMQP.
     pub(crate) fn amqp_doors(&self) -> Vec<opgate_amqp::management::DoorSettings> {
-        self.routes.values().filter_map(|route| route.amqp.clone()).collect()
+        self.in_turn().filter_map(|(_, route)| route.amqp.clone()).collect()
     }
 
     /// AMQP's management nodes, with the full names of operations, and their names elsewhere.

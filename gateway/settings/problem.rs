@@ -14,7 +14,7 @@ pub struct Problem {
     pub origin: Option<String>,
     /// What is wrong, and what is allowed instead.
     pub reason: String,
-    /// The known key closest to an unknown one.
+    /// What an unknown key, or a word, may have been meant to be.
     pub nearest: Option<String>,
 }
 
@@ -74,59 +74,3 @@ impl fmt::Display for Problems {
 }
 
 impl std::error::Error for Problems {}
-
-/// The candidate that differs from `word` in the fewest letters, if few enough to be a slip.
-pub(super) fn nearest<'a>(
-    word: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
-    let allowed = (word.len() / 3).max(1);
-    candidates
-        .into_iter()
-        .map(|candidate| (distance(word, candidate), candidate))
-        .filter(|(distance, _)| *distance <= allowed)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
-}
-
-/// Letters to insert, remove, replace or swap with their neighbour to turn one word into the other.
-fn distance(from: &str, to: &str) -> usize {
-    let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
-    // Rows of the table of distances between prefixes: two back, one back, and the current one.
-    let mut older: Vec<usize> = Vec::new();
-    let mut last: Vec<usize> = (0..=to.len()).collect();
-    for (i, a) in from.iter().enumerate() {
-        let mut row = vec![i + 1];
-        for (j, b) in to.iter().enumerate() {
-            let replaced = last[j] + usize::from(a != b);
-            let mut least = replaced.min(last[j + 1] + 1).min(row[j] + 1);
-            if i > 0 && j > 0 && *a == to[j - 1] && from[i - 1] == *b {
-                least = least.min(older[j - 1] + 1);
-            }
-            row.push(least);
-        }
-        older = std::mem::replace(&mut last, row);
-    }
-    last.last().copied().unwrap_or(0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_slip_finds_its_key_and_another_word_does_not() {
-        let keys = ["listen", "allow_plaintext", "connections"];
-        assert_eq!(nearest("lisen", keys), Some("listen"));
-        assert_eq!(nearest("litsen", keys), Some("listen"));
-        assert_eq!(nearest("allow-plaintext", keys), Some("allow_plaintext"));
-        assert_eq!(nearest("body", keys), None);
-    }
-
-    #[test]
-    fn a_swap_counts_once() {
-        assert_eq!(distance("listen", "litsen"), 1);
-        assert_eq!(distance("", "abc"), 3);
-        assert_eq!(distance("kitten", "sitting"), 3);
-    }
-}

@@ -119,6 +119,8 @@ pub struct Route {
     pub resources: Vec<ResourceRule>,
     /// What the backend is told of the route, by the backend's own keys.
     pub options: BTreeMap<String, String>,
+    /// Whether all of it is as shipped: who asks for one of its doors is at fault, not this route.
+    pub shipped: bool,
 }
 
 /// `[routes.NAME.grpc]`: a gRPC method that returns `google.longrunning.Operation`. Where a name is
@@ -171,7 +173,8 @@ fn kind(
     let known = KINDS.iter().any(|(kind, _)| *kind == word);
     if !known && !word.is_empty() {
         let there: Vec<String> = KINDS.iter().map(|(kind, _)| format!("{kind:?}")).collect();
-        section.refuse("kind", format!("is not known; the kinds there are: {}", there.join(", ")));
+        let reason = format!("is not known; the kinds there are: {}", there.join(", "));
+        section.refuse_word("kind", reason, word, KINDS.iter().map(|(kind, _)| *kind));
     }
     let keys: BTreeSet<&str> = KINDS.iter().flat_map(|(_, keys)| *keys).copied().collect();
     // Calls of all that have an endpoint leave this process.
@@ -225,13 +228,22 @@ pub(super) fn routes(
     let mut kinds = BTreeMap::new();
     let mut methods = BTreeMap::new();
     let mut queues = BTreeMap::new();
+    // Who asks for what a shipped route has is at fault, not the shipped one.
+    let shipped_first = |(name, section): &(&String, &Section<'_>)| {
+        (!section.is_all_shipped(), String::clone(name))
+    };
+    let mut sections: Vec<_> = sections.iter().collect();
+    sections.sort_by_cached_key(shipped_first);
     for (name, section) in sections {
         let enabled = section.optional("enabled", Section::flag).unwrap_or(true);
         let route = route(name, section, backends, retention);
         section.finish();
         let Some(route) = route.filter(|_| enabled) else { continue };
         if let Some(other) = kinds.insert(route.kind.to_string(), name.clone()) {
-            section.refuse("operation", format!("of that service is what route {other} is for"));
+            let reason = format!(
+                "of that service is what route {other} is for: over Nexus they could not be told apart"
+            );
+            section.refuse("operation", reason);
         }
         if let Some(grpc) = &route.grpc
             && let Some(other) = methods.insert(grpc.method.clone(), name.clone())
@@ -272,8 +284,10 @@ fn route(
     nexus::check_kind(section, &service, &operation);
     let backend = section.text("backend");
     if !backends.contains_key(&backend) && !backend.is_empty() {
-        let known: Vec<&str> = backends.keys().map(String::as_str).collect();
-        section.refuse("backend", format!("is not declared; there are: {}", known.join(", ")));
+        let known = || backends.keys().map(String::as_str);
+        let there = known().collect::<Vec<_>>().join(", ");
+        let reason = format!("is not declared; there are: {there}");
+        section.refuse_word("backend", reason, &backend, known());
     }
     let (http, oci) = match forms::form(name, section) {
         Some(Form::Longrunning(form)) => (Some(form), None),
@@ -295,6 +309,7 @@ fn route(
         options: options(section, &service, backends.get(&backend).map(|known| &known.kind)),
         backend,
         kind: kind.ok()?,
+        shipped: section.is_all_shipped(),
     })
 }
 

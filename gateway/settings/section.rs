@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use config::{Value, ValueKind};
 
-use super::problem::{Problem, nearest};
+use opgate_core::nearest;
+
+use super::problem::Problem;
 use super::sources::{SHIPPED, Table};
 use super::text::shown;
 use super::units;
@@ -116,10 +118,30 @@ impl<'a> Section<'a> {
         });
     }
 
+    /// Notes that the word of `key` is none of those `known`, and which of them it may have been meant to be.
+    pub(super) fn refuse_word<'w>(
+        &self,
+        key: &str,
+        reason: impl Into<String>,
+        word: &str,
+        known: impl IntoIterator<Item = &'w str>,
+    ) {
+        self.refuse(key, reason);
+        let nearest = nearest(word, known).map(|nearest| format!("{nearest:?}"));
+        if let Some(problem) = self.findings.problems.borrow_mut().last_mut() {
+            problem.nearest = nearest;
+        }
+    }
+
     /// Whether a problem with `key` is noted.
     pub(super) fn is_refused(&self, key: &str) -> bool {
         let key = join(&self.path, key);
         self.findings.problems.borrow().iter().any(|problem| problem.key == key)
+    }
+
+    /// Whether all of this table is as shipped.
+    pub(super) fn is_all_shipped(&self) -> bool {
+        self.table.values().all(is_shipped)
     }
 
     /// Whether all that the key holds is as shipped.
@@ -256,10 +278,15 @@ impl<'a> Section<'a> {
     pub(super) fn choice<T: Copy>(&self, key: &'static str, choices: &[(&str, T)]) -> T {
         let words: Vec<String> = choices.iter().map(|(word, _)| format!("{word:?}")).collect();
         let allowed = format!("one of {}", words.join(", "));
-        self.read(key, &allowed, choices[0].1, |kind| {
-            let word = as_text(kind)?;
-            choices.iter().find(|(known, _)| *known == word).map(|(_, choice)| *choice)
-        })
+        let Some(word) = self.ask(key).and_then(|value| as_text(&value.kind)) else {
+            return self.read(key, &allowed, choices[0].1, |_| None);
+        };
+        if let Some((_, choice)) = choices.iter().find(|(known, _)| *known == word) {
+            return *choice;
+        }
+        let known = choices.iter().map(|(known, _)| *known);
+        self.refuse_word(key, format!("must be {allowed}"), word, known);
+        choices[0].1
     }
 
     /// The tables in the list `key`; none when it is missing. Those who read one finish it.

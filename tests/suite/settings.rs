@@ -4,6 +4,7 @@ mod amqp_backend;
 mod amqp_users;
 mod longrunning_backend;
 mod manner;
+mod mistakes;
 mod nexus;
 mod oci;
 mod oci_backend;

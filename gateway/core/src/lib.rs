@@ -22,6 +22,7 @@ pub mod machine;
 mod name;
 mod operation;
 mod payload;
+mod spelling;
 mod time;
 mod trace;
 
@@ -40,5 +41,6 @@ pub use operation::{
     Seq, State, Times, Version,
 };
 pub use payload::Payload;
+pub use spelling::{did_you_mean, letters_between, nearest};
 pub use time::Timestamp;
 pub use trace::Trace;

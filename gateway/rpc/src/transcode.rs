@@ -22,7 +22,7 @@ mod template;
 mod testing;
 mod writer;
 
-pub use binding::{Binding, check_content_type, request_line};
+pub use binding::{Binding, check_content_type, no_field, request_line};
 pub use encode::encode;
 pub use errors::{ErrorFormat, error_body, http_code, ok, ok_proto, refused, refused_with};
 pub use mask::Mask;

@@ -110,6 +110,18 @@ impl Target {
     }
 }
 
+/// What requests of this method and path are for without any configuration; none: for nothing.
+pub(crate) fn built_in(method: &http::Method, path: &str) -> Option<&'static str> {
+    match Target::of(method, path).ok()? {
+        Target::One(Verb::Get, _) => Some("read"),
+        Target::One(Verb::Cancel, _) => Some("canceled"),
+        Target::One(Verb::Delete, _) => Some("deleted"),
+        Target::Wait(_) => Some("waited for"),
+        Target::List(_) => Some("listed"),
+        Target::NotAllowed(_) | Target::Nothing => None,
+    }
+}
+
 /// The path with its escapes resolved, but for slashes: those would look like borders.
 fn resolved(raw_path: &str) -> Result<Cow<'_, str>, Error> {
     if !raw_path.contains('%') {

@@ -1,5 +1,6 @@
 //! The protobuf types that are known: our own, and those the configuration brings.
 
+use opgate_core::{did_you_mean, letters_between};
 use prost::Message as _;
 use prost_reflect::{
     DescriptorPool, DynamicMessage, ExtensionDescriptor, MessageDescriptor, MethodDescriptor,
@@ -25,6 +26,8 @@ pub struct DescriptorSet {
 #[derive(Clone, Debug)]
 pub struct Types {
     pool: DescriptorPool,
+    /// Packages that are built in, of whose services not all methods are.
+    partial: Vec<String>,
 }
 
 /// What `google.longrunning.operation_info` says of a method, as written there.
@@ -48,7 +51,7 @@ impl Types {
     /// `google/longrunning`, `google/rpc` and `google/api` are the same everywhere, and every set
     /// brings its own copy of them. Each set that cannot be used is one problem.
     pub(crate) fn new(sets: &[DescriptorSet]) -> (Self, Vec<String>) {
-        let mut types = Self { pool: DescriptorPool::new() };
+        let mut types = Self { pool: DescriptorPool::new(), partial: Vec::new() };
         let mut problems = Vec::new();
         let base = DescriptorSet { origin: "built in".to_owned(), bytes: BASE.to_vec() };
         for set in std::iter::once(&base).chain(sets) {
@@ -59,11 +62,13 @@ impl Types {
         let brought: Vec<String> =
             types.pool.files().map(|file| file.package_name().to_owned()).collect();
         for (file, bytes) in files(SURFACES).filter_map(Result::ok) {
-            if !brought.iter().any(|package| package == file.package())
-                && let Err(problem) = types.add(&framed(bytes))
-            {
+            if brought.iter().any(|package| package == file.package()) {
+                continue;
+            }
+            if let Err(problem) = types.add(&framed(bytes)) {
                 problems.push(format!("descriptor set {}: {problem}", file.name()));
             }
+            types.partial.push(file.package().to_owned());
         }
         (types, problems)
     }
@@ -88,6 +93,31 @@ impl Types {
     /// The method of this service.
     pub(crate) fn method(&self, service: &str, method: &str) -> Option<MethodDescriptor> {
         self.pool.get_service_by_name(service)?.methods().find(|known| known.name() == method)
+    }
+
+    /// What a message that is not known is refused with.
+    pub(crate) fn no_message(&self, name: &str) -> String {
+        let known: Vec<_> = self.pool.all_messages().collect();
+        let meant = did_you_mean(name, known.iter().map(MessageDescriptor::full_name));
+        format!("there is no descriptor of `{name}`{meant}")
+    }
+
+    /// What a method is refused with that a service does not have whose methods are known; none where
+    /// the service is not known. Of a service that is built in not all are: there only a slip is
+    /// refused, one or two letters away from a method that is.
+    pub(crate) fn no_method(&self, service: &str, method: &str) -> Option<String> {
+        let service = self.pool.get_service_by_name(service)?;
+        let known: Vec<_> = service.methods().collect();
+        let names = || known.iter().map(MethodDescriptor::name);
+        let partial = self.partial.iter().any(|package| package == service.package_name());
+        if names().any(|known| known == method)
+            || (partial && !names().any(|known| (1..=2).contains(&letters_between(method, known))))
+        {
+            return None;
+        }
+        let has = names().collect::<Vec<_>>().join(", ");
+        let meant = did_you_mean(method, names());
+        Some(format!("{} has no method `{method}`: it has {has}{meant}", service.full_name()))
     }
 
     /// Whether there is a service of this full name.

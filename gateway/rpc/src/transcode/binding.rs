@@ -1,7 +1,7 @@
 //! One HTTP form of a method: from a request to its message.
 
 use http::{HeaderMap, Method, header};
-use opgate_core::{Error, ErrorKind};
+use opgate_core::{Error, ErrorKind, did_you_mean};
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor};
 
 use super::mask::find;
@@ -129,7 +129,7 @@ impl Binding {
             name => Body::Field(
                 input
                     .get_field_by_name(name)
-                    .ok_or_else(|| format!("body: {} has no field `{name}`", input.full_name()))?,
+                    .ok_or_else(|| format!("body: {}", no_field(&input, name)))?,
             ),
         };
         Ok(Self { method, template, input, body, response_body: None })
@@ -265,6 +265,13 @@ fn custom(rule: &DynamicMessage) -> Result<(Option<Method>, String), String> {
     Ok((method, path))
 }
 
+/// What a name of a field that is none is refused with.
+pub fn no_field(message: &MessageDescriptor, name: &str) -> String {
+    let fields: Vec<_> = message.fields().collect();
+    let meant = did_you_mean(name, fields.iter().map(FieldDescriptor::name));
+    format!("{} has no field `{name}`{meant}", message.full_name())
+}
+
 /// The field of a path of names.
 fn resolve(input: &MessageDescriptor, path: &str) -> Result<FieldDescriptor, String> {
     let mut message = Some(input.clone());
@@ -273,7 +280,7 @@ fn resolve(input: &MessageDescriptor, path: &str) -> Result<FieldDescriptor, Str
         let within =
             message.ok_or_else(|| format!("`{path}` goes through a field that is no message"))?;
         let field = within.get_field_by_name(name);
-        let field = field.ok_or_else(|| format!("{} has no field `{name}`", within.full_name()))?;
+        let field = field.ok_or_else(|| no_field(&within, name))?;
         message =
             field.kind().as_message().filter(|_| !field.is_list() && !field.is_map()).cloned();
         found = Some(field);

@@ -125,6 +125,25 @@ impl Template {
         self.verb.as_deref()
     }
 
+    /// A path of this form, with `one` for each `*` and `rest` for `**`.
+    pub fn filled(&self, one: &str, rest: &str) -> String {
+        let segments = self.segments.iter().map(|segment| match segment {
+            Segment::Literal(text) => text,
+            Segment::One => one,
+            Segment::Rest => rest,
+        });
+        let mut path = String::new();
+        for segment in segments {
+            path.push('/');
+            path.push_str(segment);
+        }
+        if let Some(verb) = &self.verb {
+            path.push(':');
+            path.push_str(verb);
+        }
+        path
+    }
+
     pub(super) fn segments(&self) -> &[Segment] {
         &self.segments
     }

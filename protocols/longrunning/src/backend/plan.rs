@@ -8,6 +8,7 @@ use http::HeaderName;
 use opgate_core::{Error, ErrorKind, Payload};
 use opgate_egress::Passing;
 use opgate_rpc::headers::IDEMPOTENCY_KEY;
+use opgate_rpc::transcode::no_field;
 use opgate_template as template;
 use prost_reflect::{Kind, MessageDescriptor};
 use serde_json::Value;
@@ -203,10 +204,12 @@ fn kind(
             let problem = "its answers stream; an operation is answered once";
             return Err((METHOD, problem.to_owned()));
         }
+    } else if let Some(problem) = types.no_method(service, name) {
+        return Err((METHOD, problem));
     }
     let package = service.rsplit_once('.').map_or("", |(package, _)| package);
     let named = configured.map(|name| {
-        let problem = || (REQUEST_TYPE, format!("there is no descriptor of `{name}`"));
+        let problem = || (REQUEST_TYPE, types.no_message(name));
         resolve(types, package, name).ok_or_else(problem)
     });
     match (named.transpose()?, described) {
@@ -232,7 +235,7 @@ fn request(text: &str, kind: Option<&MessageDescriptor>) -> Result<Value, String
     for name in fields.into_iter().flat_map(serde_json::Map::keys) {
         let known = kind.get_field_by_name(name).or_else(|| kind.get_field_by_json_name(name));
         if known.is_none() {
-            return Err(format!("{} has no field {name:?}", kind.full_name()));
+            return Err(no_field(kind, name));
         }
     }
     Ok(request)

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use opgate_core::{Error, Face, Loss, Losses};
 use opgate_rpc::exact;
-use opgate_rpc::transcode::{self, Binding, Captured, Json, Parameters, Rules, Template};
+use opgate_rpc::transcode::{self, Binding, Captured, Conflict, Json, Parameters, Rules, Template};
 use prost_reflect::{MessageDescriptor, MethodDescriptor};
 
 use super::{Asked, Door};
@@ -25,12 +25,17 @@ pub struct HttpForm {
 }
 
 impl HttpForm {
-    /// Whether a text is a method and a path template.
+    /// Whether a text is a method and a path template, and of none of the requests that this face
+    /// itself answers: what is configured goes before those.
     ///
     /// # Errors
     /// What is wrong with it.
     pub fn check(request: &str) -> Result<(), String> {
-        transcode::request_line(request).map(|_| ())
+        let (method, template) = transcode::request_line(request)?;
+        match crate::rest::built_in(&method, &template.filled("x", "operations/x")) {
+            Some(verb) => Err(format!("hides how operations are {verb} over REST")),
+            None => Ok(()),
+        }
     }
 }
 
@@ -112,11 +117,13 @@ pub(super) fn text(binding: &Binding) -> Arc<str> {
     Arc::from(format!("{word} {}", Template::text(binding.template())))
 }
 
-/// Adds the requests of a door, and returns every problem.
+/// Adds the requests of a door, and returns every problem. `requests`: those there are, each behind its
+/// route.
 pub(super) fn add(
     rules: &mut Rules<HttpStart>,
     door: &Arc<Door>,
     bindings: Vec<Binding>,
+    requests: &[(Arc<str>, Arc<str>)],
 ) -> Vec<String> {
     let mut problems = Vec::new();
     for binding in bindings {
@@ -124,7 +131,13 @@ pub(super) fn add(
         let endpoint = text(&binding);
         let start = HttpStart { door: Arc::clone(door), binding, endpoint };
         if let Err(conflict) = rules.insert(method, template, start) {
-            problems.push(format!("http: {conflict}"));
+            let Conflict { template, other } = conflict;
+            let route = requests.iter().find(|(_, text)| {
+                text.split_once(' ').is_some_and(|(_, template)| template == other)
+            });
+            let whose = route.map(|(route, _)| format!(" of route {route}")).unwrap_or_default();
+            problems
+                .push(format!("http: `{template}` takes the same requests as `{other}`{whose}"));
         }
     }
     problems

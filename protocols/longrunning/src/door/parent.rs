@@ -1,8 +1,8 @@
 //! In which scope an operation is listed.
 
 use http::HeaderMap;
-use opgate_core::{Error, Parent};
-use prost_reflect::{Kind, MessageDescriptor};
+use opgate_core::{Error, Parent, did_you_mean};
+use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 
 use crate::map;
 use crate::scan::{self, Raw};
@@ -114,8 +114,12 @@ pub(crate) fn field(
             .ok_or_else(|| format!("`{path}` goes through a field that is no message"))?;
         let field =
             within.get_field_by_name(name).filter(|field| !field.is_list() && !field.is_map());
-        let field =
-            field.ok_or_else(|| format!("{} has no single field `{name}`", within.full_name()))?;
+        let field = field.ok_or_else(|| {
+            let fields: Vec<_> = within.fields().collect();
+            let singles = fields.iter().filter(|field| !field.is_list() && !field.is_map());
+            let meant = did_you_mean(name, singles.map(FieldDescriptor::name));
+            format!("{} has no single field `{name}`{meant}", within.full_name())
+        })?;
         numbers.push(field.number());
         message = field.kind().as_message().cloned();
         kind = Some(field.kind());

@@ -66,7 +66,8 @@ impl Doors {
                 found.extend(wrong);
                 let texts = bindings.iter().map(http_form::text);
                 doors.requests.extend(texts.map(|text| (Arc::clone(&door.route), text)));
-                found.extend(http_form::add(&mut doors.http, &door, bindings));
+                let wrong = http_form::add(&mut doors.http, &door, bindings, &doors.requests);
+                found.extend(wrong);
             }
             let method = &settings.method;
             problems.extend(
@@ -145,6 +146,8 @@ fn build(types: &Types, settings: &DoorSettings, problems: &mut Vec<String>) -> 
     let described = described(types, settings);
     if let Some(described) = &described {
         problems.extend(method_problems(described));
+    } else if !wildcard {
+        problems.extend(types.no_method(service, method));
     }
     let streams = described.as_ref().map(MethodDescriptor::is_server_streaming);
     if let (Some(configured), Some(described)) = (settings.stream, streams)
@@ -158,7 +161,7 @@ fn build(types: &Types, settings: &DoorSettings, problems: &mut Vec<String>) -> 
         let name = configured.or(declared).filter(|name| !name.is_empty())?;
         let found = resolve(types, package, name);
         if found.is_none() {
-            problems.push(format!("{key}: there is no descriptor of `{name}`"));
+            problems.push(format!("{key}: {}", types.no_message(name)));
         }
         found
     };

@@ -535,7 +535,8 @@ fn a_configured_request_replaces_the_annotated_one() {
         })
         .collect();
     let (_, problems) = Doors::new(types(), &both, |_| true);
-    let conflict = "http: `POST /v1/{etag}` matches the same requests as `POST /v1/{title}`";
-    let conflict = conflict.replace("POST ", "");
+    let route = &both[0].route;
+    let conflict =
+        format!("http: `/v1/{{etag}}` takes the same requests as `/v1/{{title}}` of route {route}");
     assert_eq!(problems, [format!("grpc method x.A/C: {conflict}")]);
 }
