@@ -290,6 +290,7 @@ impl Settings {
         }
         doors::check(&settings, root, &sections);
         doors::check_calls(&settings, &sections);
+        doors::check_templates(&settings, &sections);
         amqp_doors::check(&settings, &sections);
         longrunning_backend::check(&settings, &sections);
         settings

@@ -3,14 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use opgate_longrunning::{DoorSettings, Longrunning};
+use opgate_longrunning::{DoorSettings, Longrunning, Types};
 use opgate_native::Native;
 use opgate_nexus::Nexus;
 use opgate_nexus::backend::Completions;
 use opgate_oci::Oci;
 
-use super::Settings;
 use super::section::Section;
+use super::{BackendKind, Settings};
 
 /// Keys of a door whose problem may be about them.
 const KEYS: [&str; 7] =
@@ -98,6 +98,36 @@ pub(super) fn check(
     for (door, key, problem) in blamed {
         if !(OF_THE_REQUEST.contains(&key) && door.is_refused("request_type")) {
             door.refuse(key, problem);
+        }
+    }
+}
+
+/// Notes where a route makes something of its input's fields, and the requests of its gRPC method have no such fields.
+pub(super) fn check_templates(settings: &Settings, routes: &BTreeMap<String, Section<'_>>) {
+    let grpc = settings.grpc();
+    let types = Types::of(&grpc.descriptor_sets);
+    for door in &grpc.doors {
+        let (Some(route), Some(section)) =
+            (settings.routes.get(&door.route), routes.get(&door.route))
+        else {
+            continue;
+        };
+        // Whoever starts it otherwise may well give these fields.
+        if route.amqp.is_some() || route.oci.is_some() {
+            continue;
+        }
+        let Some(table) = settings.backends.get(&route.backend).map(|known| known.kind.table())
+        else {
+            continue;
+        };
+        for (key, template) in &route.options {
+            let Some(problem) = types.missing_field(door, template) else { continue };
+            // What a showcase is told is one table.
+            if table == BackendKind::Showcase.table() {
+                section.refuse(table, problem);
+            } else {
+                section.section(table).refuse(key, problem);
+            }
         }
     }
 }

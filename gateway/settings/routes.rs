@@ -63,7 +63,7 @@ impl BackendKind {
     }
 
     /// The table of a route that is for it.
-    const fn table(&self) -> &'static str {
+    pub(super) const fn table(&self) -> &'static str {
         match self {
             // The door has the protocol's name.
             Self::Amqp(_) => "amqp_call",

@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn a_long_name_may_not_differ_in_more_letters_for_being_long() {
-        assert_eq!(nearest("acme.v1.Nothing.At.All", ["acme.v1.Something.At.All"]), None);
+        assert_eq!(nearest("acme.v1.Nothing.At.All", ["acme.v1.Workflow.At.All"]), None);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod headers;
 mod http_form;
 mod parent;
+mod reads;
 mod table;
 #[cfg(test)]
 mod tests;

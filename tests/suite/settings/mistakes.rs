@@ -168,6 +168,22 @@ fn types_methods_and_fields_that_are_not_there() {
             "routes.r.oci.body (FILE:7): a placeholder is one of ${/json/pointer}, ${}, ${id}, ${uuid}",
         ),
         (
+            to(
+                "cloud",
+                &format!(
+                    "[routes.r.oci]\nrequest = \"POST /20160918/c/{{id}}\"\nbody = {{ to = \"${{/workflow/nmae}}\" }}\n\
+                     dialect = \"identity\"\n{GRPC}{REQUEST}input = \"json\"\n"
+                ),
+            ),
+            "routes.r.oci.body (FILE:7): takes ${/workflow/nmae}, and google.cloud.workflows.v1.Workflow has no `nmae` in JSON; did you mean `name`?",
+        ),
+        (
+            door(&format!(
+                "{REQUEST}input = \"json\"\n[routes.r.showcase.result]\nid = \"${{/workflow_id}}\"\n"
+            )),
+            "routes.r.showcase (FILE:10): takes ${/workflow_id}, and google.cloud.workflows.v1.CreateWorkflowRequest has no `workflow_id` in JSON; did you mean `workflowId`?",
+        ),
+        (
             route(
                 "[routes.r.amqp]\ntype = \"com.example:x\"\noperation = \"GO\"\ninput = { x = \"${/bdy/x}\" }\n",
             ),
