@@ -30,6 +30,7 @@ SHAPES = [(1, 1), (1, 16), (1, 128), (16, 8)]
 REST_SHAPES = [("h1", 16, 1), ("h1", 128, 1), ("h2", 16, 8), ("h2", 1, 128)]
 AMQP_SHAPES = [(1, 1), (8, 1), (64, 1), (1, 16), (1, 128), (8, 100)]
 NEXUS_SHAPES = [("h1", 1, 1), ("h1", 16, 1), ("h1", 128, 1), ("h2", 16, 8)]
+LOOK_WATCHERS = [1, 100]
 REPLY_BYTES = 294  # the size the goals were set at
 GRPC_PREFIX = 5
 START_SECONDS = 90  # a server under valgrind starts slowly
@@ -99,13 +100,13 @@ def named(name, wait_seconds=None):
 # --- servers -------------------------------------------------------------------------------------------------------
 
 class Server:
-    """One process of one variant, pinned to the server core."""
+    """One process of one variant, pinned to the server core unless another is named."""
 
-    def __init__(self, variant, wrapper=(), log=subprocess.DEVNULL):
+    def __init__(self, variant, wrapper=(), log=subprocess.DEVNULL, core=SERVER_CORE):
         self.variant = variant
         self.directory = tempfile.mkdtemp(prefix="opgate-compare-", dir=variant.options.data_root)
         ready = Path(self.directory, "ready.json")
-        command = ["taskset", "-c", SERVER_CORE, *wrapper, *variant.command(self.directory, ready)]
+        command = ["taskset", "-c", core, *wrapper, *variant.command(self.directory, ready)]
         environment = os.environ | {"TOKIO_WORKER_THREADS": "1"}
         stdout = subprocess.PIPE if variant.floor else log
         self.process = subprocess.Popen(command, env=environment, stdout=stdout, stderr=log, text=True)
@@ -163,11 +164,13 @@ class Server:
                 return
         raise RuntimeError(f"{self.variant.name} does not come to rest")
 
-    def load_command(self, path, message, *shape, expect=None, deadline=120, protocol="grpc", headers=()):
+    def load_command(self, path, message, *shape, expect=None, deadline=120, protocol="grpc", headers=(), status=200):
         command = ["taskset", "-c", LOAD_CORE, self.variant.options.bin / "load", "--target", self.address,
                    "--protocol", protocol, "--path", path, "--message", message.hex(), "--deadline", str(deadline)]
         if expect:
             command += ["--expect-bytes", str(expect)]
+        if status != 200:
+            command += ["--expect-status", str(status)]
         for name, value in headers:
             command += ["--header", f"{name}: {value}"]
         return [str(word) for word in [*command, *shape]]
@@ -228,6 +231,10 @@ class Server:
         if done.returncode != 0:
             raise RuntimeError(f"{self.variant.name}: {done.stdout}{done.stderr}")
         return json.loads(done.stdout)
+
+    def through(self, route, connections, operations):
+        """Operations of a route from their start to their end, one after the other on each connection."""
+        return self.load("/", b"", "through", "--route", route, "--connections", connections, "--requests", operations)
 
     def closed(self, connections, in_flight, requests, **options):
         return self.load(OPERATIONS + "GetOperation", self.get, "closed", "--connections", connections,
@@ -525,6 +532,118 @@ def measure_nexus(options, rounds, figures):
                     figures.add(f"Nexus starts/s {shape}", variant, result["per_second"])
 
 
+# --- the proxy: what a hop costs -----------------------------------------------------------------------------------
+
+# By kind of backend: its further settings, the table of its routes, and for each route what that says and which direct
+# calls it stands for: protocol, path, message, status. `now` is done when its start is answered, `later` at the first look.
+GRPC = {"request_type": "google.protobuf.Struct"}
+HOPS = {
+    "longrunning": ({"poll_first": "1ms"}, "longrunning_call", {
+        "now": (GRPC | {"method": "bench.v1.Upstream/Now"}, [("grpc", "/bench.v1.Upstream/Now", b"", 200)]),
+        "later": (GRPC | {"method": "bench.v1.Upstream/Later"}, [
+            ("grpc", "/bench.v1.Upstream/Later", b"", 200), ("grpc", OPERATIONS + "WaitOperation", b"", 200)]),
+    }),
+    "nexus": ({"completion": "poll", "poll_first": "1ms"}, "nexus", {
+        "now": ({"service": "bench", "operation": "now"}, [("h1", "/nexus/bench/now", b"{}", 200)]),
+        "later": ({"service": "bench", "operation": "later"}, [
+            ("h1", "/nexus/bench/later", b"{}", 201), ("h1", "/nexus/bench/later/t/result", b"", 200)]),
+    }),
+    "oci": ({"signing": "none", "poll_first": "1ms"}, "oci", {
+        "now": ({"request": "POST /20160918/now", "dialect": "identity"}, [("h1", "/20160918/now", b"{}", 200)]),
+        "later": ({"request": "POST /20160918/later", "dialect": "identity"}, [
+            ("h1", "/20160918/later", b"{}", 202),
+            ("h1", "/20160918/workRequests/ocid1.benchworkrequest.oc1..0", b"", 200)]),
+    }),
+    "amqp": ({"reply": "paired"}, "amqp_call", {"now": ({"operation": "READ", "type": "bench"}, [])}),
+}
+
+
+def hop_settings(http, amqp):
+    """The settings of opgate in front of these two upstreams."""
+    lines = {}
+    for kind, (keys, table, routes) in HOPS.items():
+        endpoint = f"amqp://{amqp}" if kind == "amqp" else f"http://{http}" + ("/nexus" if kind == "nexus" else "")
+        for key, value in {"kind": kind, "concurrency": 1000, "endpoint": endpoint, **keys}.items():
+            lines[f"backends.{kind}.{key}"] = value
+        for name, (call, _direct) in routes.items():
+            route = {"service": "bench", "operation": f"{kind}-{name}", "backend": kind}
+            for key, value in {**route, **{f"{table}.{key}": value for key, value in call.items()}}.items():
+                lines[f"routes.{kind}-{name}.{key}"] = value
+    slow = {"kind": "oci", "concurrency": 1000, "endpoint": f"http://{http}", "signing": "none",
+            "poll_first": "20ms", "poll_longest": "50ms"}
+    lines |= {f"backends.slow.{key}": value for key, value in slow.items()}
+    after = {"service": "bench", "operation": "after", "backend": "slow", "oci.request": "POST /20160918/after",
+             "oci.dialect": "identity"}
+    lines |= {f"routes.after.{key}": value for key, value in after.items()}
+    return [f"{key}={json.dumps(value)}" for key, value in lines.items()]
+
+
+class Direct:
+    """Calling the upstream without opgate, as a column of the table."""
+    name = "direct"
+
+
+def measure_proxy(options, rounds, figures):
+    """What opgate adds to calling an upstream: operations from start to end through opgate's own API, against the
+    calls of the upstream that they stand for. The upstreams do nothing, on the generator's core."""
+    operations = options.operations
+    for _ in range(rounds):
+        with (Server(Floor("upstream", options, REPLY_BYTES), core=LOAD_CORE) as upstream,
+              Server(Floor("amqp", options, REPLY_BYTES), core=LOAD_CORE) as node):
+            subject = Opgate(options)
+            subject.settings = hop_settings(upstream.address, node.address)
+            with Server(subject) as server:
+                hops = [("showcase", "now", "showcase-echo", None)]
+                hops += [(kind, name, f"{kind}-{name}", direct) for kind, (_, _, routes) in HOPS.items()
+                         for name, (_, direct) in routes.items()]
+                for kind, name, route, calls in hops:
+                    measure_hop(server, upstream, node, f"{kind} {name}", route, calls, operations, figures)
+                for watchers in LOOK_WATCHERS:
+                    figures.add(f"looks upstream in 1 s, {watchers} watching", subject, looks(server, upstream, watchers))
+
+
+def measure_hop(server, upstream, node, what, route, calls, operations, figures):
+    server.through(route, 4, max(1, operations // 4))
+    for connections in (1, 16):
+        before = server.cpu_ns()
+        result = server.through(route, connections, operations)
+        cpu = (server.cpu_ns() - before) / 1e3 / operations
+        figures.add(f"{what}: CPU us/operation, {connections} at once", server.variant, cpu)
+        if connections == 1:
+            p50 = result["p50_us"]
+        else:
+            figures.add(f"{what}: operations/s, {connections} at once", server.variant, result["per_second"])
+    figures.add(f"{what}: p50 us", server.variant, p50)
+    if calls is None:
+        return
+    over = node if not calls else upstream
+    before, direct = over.cpu_ns(), 0
+    for protocol, path, message, status in calls:
+        direct += upstream.load(path, message, "closed", "--connections", 1, "--in-flight", 1, "--requests", operations,
+                                protocol=protocol, status=status)["p50_us"]
+    if not calls:
+        node.identity = ""
+        direct = node.closed_amqp(1, 1, operations)["p50_us"]
+    figures.add(f"{what}: p50 us", Direct, direct)
+    figures.add(f"{what}: CPU us/operation, 1 at once", Direct, (over.cpu_ns() - before) / 1e3 / operations)
+    figures.add(f"{what}: added p50 us", server.variant, p50 - direct)
+
+
+def looks(server, upstream, watchers):
+    """How often an upstream is looked at while an operation of a second runs that so many wait for."""
+    def count():
+        return int(bytes.fromhex(upstream.load("/looks", b"", "call", protocol="h1")["body"]))
+
+    before = count()
+    start = json.dumps({"route": "after", "input": {"json": {}}}).encode()
+    started = json.loads(bytes.fromhex(server.load("/opgate/v1/operations", start, "call", protocol="h1")["body"]))
+    waited = server.load(f"/opgate/v1/operations/{started['id']}:wait?timeout=30s", b"", "closed", "--connections",
+                         watchers, "--in-flight", 1, "--requests", watchers, protocol="h1")
+    if waited["p50_us"] < 100_000:
+        raise RuntimeError("nobody had to wait")
+    return count() - before
+
+
 def measure_syscalls(variants, figures, notes):
     for variant in variants:
         with Server(variant) as server:
@@ -623,10 +742,10 @@ def ratio(rows, subject, against):
 def table(figures, subject):
     names = list(dict.fromkeys(name for rows in figures.values() for name in rows))
     others = [name for name in names if name != subject]
-    print(f"\n{'median':36}" + "".join(f"{name:>14}" for name in names)
+    print(f"\n{'median':48}" + "".join(f"{name:>14}" for name in names)
           + "".join(f"{'/ ' + name:>14}" for name in others))
     for figure, rows in figures.items():
-        line = f"{figure:36}"
+        line = f"{figure:48}"
         for name in names:
             line += f"{statistics.median(rows[name]):14,.2f}" if name in rows else f"{'-':>14}"
         for name in others:
@@ -656,8 +775,9 @@ def main():
     subject.add_argument("--subject-floor", help="measure this floor as the subject instead, to try the runner")
     parser.add_argument("--bin", type=Path, required=True, help="directory of the binaries load and floor")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--only", default="closed,rest,oci,amqp,open,idle,amqp-idle,waiters,starts,nexus,syscalls,valgrind",
+    parser.add_argument("--only", default="closed,rest,oci,amqp,open,idle,amqp-idle,waiters,starts,nexus,proxy,syscalls,valgrind",
                         help="comma-separated measurements (default: all)")
+    parser.add_argument("--operations", type=int, default=2_000, help="operations of each figure of `proxy`")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="further opgate settings")
     parser.add_argument("--data-root", default="/var/tmp", help="directory on the disk to measure")
     parser.add_argument("--json", type=Path, help="where the results go (default: compare.json beside the binaries)")
@@ -687,6 +807,7 @@ def main():
         "waiters": lambda: measure_waiters([subject, stock, raw], options.rounds, figures),
         "starts": lambda: measure_starts(options, fewer, figures) if options.opgate else None,
         "nexus": lambda: measure_nexus(options, fewer, figures) if options.opgate else None,
+        "proxy": lambda: measure_proxy(options, options.rounds, figures) if options.opgate else None,
         "syscalls": lambda: measure_syscalls([subject, stock, raw], figures, notes),
         "valgrind": lambda: measure_valgrind([subject, stock, raw], figures, notes),
     }

@@ -14,6 +14,7 @@ use fe2o3_amqp_types::messaging::{
 use fe2o3_amqp_types::primitives::SimpleValue;
 use serde_amqp::Value;
 use serde_amqp::primitives::Binary;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
@@ -33,8 +34,35 @@ pub(crate) async fn serve(listener: &TcpListener, size: u32) -> anyhow::Result<(
     }
 }
 
+/// What begins a connection with a security layer: protocol 3, version 1.0.0.
+const SASL: [u8; 8] = *b"AMQP\x03\x01\x00\x00";
+/// The mechanisms there are: ANONYMOUS.
+const MECHANISMS: &[u8] = b"\0\0\0\x19\x02\x01\0\0\0\x53\x40\xc0\x0c\x01\xa3\x09ANONYMOUS";
+/// The outcome: whoever it is may come.
+const WELCOME: &[u8] = b"\0\0\0\x10\x02\x01\0\0\0\x53\x44\xc0\x03\x01\x50\0";
+/// Largest frame of such a layer (2.3.1 of the specification's transport part).
+const SASL_FRAME: usize = 512;
+
+/// Lets in whoever wants to say first who it is, as opgate does; others come without.
+async fn greeted(stream: &mut TcpStream) -> Option<()> {
+    let mut header = [0; SASL.len()];
+    while stream.peek(&mut header).await.ok()? < header.len() {
+        stream.readable().await.ok()?;
+    }
+    if header != SASL {
+        return Some(());
+    }
+    stream.read_exact(&mut header).await.ok()?;
+    stream.write_all(&[&SASL[..], MECHANISMS].concat()).await.ok()?;
+    let rest = stream.read_u32().await.ok()?.checked_sub(4)?;
+    let rest = usize::try_from(rest).ok().filter(|rest| *rest < SASL_FRAME)?;
+    stream.read_exact(&mut vec![0; rest]).await.ok()?;
+    stream.write_all(WELCOME).await.ok()
+}
+
 /// Whatever ends a connection is its client's business.
-async fn connection(stream: TcpStream, body: usize) -> Option<()> {
+async fn connection(mut stream: TcpStream, body: usize) -> Option<()> {
+    greeted(&mut stream).await?;
     let acceptor = ConnectionAcceptor::new("floor");
     let mut handle: ListenerConnectionHandle = acceptor.accept(stream).await.ok()?;
     loop {

@@ -10,6 +10,7 @@ mod operation;
 mod raw;
 mod rest;
 mod stock;
+mod upstream;
 
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -39,6 +40,9 @@ enum Floor {
     Rest(Size),
     /// A bare fe2o3-amqp listener, defaults untouched, answering constant messages.
     Amqp(Size),
+    /// Everything opgate calls upstream over HTTP, at no cost of its own: a gRPC service, a Nexus handler, an API of
+    /// OCI's kind.
+    Upstream(Size),
     /// Durable commits of 400-byte records to a preallocated file.
     Log {
         /// Directory on the disk to measure.
@@ -77,6 +81,7 @@ async fn main() -> anyhow::Result<()> {
         Floor::Framing(size) => framing::serve(listen().await?, &size.operation()?).await,
         Floor::Rest(size) => rest::serve(listen().await?, size.size).await,
         Floor::Amqp(size) => amqp::serve(&listen().await?, size.size).await,
+        Floor::Upstream(size) => upstream::serve(size.operation()?).await,
         Floor::Log { dir, seconds } => log::run(&dir, Duration::from_secs(seconds)),
     }
 }

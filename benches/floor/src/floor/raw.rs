@@ -71,7 +71,8 @@ impl Frontend for Raw {
     }
 }
 
-fn reply(body: Bytes) -> Response<Body> {
+/// A gRPC reply of one message, with its prefix.
+pub(crate) fn reply(body: Bytes) -> Response<Body> {
     let mut trailers = HeaderMap::with_capacity(1);
     trailers.insert("grpc-status", HeaderValue::from_static("0"));
     let mut response = Response::new(Body::with_trailers(body, trailers));

@@ -8,6 +8,7 @@ mod client;
 mod hold;
 mod shape;
 mod tally;
+mod through;
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -97,6 +98,8 @@ enum Shape {
     Hold(hold::Plan),
     /// As `closed`, by AMQP: management READs. `--expect-bytes` is the length of the whole message.
     Amqp(amqp::Plan),
+    /// A closed loop of operations from start to end through opgate's own API, over HTTP/1.1.
+    Through(through::Plan),
 }
 
 #[derive(Serialize)]
@@ -157,6 +160,7 @@ async fn run(
         }
         Shape::Hold(plan) => hold::run(target, call, &plan).await?,
         Shape::Amqp(plan) => amqp::run(target, &plan, expect).await?,
+        Shape::Through(plan) => through::run(target, &plan).await?,
     };
     let summary = tally.summary();
     print(&summary)?;
