@@ -197,6 +197,8 @@ fn accept(n: u64, input: Bytes) -> Accept {
         trace: None,
         dedupe: None,
         lost: opgate_core::Losses::NONE,
+        share: None,
+        share_key: None,
         outcome: Some(outcome),
     }
 }

@@ -113,6 +113,8 @@ fn accept(outcome: Option<Outcome>) -> Accept {
         trace: None,
         dedupe: None,
         lost: opgate_core::Losses::NONE,
+        share: None,
+        share_key: None,
         outcome,
     }
 }

@@ -112,6 +112,9 @@ impl Settings {
             if route.unify_keys {
                 builder = builder.unify(name.as_str());
             }
+            if let Some(template) = &route.share {
+                builder = builder.share(name.as_str(), template.as_str());
+            }
             builder = builder.route(Route {
                 name: name.as_str().into(),
                 kind: route.kind.clone(),

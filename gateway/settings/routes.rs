@@ -107,6 +107,8 @@ pub struct Route {
     pub timeout: Option<Duration>,
     /// Whether a caller's key is the same start through whichever protocol.
     pub unify_keys: bool,
+    /// By what of their input operations share one job; none where each has its own.
+    pub share: Option<String>,
     /// The gRPC method that starts it, if there is one.
     pub grpc: Option<GrpcDoor>,
     /// The HTTP request that starts it beside the gRPC method, where it is configured.
@@ -301,6 +303,7 @@ fn route(
         timeout: section
             .optional("timeout", |section, key| section.duration(key, MS..=RETENTION_MAX)),
         unify_keys: section.optional("unify_keys", Section::flag).unwrap_or(false),
+        share: section.optional("share", share),
         grpc: section.optional("grpc", |section, key| grpc(&section.section(key))),
         http,
         oci,
@@ -311,6 +314,18 @@ fn route(
         kind: kind.ok()?,
         shipped: section.is_all_shipped(),
     })
+}
+
+/// A template that says something else of one input than of another.
+fn share(section: &Section<'_>, key: &'static str) -> String {
+    let text = section.text(key);
+    // That it is empty was told.
+    if !text.is_empty()
+        && let Err(problem) = opgate_bus::check_share(&text)
+    {
+        section.refuse(key, problem);
+    }
+    text
 }
 
 fn grpc(section: &Section<'_>) -> GrpcDoor {

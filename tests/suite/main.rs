@@ -26,6 +26,7 @@ mod pairings;
 mod process;
 mod reload;
 mod settings;
+mod shared;
 mod starts;
 mod tls;
 mod tour;

@@ -143,13 +143,9 @@ const KINDS: [Kind; 4] = [
     },
 ];
 
-/// What makes the daemon behind the door play what it is sent, over OCI as well.
+/// A door of OCI's to what the others ask for by its name.
 const BACK: &str = r#"
-[routes.play]
-service = "identity"
-operation = "run"
-backend = "showcase"
-[routes.play.http]
+[routes.showcase-run.http]
 request = "POST /20160918/plays"
 reply = "oci"
 input = "${/body}"

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use opgate_core::{
     Accept, Command, Error, ErrorKind, Expects, Finish, OperationId, Origin, Outcome, Report,
-    Routed, Submission, Timestamp, Version,
+    Routed, Share, Submission, Timestamp, Version,
 };
 use opgate_store::{Health, Peek, Receipt, Snapshot, Store};
 use opgate_telemetry::Metrics;
@@ -25,6 +25,7 @@ use crate::reach::Reach;
 use crate::repeat::dedupe;
 use crate::resources;
 use crate::router::{Carrying, Route, Router};
+use crate::share;
 use crate::start::{Caller, Start};
 use crate::token::Sealer;
 use crate::work::Work;
@@ -254,6 +255,10 @@ impl Bus {
             None => None,
         };
         let id = fresh_id(now)?;
+        // What was done at once is nobody else's work.
+        let key =
+            if outcome.is_none() { share::key(caller, target, &start.input, now) } else { None };
+        let job = key.as_ref().map(|_| fresh_id(now)).transpose()?;
         let told = start.tells_end && outcome.is_some();
         let expects = match start.expects {
             none if none == Expects::default() => route.expects.clone(),
@@ -288,6 +293,8 @@ impl Bus {
             trace: start.trace,
             dedupe,
             lost: start.lost,
+            share: job.map(|job| Box::new(Share::Interest(job))),
+            share_key: key.map(Box::new),
             outcome,
         };
         let expect = full.then_some(Version(0));

@@ -81,7 +81,8 @@ impl Carrier {
             return Verdict::Lost;
         }
         let Some(target) = self.router.target(&current.routed.route) else { return Verdict::Over };
-        let placed = self.router.placed(target.backend);
+        let index = self.router.carrier(&current, target);
+        let placed = self.router.placed(index);
         let Carrying::Push(backend) = &placed.carrying else { return Verdict::Over };
         let epoch = Epoch(current.epoch.0.saturating_add(1));
         let snapshot = match self.submit(&current, None, Command::Start { epoch }).await {
@@ -104,7 +105,7 @@ impl Carrier {
             biased;
             result = contained(async { backend.run(lease).await }) => result,
             () = settled(&self.store, id, |now| now.is_done() || now.epoch != epoch) => {
-                self.lost(target.backend);
+                self.lost(index);
                 return Verdict::Lost;
             }
             () = drained => return Verdict::Released,
@@ -119,12 +120,10 @@ impl Carrier {
             metrics.requests.of(code).increment(1);
             metrics.request_duration.record(began.elapsed());
         }
-        self.reach.heard(target.backend, &result);
+        self.reach.heard(index, &result);
         match result {
-            Ok(outcome) => self.end(target.backend, &snapshot, outcome, lost.so_far()).await,
-            Err(error) => {
-                self.failed((target.backend, &**backend), &snapshot, attempts, &error).await
-            }
+            Ok(outcome) => self.end(index, &snapshot, outcome, lost.so_far()).await,
+            Err(error) => self.failed((index, &**backend), &snapshot, attempts, &error).await,
         }
     }
 
@@ -369,6 +368,8 @@ mod tests {
             trace: None,
             dedupe: None,
             lost: Losses::NONE,
+            share: None,
+            share_key: None,
             outcome: None,
         }
     }

@@ -271,17 +271,18 @@ impl Dispatcher {
         let id = snapshot.id;
         let carrier = Arc::clone(&self.carrier);
         let target = carrier.router.target(&snapshot.routed.route);
-        let backend = target.map(|target| target.backend);
+        let backend = target.map(|target| carrier.router.carrier(snapshot, target));
         let mut missing = None;
         let phase = match target {
-            Some(Target { backend, queue: Some(queue), .. }) => {
+            Some(Target { backend, queue: Some(queue), .. }) if snapshot.job().is_none() => {
                 if let Some(desk) = carrier.work.desk(*backend) {
                     desk.arrive(arrival(snapshot, *queue, desk.pull.lease));
                 }
                 Phase::Pulled
             }
-            Some(Target { backend, queue: None, .. }) => {
-                Phase::Queued(self.lanes[backend.0].ready.push(&snapshot.tenant, id))
+            Some(target) => {
+                let lane = &mut self.lanes[carrier.router.carrier(snapshot, target).0];
+                Phase::Queued(lane.ready.push(&snapshot.tenant, id))
             }
             None => {
                 // Somebody may bring the route back, or end the operation by hand.

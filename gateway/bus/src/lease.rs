@@ -149,6 +149,11 @@ impl Lease {
         }
     }
 
+    /// Where operations are.
+    pub(crate) const fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// What the calls of its backend pass through.
     pub(crate) const fn gate(&self) -> &Gate {
         &self.gate

@@ -29,6 +29,7 @@ mod ready;
 mod repeat;
 mod resources;
 mod router;
+mod share;
 mod sight;
 mod start;
 mod token;
@@ -55,6 +56,7 @@ pub use pull::{LEASE, Pull};
 pub use router::{
     CONCURRENCY, IN_PROGRESS, Placing, Problem, QUEUE, ResourceRule, Route, Router, RouterBuilder,
 };
+pub use share::check_share;
 pub use sight::{ORPHANED, Sight, is_orphaned, record_lost};
 pub use start::{Caller, DEDUPE_KEY_BYTES, RepeatKey, Start, WorksOn};
 pub use wait::Until;

@@ -5,12 +5,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use opgate_core::{Expects, Kind, Parent, Payload};
+use opgate_core::{Expects, Kind, Operation, Parent, Payload};
 
 use crate::backend::Backend;
 use crate::notify::Notifier;
 use crate::pace::Pace;
 use crate::pull::Pull;
+use crate::share::Follower;
 
 /// Operations one backend carries out at a time, unless configured otherwise. A lease costs one
 /// task of a few kilobytes, so this bounds the load on the upstream, not on the gateway.
@@ -141,6 +142,8 @@ pub(crate) struct Target {
     pub(crate) pace: Pace,
     /// Whether a caller's key is the same start through whichever face.
     pub(crate) unified: bool,
+    /// Says of an input by which key its work is shared; none where none is.
+    pub(crate) share: Option<Box<str>>,
 }
 
 /// Which parent an operation of a route belongs to, by its input: asked where its face says none.
@@ -182,12 +185,21 @@ impl Router {
         self.routes.get(name)
     }
 
+    /// Who has an operation of this route: its backend, or who follows the job that it shares.
+    pub(crate) fn carrier(&self, operation: &Operation, target: &Target) -> BackendIndex {
+        if operation.job().is_some() {
+            BackendIndex(self.backends.len() - 1)
+        } else {
+            target.backend
+        }
+    }
+
     /// A backend of this router.
     pub(crate) fn placed(&self, backend: BackendIndex) -> &Placed {
         &self.backends[backend.0]
     }
 
-    /// Every backend, in the order they were declared.
+    /// Every backend, in the order they were declared, and last who follows jobs that are shared.
     pub(crate) fn backends(&self) -> &[Placed] {
         &self.backends
     }
@@ -217,7 +229,8 @@ impl Router {
 
     /// Every backend's name, in the order they were declared.
     pub fn backend_names(&self) -> impl Iterator<Item = &str> {
-        self.backends.iter().map(|placed| &*placed.name)
+        let declared = self.backends.split_last().map_or(&[][..], |(_, declared)| declared);
+        declared.iter().map(|placed| &*placed.name)
     }
 }
 
@@ -238,6 +251,7 @@ pub struct RouterBuilder {
     routes: Vec<Route>,
     backends: Vec<Placed>,
     unified: HashSet<Arc<str>>,
+    shared: HashMap<Arc<str>, Box<str>>,
 }
 
 impl RouterBuilder {
@@ -297,6 +311,15 @@ impl RouterBuilder {
         self
     }
 
+    /// Has those operations of this route share one job for which this template (see [`opgate_template`]) makes the
+    /// same text of the input, while it has not ended. One of whose input it makes none, or an empty one, has a job of
+    /// its own.
+    #[must_use]
+    pub fn share(mut self, route: impl Into<Arc<str>>, template: impl Into<Box<str>>) -> Self {
+        self.shared.insert(route.into(), template.into());
+        self
+    }
+
     /// Checks everything.
     ///
     /// # Errors
@@ -339,13 +362,20 @@ impl RouterBuilder {
             };
             let pace = Pace::default();
             let unified = self.unified.contains(&name);
-            let target = Target { route: Arc::new(route), backend, queue, pace, unified };
+            let share = self.shared.remove(&name);
+            let target = Target { route: Arc::new(route), backend, queue, pace, unified, share };
             if routes.insert(Arc::clone(&name), target).is_some() {
                 problems.push(Problem::DuplicateRoute(name));
             }
         }
         if problems.is_empty() {
-            let Self { notifier, placing, backends, .. } = self;
+            let Self { notifier, placing, mut backends, .. } = self;
+            backends.push(Placed {
+                name: "".into(),
+                carrying: Carrying::Push(Arc::new(Follower)),
+                concurrency: usize::MAX,
+                queues: Vec::new(),
+            });
             Ok(Router { notifier, placing, routes, backends: backends.into(), queues })
         } else {
             Err(problems)

@@ -148,6 +148,7 @@ impl Watching {
 impl Scope {
     fn belongs(&self, caller: &Caller, snapshot: &Snapshot) -> bool {
         snapshot.tenant == caller.tenant
+            && !snapshot.is_job()
             && self.parent.contains(snapshot.parent.as_str())
             && self.filter.as_ref().is_none_or(|filter| filter.passes.passes(snapshot))
     }

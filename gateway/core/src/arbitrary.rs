@@ -167,6 +167,8 @@ pub fn accept() -> impl Strategy<Value = Accept> {
                 }),
                 dedupe: dedupe.map(Box::new),
                 lost,
+                share: None,
+                share_key: None,
                 outcome,
             }
         },

@@ -13,6 +13,7 @@ use crate::operation::{
     Resource, Routed, Seq, State, Version,
 };
 use crate::payload::Payload;
+use crate::share::Share;
 use crate::time::Timestamp;
 use crate::trace::Trace;
 
@@ -81,6 +82,10 @@ pub struct Accept {
     pub trace: Option<Box<Trace>>,
     pub dedupe: Option<Box<Dedupe>>,
     pub lost: Losses,
+    /// With a [`share_key`](Accept::share_key), an interest in the job that is made where there is none to join.
+    pub share: Option<Box<Share>>,
+    /// By what a job is known that this one shares, as long as it runs. None where it is carried out for itself.
+    pub share_key: Option<Box<Dedupe>>,
     /// Given when the backend was done at once: acceptance and end are then one change.
     pub outcome: Option<Outcome>,
 }
@@ -201,6 +206,16 @@ pub enum Event {
         by: Box<str>,
         /// Why.
         reason: Box<str>,
+    },
+    /// One more operation shares this job.
+    Joined {
+        /// Which.
+        interest: OperationId,
+    },
+    /// One fewer does.
+    Left {
+        /// Which.
+        interest: OperationId,
     },
     /// It ended.
     Finished {

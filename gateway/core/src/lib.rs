@@ -22,6 +22,7 @@ pub mod machine;
 mod name;
 mod operation;
 mod payload;
+mod share;
 mod spelling;
 mod time;
 mod trace;
@@ -41,6 +42,7 @@ pub use operation::{
     Seq, State, Times, Version,
 };
 pub use payload::Payload;
+pub use share::Share;
 pub use spelling::{did_you_mean, letters_between, nearest};
 pub use time::Timestamp;
 pub use trace::Trace;

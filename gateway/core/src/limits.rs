@@ -18,6 +18,8 @@ pub const RESOURCES: usize = 256;
 pub const LINKS: usize = 64;
 /// Callbacks one operation may have; more are refused.
 pub const CALLBACKS: usize = 16;
+/// Operations that may share one job; more are refused.
+pub const INTERESTS: usize = 1024;
 /// Headers kept with one operation, or with one of its callbacks; more are refused.
 pub const HEADERS: usize = 128;
 /// Sum of the bytes of all headers kept with an operation, and of those of all its callbacks; more

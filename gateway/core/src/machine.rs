@@ -8,10 +8,16 @@
 //! | terminal | refused | refused | acknowledged | same: acknowledged, other: refused | recorded | hidden |
 //!
 //! An operation that no backend has seen is canceled at once; one that a backend has is canceled
-//! only when that backend says so.
+//! only when that backend says so. One that shares a job with others is canceled at once, too, and the job when the
+//! last of them has left it.
+
+use std::time::Duration;
 
 mod check;
 mod delivery;
+mod share;
+
+pub use share::{join, leave};
 
 use crate::command::{Accept, Change, Command, Event, Finish, Report, Submission};
 use crate::dedupe::Dedupe;
@@ -21,7 +27,11 @@ use crate::operation::{
     Cancel, CancelDelivery, Conflict, Epoch, FAILED, LogEntry, Operation, Outcome, Removed,
     Resource, Seq, State, Times, Version,
 };
+use crate::share::Share;
 use crate::time::Timestamp;
+
+/// How long a job is kept after its end, for what its upstream still says of it.
+const JOB_KEPT: Duration = Duration::from_hours(1);
 
 /// What became of a command.
 #[derive(Debug)]
@@ -156,12 +166,18 @@ fn cancel(operation: &Operation, by: &str, reason: &str) -> Decision {
     if operation.is_done() || operation.cancel.is_some() {
         return Decision::Same;
     }
-    let requested =
-        Event::CancelRequested { by: limits::clip(by).into(), reason: limits::clip(reason).into() };
-    if operation.state == State::Accepted {
-        return Decision::Change(vec![requested, ended_in(Outcome::Canceled(None), None)]);
+    Decision::Change(canceled(operation, by, reason))
+}
+
+/// What follows where cancellation is asked for the first time.
+fn canceled(operation: &Operation, by: &str, reason: &str) -> Vec<Event> {
+    let (by, reason) = (limits::clip(by).into(), limits::clip(reason).into());
+    let mut events = vec![Event::CancelRequested { by, reason }];
+    // What somebody shares goes on for the others: there is nothing to wait for.
+    if operation.state == State::Accepted || operation.job().is_some() {
+        events.push(ended_in(Outcome::Canceled(None), None));
     }
-    Decision::Change(vec![requested])
+    events
 }
 
 fn finish(operation: &Operation, finish: Finish) -> Decision {
@@ -222,6 +238,8 @@ fn step(current: Option<Operation>, event: &Event, seq: Seq, at: Timestamp) -> O
             Event::Started { .. }
             | Event::Reported(_)
             | Event::CancelRequested { .. }
+            | Event::Joined { .. }
+            | Event::Left { .. }
             | Event::Finished { .. }
             | Event::Contradicted { .. }
             | Event::Attempted(_)
@@ -240,6 +258,8 @@ fn step(current: Option<Operation>, event: &Event, seq: Seq, at: Timestamp) -> O
         Event::CancelRequested { by, reason } => {
             operation.cancel = Some(Box::new(Cancel::new(at, by.clone(), reason.clone())));
         }
+        Event::Joined { interest } => share::joined(&mut operation, *interest),
+        Event::Left { interest } => share::left(&mut operation, *interest),
         Event::Finished { outcome, by } => {
             if let Some(by) = by {
                 log(&mut operation, &[by_hand(outcome, by, at)]);
@@ -271,6 +291,9 @@ fn new(
     at: Timestamp,
 ) -> Operation {
     let accept = accept.clone();
+    // Nobody sees a job: it is carried out for those who share it.
+    let removed = matches!(accept.share.as_deref(), Some(Share::Job(_)));
+    let removed = removed.then_some(Removed { at, keep: JOB_KEPT });
     Operation {
         id,
         seq,
@@ -303,7 +326,8 @@ fn new(
         trace: accept.trace,
         dedupe: accept.dedupe,
         conflicts: Vec::new(),
-        removed: None,
+        removed,
+        share: accept.share,
         lost: accept.lost,
     }
 }

@@ -11,6 +11,7 @@ use crate::id::OperationId;
 use crate::loss::Losses;
 use crate::name::{Kind, Parent, Tenant};
 use crate::payload::Payload;
+use crate::share::Share;
 use crate::time::Timestamp;
 use crate::trace::Trace;
 
@@ -478,6 +479,8 @@ pub struct Operation {
     pub dedupe: Option<Box<Dedupe>>,
     pub conflicts: Vec<Conflict>,
     pub removed: Option<Removed>,
+    /// Its part in work that several share; none where it is carried out for itself.
+    pub share: Option<Box<Share>>,
     /// What the hops before this record could not carry into it, or on to the backend.
     pub lost: Losses,
 }
@@ -491,6 +494,34 @@ impl Operation {
     /// Whether a cancel was asked for and the operation has not ended.
     pub const fn is_canceling(&self) -> bool {
         self.cancel.is_some() && !self.is_done()
+    }
+
+    /// Whether it is work that others share, which no face shows.
+    pub fn is_job(&self) -> bool {
+        matches!(self.share.as_deref(), Some(Share::Job(_)))
+    }
+
+    /// The job that it has an interest in.
+    pub fn job(&self) -> Option<OperationId> {
+        match self.share.as_deref()? {
+            Share::Interest(job) => Some(*job),
+            Share::Job(_) => None,
+        }
+    }
+
+    /// The operations that share it.
+    pub fn interests(&self) -> &[OperationId] {
+        match self.share.as_deref() {
+            Some(Share::Job(interests)) => interests,
+            Some(Share::Interest(_)) | None => &[],
+        }
+    }
+
+    pub(crate) fn interests_mut(&mut self) -> Option<&mut Vec<OperationId>> {
+        match self.share.as_deref_mut()? {
+            Share::Job(interests) => Some(interests),
+            Share::Interest(_) => None,
+        }
     }
 
     /// The callbacks that have still to be delivered, by their places: none before the end.
@@ -519,7 +550,8 @@ impl Operation {
     /// its dedupe key is honoured. `None` while it has not ended, or owes a callback.
     pub fn purge_at(&self) -> Option<Timestamp> {
         let closed = self.times.closed?;
-        if self.owes_callbacks() {
+        // Whoever shares it has not taken its end yet.
+        if self.owes_callbacks() || !self.interests().is_empty() {
             return None;
         }
         let forgotten = match self.removed {

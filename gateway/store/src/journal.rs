@@ -29,8 +29,8 @@ pub(crate) enum JournalError {
 pub(crate) enum Write<'a> {
     /// A parent becomes known under a number.
     Scope { scope: ScopeId, tenant: &'a Tenant, parent: &'a Parent },
-    /// A new operation, with everything it carries.
-    Insert { operation: &'a Operation, scope: ScopeId },
+    /// A new operation, with everything it carries. `keyed`: its dedupe key is its own, not a later one's already.
+    Insert { operation: &'a Operation, scope: ScopeId, keyed: bool },
     /// A changed operation; its input is on disk already.
     Update { operation: &'a Operation, with_output: bool },
     /// A dedupe key is no longer this operation's.

@@ -6,6 +6,7 @@
 //! is being written, the next one gathers in the queue.
 
 mod batch;
+mod share;
 #[cfg(test)]
 mod tests;
 
@@ -17,7 +18,7 @@ use std::time::Instant;
 use opgate_core::machine::{self, Decision};
 use opgate_core::{
     Command, DedupeKey, Error, ErrorKind, Operation, OperationId, Outcome, Retry, Seq, State,
-    Submission, Version,
+    Submission, Tenant, Version,
 };
 use opgate_telemetry::{JournalFault, Metrics, Removal, State as StateLabel};
 use tokio::sync::{broadcast, watch};
@@ -221,7 +222,7 @@ impl<J: Journal> Sequencer<J> {
         decided
     }
 
-    fn decided(&mut self, batch: &mut Batch, submission: Submission) -> Result<Receipt, Error> {
+    fn decided(&mut self, batch: &mut Batch, mut submission: Submission) -> Result<Receipt, Error> {
         if let Command::Accept(accept) = &submission.command {
             if let Some(dedupe) = accept.dedupe.as_deref()
                 && let Some(holder) = self.holder(batch, dedupe.key)?
@@ -253,6 +254,16 @@ impl<J: Journal> Sequencer<J> {
             }
             (None, _) => scopes::ALL,
         };
+        // What is shared changes with it: all that may be refused of that is looked at before anything changes.
+        let seat = if let (None, Command::Accept(accept)) = (&current, &mut submission.command) {
+            self.seat(batch, &submission.tenant, id, accept)?
+        } else {
+            None
+        };
+        let shared = match current.as_ref().and_then(|(snapshot, _)| snapshot.job()) {
+            Some(job) => self.current(batch, job)?,
+            None => None,
+        };
         let before = current.as_ref().map(|(snapshot, _)| snapshot);
         match machine::decide(before.map(|snapshot| &***snapshot), submission) {
             Decision::Same => match current {
@@ -268,7 +279,13 @@ impl<J: Journal> Sequencer<J> {
             }
             Decision::Change(events) => {
                 let current = current.as_ref().map(|(snapshot, _)| &**snapshot);
+                if let Some(seat) = seat {
+                    seat.taken(batch, scope)?;
+                }
                 let snapshot = batch.apply(current, scope, events)?;
+                if let Some(job) = shared {
+                    share::left(batch, job, &snapshot)?;
+                }
                 if is_accept {
                     batch.count_accepted(snapshot.origin.face);
                 }
@@ -316,7 +333,7 @@ impl<J: Journal> Sequencer<J> {
     fn scope(
         &mut self,
         batch: &mut Batch,
-        tenant: &opgate_core::Tenant,
+        tenant: &Tenant,
         parent: &opgate_core::Parent,
     ) -> Result<ScopeId, Error> {
         if let Some(scope) = self.shared.view.scopes.find(tenant, parent) {

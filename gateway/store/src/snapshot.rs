@@ -74,6 +74,7 @@ impl Snapshot {
             + headers.sum::<usize>()
             // In the record, and in the form of a face that shows it.
             + 2 * log.sum::<usize>()
+            + size_of_val(operation.interests())
             + 128
                 * (operation.resources.len() + operation.links_in.len() + operation.links_out.len())
     }

@@ -305,7 +305,7 @@ impl Sqlite {
                     tx.prepare_cached("INSERT INTO scopes VALUES (?1, ?2, ?3)")?
                         .execute(params![scope, tenant.as_str(), parent.as_str()])?;
                 }
-                Write::Insert { operation, scope } => {
+                Write::Insert { operation, scope, keyed } => {
                     let body = record::encode(operation);
                     bytes += body.len();
                     tx.prepare_cached(
@@ -322,6 +322,7 @@ impl Sqlite {
                         operation
                             .dedupe
                             .as_ref()
+                            .filter(|_| *keyed)
                             .map(|dedupe| dedupe.key.0.to_be_bytes())
                             .as_ref()
                             .map(|key| &key[..]),

@@ -88,6 +88,8 @@ async fn begin(store: &Store, n: u128, callbacks: usize, outcome: Option<Outcome
         trace: None,
         dedupe: None,
         lost: opgate_core::Losses::NONE,
+        share: None,
+        share_key: None,
         outcome,
     };
     send(store, id(n), Command::Accept(Box::new(accept))).await.unwrap();

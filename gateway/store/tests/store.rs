@@ -62,6 +62,8 @@ fn accept(parent: &str, input: impl Into<Bytes>) -> Accept {
         trace: None,
         dedupe: None,
         lost: opgate_core::Losses::NONE,
+        share: None,
+        share_key: None,
         outcome: None,
     }
 }
@@ -453,6 +455,32 @@ async fn a_key_means_one_operation_until_its_time_is_over() {
     hand.advance(Duration::from_hours(24));
     let fresh = begin(&store, 62, keyed(7, 1, until.plus(Duration::from_hours(24)))).await;
     assert_eq!(fresh.unwrap().snapshot.id, id(62));
+}
+
+#[tokio::test]
+async fn a_key_that_is_free_again_is_the_next_ones_within_one_batch_as_well() {
+    let dir = tempfile::tempdir().unwrap();
+    let (clock, _hand) = clock();
+    let store = open(&Options::new(dir.path()), &clock);
+    let at_once = || {
+        let mut accept = keyed(7, 1, clock.now());
+        accept.dedupe.as_mut().unwrap().live = true;
+        Accept { outcome: Some(Outcome::Succeeded(None)), ..accept }
+    };
+    // All are there before the first is written.
+    let posted: Vec<_> = (1..50)
+        .map(|n| {
+            let command = Command::Accept(Box::new(at_once()));
+            let tenant = Tenant::anonymous();
+            store.post(Submission { tenant, target: id(n), expect: None, command }).unwrap()
+        })
+        .collect();
+    for posted in posted {
+        assert!(!posted.durable().await.unwrap().repeated);
+    }
+    store.close().await;
+    let store = open(&Options::new(dir.path()), &clock);
+    assert!(!begin(&store, 60, at_once()).await.unwrap().repeated);
 }
 
 #[tokio::test]

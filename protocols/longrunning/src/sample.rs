@@ -82,6 +82,7 @@ pub(crate) fn operation(response_type: Option<&str>, metadata_type: Option<&str>
         conflicts: Vec::new(),
         removed: None,
         lost: opgate_core::Losses::NONE,
+        share: None,
     }
 }
 

@@ -33,6 +33,8 @@ pub(super) fn operation() -> Operation {
         trace: None,
         dedupe: None,
         lost: Losses::NONE,
+        share: None,
+        share_key: None,
         outcome: None,
     };
     let submission = Submission {

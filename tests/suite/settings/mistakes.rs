@@ -59,11 +59,11 @@ fn names_that_lead_nowhere() {
         ),
         (
             route("time_out = \"1h\"\n"),
-            "routes.r.time_out = \"1h\" (FILE:5): is not known; routes.r has enabled, service, operation, backend, http, retention, timeout, unify_keys, grpc, amqp, resources, worker, amqp_call, showcase, nexus, oci, longrunning_call; did you mean routes.r.timeout?",
+            "routes.r.time_out = \"1h\" (FILE:5): is not known; routes.r has enabled, service, operation, backend, http, retention, timeout, unify_keys, share, grpc, amqp, resources, worker, amqp_call, showcase, nexus, oci, longrunning_call; did you mean routes.r.timeout?",
         ),
         (
             route("[routes.r.ampq]\noperation = \"GO\"\n"),
-            "routes.r.ampq (FILE:6): is not known; routes.r has enabled, service, operation, backend, http, retention, timeout, unify_keys, grpc, amqp, resources, worker, amqp_call, showcase, nexus, oci, longrunning_call; did you mean routes.r.amqp?",
+            "routes.r.ampq (FILE:6): is not known; routes.r has enabled, service, operation, backend, http, retention, timeout, unify_keys, share, grpc, amqp, resources, worker, amqp_call, showcase, nexus, oci, longrunning_call; did you mean routes.r.amqp?",
         ),
         (
             "[route.r]\nservice = \"s\"\n".to_owned(),

@@ -36,6 +36,19 @@ fn a_call_of_oci_starts_a_route_without_a_grpc_method() {
 }
 
 #[test]
+fn a_route_shares_jobs_by_what_is_in_the_input() {
+    let (_file, sources) = file(&route("share = \"${/project}/${/digest}\""));
+    let (settings, _) = load(&sources);
+    assert_eq!(settings.routes["r"].share.as_deref(), Some("${/project}/${/digest}"));
+    for (share, about) in [("all", "must refer to the input"), ("${x}", ""), ("", "")] {
+        let (_file, sources) = file(&route(&format!("share = \"{share}\"")));
+        let problem = problem(&sources);
+        assert_eq!(problem.key, "routes.r.share");
+        assert!(problem.reason.contains(about), "{problem}");
+    }
+}
+
+#[test]
 fn an_input_may_be_one_placeholder() {
     let (_file, sources) = file(&http(&format!("{DOOR}input = \"${{/body}}\"")));
     let (settings, _) = load(&sources);

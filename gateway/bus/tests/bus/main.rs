@@ -16,6 +16,7 @@ mod metrics;
 mod pass_on;
 mod reach;
 mod restart;
+mod share;
 mod start;
 mod support;
 mod wait;

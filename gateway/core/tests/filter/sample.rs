@@ -57,6 +57,8 @@ pub(crate) fn accepted() -> Operation {
         trace: None,
         dedupe: None,
         lost: opgate_core::Losses::NONE,
+        share: None,
+        share_key: None,
         outcome: None,
     };
     change(None, 1, Command::Accept(Box::new(accept)))

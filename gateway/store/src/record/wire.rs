@@ -100,6 +100,18 @@ pub(super) struct Record {
     removed_keep: u64,
     #[prost(uint32, tag = "46")]
     lost: u32,
+    #[prost(message, optional, tag = "47")]
+    share: Option<Share>,
+}
+
+/// An operation's part in work that several share.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Share {
+    /// The job of an interest; empty in the job itself.
+    #[prost(bytes = "bytes", tag = "1")]
+    job: Bytes,
+    #[prost(bytes = "bytes", repeated, tag = "2")]
+    interests: Vec<Bytes>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -263,6 +275,31 @@ impl From<&core::Callback> for Callback {
             next: delivery.next.map(Timestamp::nanos),
             problem: delivery.problem.to_string(),
         }
+    }
+}
+
+impl From<&core::Share> for Share {
+    fn from(share: &core::Share) -> Self {
+        let bytes = |id: &OperationId| Bytes::copy_from_slice(&id.to_bits().to_be_bytes());
+        match share {
+            core::Share::Job(interests) => {
+                Self { job: Bytes::new(), interests: interests.iter().map(bytes).collect() }
+            }
+            core::Share::Interest(job) => Self { job: bytes(job), interests: Vec::new() },
+        }
+    }
+}
+
+impl Share {
+    fn back(self) -> Result<core::Share, Damaged> {
+        let id = |bytes: &Bytes| {
+            let bytes: [u8; 16] = bytes.as_ref().try_into().map_err(|_| Damaged("a short id"))?;
+            Ok(OperationId::from_bits(u128::from_be_bytes(bytes)))
+        };
+        if self.job.is_empty() {
+            return self.interests.iter().map(id).collect::<Result<_, _>>().map(core::Share::Job);
+        }
+        id(&self.job).map(core::Share::Interest)
     }
 }
 
@@ -537,6 +574,7 @@ impl From<&core::Operation> for Record {
             removed_at: operation.removed.map(|removed| removed.at.nanos()),
             removed_keep: operation.removed.map_or(0, |removed| nanos(removed.keep)),
             lost: operation.lost.bits(),
+            share: operation.share.as_deref().map(Into::into),
         }
     }
 }
@@ -676,6 +714,7 @@ impl Record {
             removed: self
                 .removed_at
                 .map(|at| core::Removed { at: time(at), keep: duration(self.removed_keep) }),
+            share: self.share.map(Share::back).transpose()?.map(Box::new),
             lost: core::Losses::from_bits(self.lost),
         };
         let absent = [(Slot::Input, input_absent), (Slot::Output, output_absent.flatten())];

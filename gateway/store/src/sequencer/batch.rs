@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use opgate_core::machine;
 use opgate_core::{
-    Change, DedupeKey, Error, ErrorKind, Event, Face, Operation, OperationId, Outcome, Parent, Seq,
-    Tenant, Timestamp,
+    Change, Dedupe, DedupeKey, Error, ErrorKind, Event, Face, Operation, OperationId, Outcome,
+    Parent, Seq, Tenant, Timestamp,
 };
 use opgate_telemetry::{Outcome as OutcomeLabel, Protocol};
 
@@ -87,7 +87,10 @@ impl Batch {
         let puts = self.order.iter().filter_map(|id| self.changed.get(id)).map(|touched| {
             let operation = &**touched.snapshot;
             if touched.inserted {
-                Write::Insert { operation, scope: touched.scope }
+                // Another may have taken its key over within the batch.
+                let held = |dedupe: &Dedupe| self.keys.get(&dedupe.key) == Some(&operation.id);
+                let keyed = operation.dedupe.as_deref().is_some_and(held);
+                Write::Insert { operation, scope: touched.scope, keyed }
             } else {
                 Write::Update { operation, with_output: touched.with_output }
             }
@@ -125,7 +128,8 @@ impl Batch {
             *count = count.saturating_sub(1);
         }
         self.summary.counts[operation.state as usize] += 1;
-        if let (Some(outcome), false) = (&operation.outcome, had_output) {
+        // Those who share a job are counted, as they were when they were accepted.
+        if let (Some(outcome), false) = (&operation.outcome, had_output || operation.is_job()) {
             let ran = operation.times.updated.since(operation.times.accepted);
             self.finished.push((outcome_label(outcome), ran.as_secs_f64()));
         }

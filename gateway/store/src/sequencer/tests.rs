@@ -123,6 +123,8 @@ fn accept() -> Command {
         trace: None,
         dedupe: None,
         lost: opgate_core::Losses::NONE,
+        share: None,
+        share_key: None,
         outcome: None,
     }))
 }

@@ -71,6 +71,7 @@ fn ended(outcome: Outcome, callback: Callback) -> Operation {
         conflicts: Vec::new(),
         removed: None,
         lost: opgate_core::Losses::NONE,
+        share: None,
     }
 }
 

@@ -45,6 +45,8 @@ impl Record {
             trace: None,
             dedupe: None,
             lost: opgate_core::Losses::NONE,
+            share: None,
+            share_key: None,
             outcome: None,
         };
         let operation = changed(None, Command::Accept(Box::new(accept)));
