@@ -1,10 +1,5 @@
 """/metrics after a load: what Prometheus will make of it."""
 
-import shutil
-import subprocess
-
-import pytest
-
 from showcase import until
 
 
@@ -23,7 +18,7 @@ def test_the_counters_move_with_the_load(scrape, showcase, client, stub):
     assert moved('opgate_requests_total{protocol="grpc"') >= 100
     assert moved('opgate_request_duration_seconds_count{protocol="grpc"') >= 100
     assert moved("opgate_operations_accepted_total") >= 50
-    assert moved('opgate_operations_finished_total{outcome="succeeded"}') >= 50
+    assert moved('opgate_operations_finished_total{protocol="grpc",backend="showcase",outcome="succeeded"}') >= 50
     assert moved("opgate_journal_append_bytes_total") > 0
     assert after["opgate_journal_writable"] == 1
     assert after["opgate_ready"] == 1
@@ -53,14 +48,3 @@ def test_no_series_carries_a_name_a_caller_chose(scrape, showcase, parent):
     text, _ = scrape()
     assert parent not in text
     assert name.rsplit("/", 1)[1] not in text
-
-
-def test_promtool_finds_nothing_to_say(scrape):
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("promtool is not on the PATH: the exposition was not linted")
-    text, _ = scrape()
-    lint = subprocess.run(
-        [promtool, "check", "metrics"], input=text, capture_output=True, text=True, timeout=60
-    )
-    assert (lint.returncode, lint.stdout + lint.stderr) == (0, "")

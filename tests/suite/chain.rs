@@ -152,8 +152,9 @@ fn there_and_back(completion: &str, upstream: &str) {
     let mut states: Vec<State> = upstream.all().iter().map(Operation::state).collect();
     states.sort_unstable();
     assert_eq!(states, [State::Succeeded, State::Failed, State::Failed, State::Canceled]);
-    for (daemon, protocol) in [(&front, "native"), (&back, "nexus")] {
-        let line = format!("opgate_operations_accepted_total{{protocol=\"{protocol}\"}} 4");
+    for (daemon, protocol, backend) in [(&front, "native", "up"), (&back, "nexus", "showcase")] {
+        let labels = format!("protocol=\"{protocol}\",backend=\"{backend}\"");
+        let line = format!("opgate_operations_accepted_total{{{labels}}} 4");
         let metrics = daemon.probe("/metrics").1;
         assert!(metrics.lines().any(|found| found == line), "{metrics}");
     }

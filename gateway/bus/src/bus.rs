@@ -9,7 +9,7 @@ use opgate_core::{
     Routed, Share, Submission, Timestamp, Version,
 };
 use opgate_store::{Health, Peek, Receipt, Snapshot, Store};
-use opgate_telemetry::Metrics;
+use opgate_telemetry::{Metrics, Permit};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -100,7 +100,7 @@ pub(crate) struct Door {
     /// Callbacks owed at a time.
     owed: usize,
     carrier: Arc<Carrier>,
-    metrics: Arc<Metrics>,
+    pub(crate) metrics: Arc<Metrics>,
     dispatcher: TaskTracker,
     _drained_when_dropped: DropGuard,
 }
@@ -138,6 +138,18 @@ impl Bus {
             gates: Arc::default(),
             abandoning: Semaphore::new(AT_A_TIME),
         });
+        for (what, most) in [
+            (Permit::Wait, options.waits),
+            (Permit::Watch, options.watches),
+            (Permit::Ask, options.askers),
+        ] {
+            metrics.bus.permits_max.of(what).set(most as u64);
+        }
+        for placed in carrier.router.backends() {
+            if let Some(of) = metrics.dispatch.backend(&placed.name) {
+                of.leases_max.set(placed.concurrency as u64);
+            }
+        }
         let dispatcher = TaskTracker::new();
         dispatcher.spawn(dispatch(Arc::clone(&carrier)));
         if let Some(notifier) = carrier.router.notifier() {

@@ -92,6 +92,11 @@ impl Delivery {
                 self.walk();
             }
             courier.metrics.callbacks.breakers_open.set(self.table.open() as u64);
+            courier
+                .metrics
+                .callbacks
+                .oldest_owed
+                .set_time(self.table.oldest().map(Timestamp::nanos));
             self.arm(timer.as_mut(), writable);
             tokio::select! {
                 () = courier.drain.cancelled() => break,

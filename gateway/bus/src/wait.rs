@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use opgate_core::{Error, OperationId, Version};
 use opgate_store::Snapshot;
+use opgate_telemetry::Permit;
 use tokio::time::{Instant, sleep_until};
 
 use crate::bus::Bus;
@@ -51,6 +52,7 @@ impl Bus {
             return Ok(current);
         }
         let Some(_permit) = self.door().waits.try_acquire().ok() else { return Ok(current) };
+        let _counted = self.door().metrics.bus.permits.of(Permit::Wait).hold();
         drop(current);
         let limit = Instant::now().checked_add(limit);
         let mut drained = pin!(self.door().drain.cancelled());

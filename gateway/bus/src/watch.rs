@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use opgate_core::{Error, ErrorKind, OperationId, Parent, Seq, Version};
 use opgate_store::{Changed, Feed, Snapshot};
+use opgate_telemetry::{Held, Permit};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::bus::Bus;
@@ -48,6 +49,7 @@ pub struct Watching {
     caller: Caller,
     follow: Follow,
     _permit: OwnedSemaphorePermit,
+    _counted: Held,
 }
 
 #[derive(Debug)]
@@ -81,6 +83,7 @@ impl Bus {
         let permit = Arc::clone(&self.door().watches)
             .try_acquire_owned()
             .map_err(|_| Error::new(ErrorKind::TooManyRequests, "too many watches"))?;
+        let counted = self.door().metrics.bus.permits.of(Permit::Watch).hold();
         let follow = match watch {
             Watch::Operation { id, after } => Follow::One { id, after },
             Watch::Scope { scope, after, filter } => Follow::Many(Scope {
@@ -94,7 +97,13 @@ impl Bus {
                 told: None,
             }),
         };
-        Ok(Watching { bus: self.clone(), caller: caller.clone(), follow, _permit: permit })
+        Ok(Watching {
+            bus: self.clone(),
+            caller: caller.clone(),
+            follow,
+            _permit: permit,
+            _counted: counted,
+        })
     }
 }
 

@@ -78,6 +78,7 @@ impl<A: Accept> Acceptor<A> {
         connections_max: usize,
         metrics: Arc<Metrics>,
     ) -> Self {
+        metrics.edge.connections_max.of(listener).set(connections_max as u64);
         Self { socket, listener, connections_max, metrics }
     }
 

@@ -61,6 +61,17 @@ pub(crate) struct Expired {
     pub(crate) scope: ScopeId,
 }
 
+/// How large the log is, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Size {
+    /// What has been written, without what lies in the write-ahead log.
+    pub(crate) database: u64,
+    /// The write-ahead log.
+    pub(crate) wal: u64,
+    /// How much larger the database may become: within its bound, and on its file system.
+    pub(crate) free: u64,
+}
+
 /// The durable log. One batch is one transaction: durable on return, or not there at all.
 pub(crate) trait Journal: Send {
     /// Writes a batch; returns how many bytes of records and payloads that was.
@@ -71,8 +82,8 @@ pub(crate) trait Journal: Send {
     fn holder(&mut self, key: DedupeKey) -> Result<Option<OperationId>, JournalError>;
     /// Operations whose time to be forgotten has come, at most `limit`.
     fn expired(&mut self, now: Timestamp, limit: usize) -> Result<Vec<Expired>, JournalError>;
-    /// Size of the database and of its write-ahead log, in bytes.
-    fn size(&self) -> (u64, u64);
+    /// How large it is.
+    fn size(&self) -> Size;
     /// Gives freed pages back to the file system, a slice at a time.
     fn shrink(&mut self) -> Result<(), JournalError>;
     /// Whether no operation is left in a scope.

@@ -289,6 +289,8 @@ impl Store {
         metrics.store.recovery_duration.set_duration(recovery.took);
         metrics.store.recovered.set(live);
         metrics.journal.writable.set_condition(true);
+        metrics.journal.queue_max.set(options.queue as u64);
+        metrics.bus.unfinished_max.set(options.live_operations as u64);
         let inner = Inner {
             shared,
             readers: Readers::new(dir.clone()),
@@ -431,6 +433,10 @@ impl Queue for Requests {
 
     fn ready(&mut self) -> Option<Request> {
         self.0.try_recv().ok()
+    }
+
+    fn waiting(&self) -> usize {
+        self.0.len()
     }
 }
 

@@ -10,7 +10,7 @@ mod share;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -18,12 +18,12 @@ use std::time::Instant;
 use opgate_core::machine::{self, Decision};
 use opgate_core::{
     Command, DedupeKey, Error, ErrorKind, Operation, OperationId, Outcome, Retry, Seq, State,
-    Submission, Tenant, Version,
+    Submission, Tenant, Timestamp, Version,
 };
 use opgate_telemetry::{JournalFault, Metrics, Removal, State as StateLabel};
 use tokio::sync::{broadcast, watch};
 
-use self::batch::{Batch, Touched};
+use self::batch::{Batch, Touched, Way};
 use crate::feed::Changed;
 use crate::journal::{Journal, JournalError, Summary};
 use crate::scopes::{self, ScopeId};
@@ -59,6 +59,8 @@ pub(crate) trait Queue {
     fn next(&mut self) -> Option<Request>;
     /// One that is there already.
     fn ready(&mut self) -> Option<Request>;
+    /// How many are there already.
+    fn waiting(&self) -> usize;
 }
 
 /// What the sequencer shares with readers.
@@ -107,6 +109,8 @@ pub(crate) struct Sequencer<J> {
     /// Resident bodies, oldest first; some have been replaced since.
     bodies: VecDeque<(OperationId, Version)>,
     body_bytes: usize,
+    /// When each operation that has not ended was accepted.
+    unfinished: BTreeMap<Seq, Timestamp>,
     /// What lists hold in memory, oldest first; some of it was forgotten since.
     listed: VecDeque<(Seq, OperationId, ScopeId)>,
     /// Operations that ended when lists had already moved on: resident, but in no list.
@@ -147,6 +151,7 @@ impl<J: Journal> Sequencer<J> {
             next_scope,
             bodies: VecDeque::new(),
             body_bytes: 0,
+            unfinished: BTreeMap::new(),
             listed: VecDeque::new(),
             unlisted: VecDeque::new(),
             refused_bytes: ROOM,
@@ -157,6 +162,7 @@ impl<J: Journal> Sequencer<J> {
 
     /// Shows an operation that was read back at start.
     pub(crate) fn recover(&mut self, scope: ScopeId, operation: Operation) {
+        self.unfinished.insert(operation.seq, operation.times.accepted);
         self.show(scope, &Arc::new(Snapshot::new(operation)));
         self.evict_bodies();
     }
@@ -186,6 +192,7 @@ impl<J: Journal> Sequencer<J> {
                 next = more.then(|| queue.ready()).flatten();
             }
             self.commit(batch);
+            self.metrics.journal.queue.set(queue.waiting() as u64);
             due = due && self.tidy();
         }
         // Whoever is still queued gets an answer rather than silence.
@@ -287,7 +294,7 @@ impl<J: Journal> Sequencer<J> {
                     share::left(batch, job, &snapshot)?;
                 }
                 if is_accept {
-                    batch.count_accepted(snapshot.origin.face);
+                    batch.count_accepted(&snapshot);
                 }
                 Ok(self.receipt(snapshot, false))
             }
@@ -471,11 +478,12 @@ impl<J: Journal> Sequencer<J> {
         }
         self.evict();
         self.metrics.bus.removed.of(Removal::Deleted).increment(batch.deleted);
-        for protocol in batch.accepted {
-            self.metrics.bus.accepted.of(protocol).increment(1);
+        let translations = &self.metrics.bus.translations;
+        for Way { from, to } in batch.accepted {
+            translations.to(&to).accepted.of(from).increment(1);
         }
-        for (outcome, seconds) in batch.finished {
-            self.metrics.bus.finished.of(outcome).increment(1);
+        for (Way { from, to }, outcome, seconds) in batch.finished {
+            translations.to(&to).finished.of(from).of(outcome).increment(1);
             self.metrics.bus.operation_duration.of(outcome).record(seconds);
         }
         for (reply, result) in batch.replies {
@@ -499,6 +507,11 @@ impl<J: Journal> Sequencer<J> {
         self.show(scope, &snapshot);
         if snapshot.is_done() && !inserted && seq < self.shared.view.floor() {
             self.unlisted.push_back(id);
+        }
+        if snapshot.is_done() {
+            self.unfinished.remove(&seq);
+        } else if inserted {
+            self.unfinished.insert(seq, snapshot.times.accepted);
         }
         if inserted {
             self.shared.view.append(scope, seq, id);
@@ -609,9 +622,12 @@ impl<J: Journal> Sequencer<J> {
         for (label, count) in states.into_iter().zip(self.summary.counts) {
             metrics.bus.operations.of(label).set(count);
         }
-        let (size, wal) = self.journal.size();
-        metrics.journal.size_bytes.set(size);
-        metrics.journal.wal_bytes.set(wal);
+        let oldest = self.unfinished.first_key_value().map(|(_, accepted)| accepted.nanos());
+        metrics.bus.oldest_unfinished.set_time(oldest);
+        let size = self.journal.size();
+        metrics.journal.size_bytes.set(size.database);
+        metrics.journal.wal_bytes.set(size.wal);
+        metrics.journal.free_bytes.set(size.free);
         metrics.callbacks.owed.set(self.shared.owed.load(Ordering::Relaxed));
         metrics.store.resident.set(self.shared.view.len() as u64);
         metrics.store.resident_bytes.set(self.body_bytes as u64);

@@ -14,7 +14,7 @@ use rusqlite::{
 };
 
 use crate::Durability;
-use crate::journal::{Expired, Journal, JournalError, Summary, Write};
+use crate::journal::{Expired, Journal, JournalError, Size, Summary, Write};
 use crate::list::Changes;
 use crate::owing::Owing;
 use crate::record::{self, Damaged, Opened, Slot};
@@ -82,6 +82,8 @@ pub(crate) fn database(dir: &Path) -> PathBuf {
 pub(crate) struct Sqlite {
     connection: Connection,
     path: PathBuf,
+    /// The size that the database does not exceed.
+    max_bytes: u64,
 }
 
 /// What stood in the file when it was opened.
@@ -125,7 +127,8 @@ impl Sqlite {
         connection.pragma_update(None, "cache_size", -131_072)?;
         connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
         connection.set_prepared_statement_cache_capacity(64);
-        let mut sqlite = Self { connection, path };
+        let max_bytes = max_bytes.unwrap_or(u64::MAX);
+        let mut sqlite = Self { connection, path, max_bytes };
         if tables == 0 {
             sqlite.create(&secret)?;
         }
@@ -134,9 +137,8 @@ impl Sqlite {
         }
         let stored = sqlite.stored()?;
         // After the checks: a bound below what is stored only stops growth.
-        let pages = max_bytes.map_or(i64::from(u32::MAX) - 1, |bytes| {
-            i64::try_from(bytes / PAGE_BYTES).unwrap_or(i64::MAX).clamp(16, i64::from(u32::MAX) - 1)
-        });
+        let pages = i64::try_from(max_bytes / PAGE_BYTES).unwrap_or(i64::MAX);
+        let pages = pages.clamp(16, i64::from(u32::MAX) - 1);
         sqlite.connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
         Ok((sqlite, stored))
     }
@@ -268,11 +270,16 @@ impl Journal for Sqlite {
         rows.collect::<Result<_, _>>().map_err(read_error)
     }
 
-    fn size(&self) -> (u64, u64) {
+    fn size(&self) -> Size {
         let bytes = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
         let mut wal = self.path.clone().into_os_string();
         wal.push("-wal");
-        (bytes(&self.path), bytes(Path::new(&wal)))
+        let database = bytes(&self.path);
+        let within = self.max_bytes.saturating_sub(database);
+        // Where the file system does not say, its bound is all that is known.
+        let disk = rustix::fs::statvfs(&self.path)
+            .map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize));
+        Size { database, wal: bytes(Path::new(&wal)), free: within.min(disk) }
     }
 
     fn shrink(&mut self) -> Result<(), JournalError> {

@@ -60,6 +60,10 @@ const DISK_SECONDS: &[f64] = &[
     2.5,
 ];
 
+/// From when a callback is owed to when it is taken: at once, up to days.
+const LAG_SECONDS: &[f64] =
+    &[0.01, 0.05, 0.25, 1.0, 5.0, 30.0, 300.0, 1_800.0, 7_200.0, 36_000.0, 86_400.0, 259_200.0];
+
 /// Calls to other systems.
 const BACKEND_SECONDS: &[f64] =
     &[0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
@@ -106,6 +110,8 @@ catalogue! {
         "Times the settings were read again, by what became of them.";
     CONNECTIONS: Gauge None "opgate_connections" {"listener"}
         "Open connections.";
+    CONNECTIONS_MAX: Gauge None "opgate_connections_max" {"listener"}
+        "Connections a listener keeps open at most; one more is closed at once.";
     CONNECTIONS_REJECTED: Counter None "opgate_connections_rejected_total" {"listener"}
         "Connections closed at once because the limit of the listener was reached.";
     CONNECTIONS_CUT: Counter None "opgate_connections_cut_total" {"listener", "reason"}
@@ -121,10 +127,14 @@ catalogue! {
 
     OPERATIONS: Gauge None "opgate_operations" {"state"}
         "Operations kept, by state.";
-    OPERATIONS_ACCEPTED: Counter None "opgate_operations_accepted_total" {"protocol"}
-        "Operations made durable, by the protocol they came in.";
-    OPERATIONS_FINISHED: Counter None "opgate_operations_finished_total" {"outcome"}
-        "Operations that reached their end.";
+    OPERATIONS_OLDEST: Gauge Seconds "opgate_operations_oldest_unfinished_timestamp_seconds" {}
+        "When the oldest operation that has not ended was accepted, since the Unix epoch; 0 where all have ended.";
+    OPERATIONS_UNFINISHED_MAX: Gauge None "opgate_operations_unfinished_max" {}
+        "Operations that have not ended, at most: a start beyond is refused.";
+    OPERATIONS_ACCEPTED: Counter None "opgate_operations_accepted_total" {"protocol", "backend"}
+        "Operations made durable, by the protocol they came in and the backend they are for.";
+    OPERATIONS_FINISHED: Counter None "opgate_operations_finished_total" {"protocol", "backend", "outcome"}
+        "Operations that reached their end, by the protocol they came in and the backend they were for.";
     OPERATION_DURATION: Histogram Seconds "opgate_operation_duration_seconds" {"outcome"} [OPERATION_SECONDS]
         "Time from acceptance to the end of an operation.";
     OPERATIONS_REMOVED: Counter None "opgate_operations_removed_total" {"reason"}
@@ -133,6 +143,10 @@ catalogue! {
         "Second, different outcomes reported for an operation that had ended, and refused.";
     WATCHERS: Gauge None "opgate_watchers" {"protocol"}
         "Requests waiting for an operation to change.";
+    PERMITS: Gauge None "opgate_permits" {"what"}
+        "Waits, watches and asks for work under way, of each protocol that has them.";
+    PERMITS_MAX: Gauge None "opgate_permits_max" {"what"}
+        "Waits, watches and asks for work that may be under way; what is beyond is answered at once, or refused.";
     SUBMIT_DURATION: Histogram Seconds "opgate_submit_duration_seconds" {} [REQUEST_SECONDS]
         "Time from handing a command to the bus to its durable receipt.";
 
@@ -142,10 +156,16 @@ catalogue! {
         "Time to make one batch durable.";
     JOURNAL_BATCH: Histogram None "opgate_journal_batch_records" {} [BATCH_RECORDS]
         "Records made durable together.";
+    JOURNAL_QUEUE: Gauge None "opgate_journal_queue" {}
+        "Commands that waited to be written when the last batch had been.";
+    JOURNAL_QUEUE_MAX: Gauge None "opgate_journal_queue_max" {}
+        "Commands that may wait to be written: one more is refused.";
     JOURNAL_SIZE: Gauge Bytes "opgate_journal_size_bytes" {}
         "Size of the journal on disk, without its write-ahead log.";
     JOURNAL_WAL: Gauge Bytes "opgate_journal_wal_bytes" {}
         "Size of the journal's write-ahead log.";
+    JOURNAL_FREE: Gauge Bytes "opgate_journal_free_bytes" {}
+        "Room the journal may still take, on its file system and up to its largest size.";
     JOURNAL_ERRORS: Counter None "opgate_journal_errors_total" {"kind"}
         "Failures of the journal; any of them deserves a look.";
     JOURNAL_WRITABLE: Gauge None "opgate_journal_writable" {}
@@ -162,6 +182,8 @@ catalogue! {
 
     LEASES: Gauge None "opgate_leases" {"backend"}
         "Operations a backend is carrying out.";
+    LEASES_MAX: Gauge None "opgate_leases_max" {"backend"}
+        "Operations a backend carries out at a time, at most; others wait for room.";
     LEASES_LOST: Counter None "opgate_leases_lost_total" {"backend"}
         "Leases that ended under their holder: by hand, by a deadline or by another lease.";
     LEASES_EXPIRED: Counter None "opgate_leases_expired_total" {"backend"}
@@ -185,6 +207,10 @@ catalogue! {
 
     CALLBACKS_OWED: Gauge None "opgate_callbacks_owed" {}
         "Callbacks of ended operations that were not delivered yet.";
+    CALLBACKS_OLDEST: Gauge Seconds "opgate_callbacks_oldest_owed_timestamp_seconds" {}
+        "Since when the callback is owed that is owed longest, since the Unix epoch; 0 where none is.";
+    CALLBACK_LAG: Histogram Seconds "opgate_callback_lag_seconds" {} [LAG_SECONDS]
+        "Time from when a callback was owed to when its receiver took it.";
     CALLBACK_ATTEMPTS: Counter None "opgate_callback_attempts_total" {"result"}
         "Attempts to deliver a callback, by what became of them.";
     CALLBACKS_DEAD: Counter None "opgate_callbacks_dead_total" {}

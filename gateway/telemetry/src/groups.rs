@@ -4,7 +4,7 @@ use crate::catalogue as spec;
 use crate::handle::{Counter, Family, Gauge, Histogram, counter, gauge, histogram};
 use crate::label::{
     AmqpLoss, AmqpRefusal, CallbackResult, Code, Cut, HandshakeFault, JournalFault, Label,
-    Listener, Outcome, Place, Protocol, Reload, Removal, SignatureFault, State,
+    Listener, Outcome, Permit, Place, Protocol, Reload, Removal, SignatureFault, State,
 };
 
 /// The daemon as a whole.
@@ -35,6 +35,8 @@ impl GatewayMetrics {
 pub struct EdgeMetrics {
     /// `opgate_connections`.
     pub connections: Family<Listener, Gauge>,
+    /// `opgate_connections_max`.
+    pub connections_max: Family<Listener, Gauge>,
     /// `opgate_connections_rejected_total`.
     pub rejected: Family<Listener, Counter>,
     /// `opgate_connections_cut_total`.
@@ -54,6 +56,9 @@ impl EdgeMetrics {
         Self {
             connections: Family::new(|listener: Listener| {
                 gauge(&spec::CONNECTIONS, &[listener.text()])
+            }),
+            connections_max: Family::new(|listener: Listener| {
+                gauge(&spec::CONNECTIONS_MAX, &[listener.text()])
             }),
             rejected: Family::new(|listener: Listener| {
                 counter(&spec::CONNECTIONS_REJECTED, &[listener.text()])
@@ -84,10 +89,12 @@ impl EdgeMetrics {
 pub struct BusMetrics {
     /// `opgate_operations`.
     pub operations: Family<State, Gauge>,
-    /// `opgate_operations_accepted_total`.
-    pub accepted: Family<Protocol, Counter>,
-    /// `opgate_operations_finished_total`.
-    pub finished: Family<Outcome, Counter>,
+    /// `opgate_operations_oldest_unfinished_timestamp_seconds`.
+    pub oldest_unfinished: Gauge,
+    /// `opgate_operations_unfinished_max`.
+    pub unfinished_max: Gauge,
+    /// What goes from which protocol to which backend.
+    pub translations: Translations,
     /// `opgate_operation_duration_seconds`.
     pub operation_duration: Family<Outcome, Histogram>,
     /// `opgate_operations_removed_total`.
@@ -96,20 +103,21 @@ pub struct BusMetrics {
     pub terminals_refused: Counter,
     /// `opgate_watchers`.
     pub watchers: Family<Protocol, Gauge>,
+    /// `opgate_permits`.
+    pub permits: Family<Permit, Gauge>,
+    /// `opgate_permits_max`.
+    pub permits_max: Family<Permit, Gauge>,
     /// `opgate_submit_duration_seconds`.
     pub submit_duration: Histogram,
 }
 
 impl BusMetrics {
-    pub(crate) fn register() -> Self {
+    pub(crate) fn register(backends: &[&str]) -> Self {
         Self {
             operations: Family::new(|state: State| gauge(&spec::OPERATIONS, &[state.text()])),
-            accepted: Family::new(|protocol: Protocol| {
-                counter(&spec::OPERATIONS_ACCEPTED, &[protocol.text()])
-            }),
-            finished: Family::new(|outcome: Outcome| {
-                counter(&spec::OPERATIONS_FINISHED, &[outcome.text()])
-            }),
+            oldest_unfinished: gauge(&spec::OPERATIONS_OLDEST, &[]),
+            unfinished_max: gauge(&spec::OPERATIONS_UNFINISHED_MAX, &[]),
+            translations: Translations::register(backends),
             operation_duration: Family::new(|outcome: Outcome| {
                 histogram(&spec::OPERATION_DURATION, &[outcome.text()])
             }),
@@ -118,7 +126,57 @@ impl BusMetrics {
             }),
             terminals_refused: counter(&spec::TERMINALS_REFUSED, &[]),
             watchers: Family::new(|protocol: Protocol| gauge(&spec::WATCHERS, &[protocol.text()])),
+            permits: Family::new(|what: Permit| gauge(&spec::PERMITS, &[what.text()])),
+            permits_max: Family::new(|what: Permit| gauge(&spec::PERMITS_MAX, &[what.text()])),
             submit_duration: histogram(&spec::SUBMIT_DURATION, &[]),
+        }
+    }
+}
+
+/// What goes from which protocol to which backend.
+#[derive(Debug)]
+pub struct Translations {
+    backends: Box<[(Box<str>, Translation)]>,
+    gone: Translation,
+}
+
+impl Translations {
+    /// Stands for the backends of operations that ended after their backend had left the settings. No backend can be
+    /// called so.
+    const GONE: &str = "_gone";
+
+    fn register(backends: &[&str]) -> Self {
+        let named = backends.iter().map(|&name| (name.into(), Translation::register(name)));
+        Self { backends: named.collect(), gone: Translation::register(Self::GONE) }
+    }
+
+    /// The handles of one backend, configured or not.
+    pub fn to(&self, backend: &str) -> &Translation {
+        let found = self.backends.iter().find(|(known, _)| &**known == backend);
+        found.map_or(&self.gone, |(_, handles)| handles)
+    }
+}
+
+/// What goes to one backend, by the protocol that it came in.
+#[derive(Debug)]
+pub struct Translation {
+    /// `opgate_operations_accepted_total`.
+    pub accepted: Family<Protocol, Counter>,
+    /// `opgate_operations_finished_total`.
+    pub finished: Family<Protocol, Family<Outcome, Counter>>,
+}
+
+impl Translation {
+    fn register(backend: &str) -> Self {
+        Self {
+            accepted: Family::new(|protocol: Protocol| {
+                counter(&spec::OPERATIONS_ACCEPTED, &[protocol.text(), backend])
+            }),
+            finished: Family::new(|protocol: Protocol| {
+                Family::new(|outcome: Outcome| {
+                    counter(&spec::OPERATIONS_FINISHED, &[protocol.text(), backend, outcome.text()])
+                })
+            }),
         }
     }
 }
@@ -132,6 +190,12 @@ pub struct JournalMetrics {
     pub fsync_duration: Histogram,
     /// `opgate_journal_batch_records`.
     pub batch_records: Histogram,
+    /// `opgate_journal_queue`.
+    pub queue: Gauge,
+    /// `opgate_journal_queue_max`.
+    pub queue_max: Gauge,
+    /// `opgate_journal_free_bytes`.
+    pub free_bytes: Gauge,
     /// `opgate_journal_size_bytes`.
     pub size_bytes: Gauge,
     /// `opgate_journal_wal_bytes`.
@@ -148,6 +212,9 @@ impl JournalMetrics {
             append_bytes: counter(&spec::JOURNAL_APPEND, &[]),
             fsync_duration: histogram(&spec::JOURNAL_FSYNC, &[]),
             batch_records: histogram(&spec::JOURNAL_BATCH, &[]),
+            queue: gauge(&spec::JOURNAL_QUEUE, &[]),
+            queue_max: gauge(&spec::JOURNAL_QUEUE_MAX, &[]),
+            free_bytes: gauge(&spec::JOURNAL_FREE, &[]),
             size_bytes: gauge(&spec::JOURNAL_SIZE, &[]),
             wal_bytes: gauge(&spec::JOURNAL_WAL, &[]),
             errors: Family::new(|fault: JournalFault| {
@@ -209,6 +276,10 @@ impl DispatchMetrics {
 pub struct CallbackMetrics {
     /// `opgate_callbacks_owed`.
     pub owed: Gauge,
+    /// `opgate_callbacks_oldest_owed_timestamp_seconds`.
+    pub oldest_owed: Gauge,
+    /// `opgate_callback_lag_seconds`.
+    pub lag: Histogram,
     /// `opgate_callback_attempts_total`.
     pub attempts: Family<CallbackResult, Counter>,
     /// `opgate_callbacks_dead_total`.
@@ -223,6 +294,8 @@ impl CallbackMetrics {
     pub(crate) fn register() -> Self {
         Self {
             owed: gauge(&spec::CALLBACKS_OWED, &[]),
+            oldest_owed: gauge(&spec::CALLBACKS_OLDEST, &[]),
+            lag: histogram(&spec::CALLBACK_LAG, &[]),
             attempts: Family::new(|result: CallbackResult| {
                 counter(&spec::CALLBACK_ATTEMPTS, &[result.text()])
             }),
@@ -269,6 +342,8 @@ impl AmqpMetrics {
 pub struct BackendMetrics {
     /// `opgate_leases`.
     pub leases: Gauge,
+    /// `opgate_leases_max`.
+    pub leases_max: Gauge,
     /// `opgate_leases_lost_total`.
     pub leases_lost: Counter,
     /// `opgate_leases_expired_total`.
@@ -295,6 +370,7 @@ impl BackendMetrics {
     fn register(name: &str) -> Self {
         Self {
             leases: gauge(&spec::LEASES, &[name]),
+            leases_max: gauge(&spec::LEASES_MAX, &[name]),
             leases_lost: counter(&spec::LEASES_LOST, &[name]),
             leases_expired: counter(&spec::LEASES_EXPIRED, &[name]),
             strays: counter(&spec::BACKEND_STRAYS, &[name]),

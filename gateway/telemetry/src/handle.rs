@@ -25,6 +25,12 @@ impl Gauge {
         self.0.set(value as f64);
     }
 
+    /// Replaces the value by a time, in nanoseconds since the Unix epoch; nothing is 0.
+    #[expect(clippy::cast_precision_loss, reason = "a microsecond is more than anybody looks at")]
+    pub fn set_time(&self, nanos: Option<i64>) {
+        self.0.set(nanos.map_or(0.0, |nanos| nanos as f64 / 1e9));
+    }
+
     /// Replaces the value by a duration, in seconds.
     pub fn set_duration(&self, value: Duration) {
         self.0.set(value);

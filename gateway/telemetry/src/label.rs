@@ -219,6 +219,18 @@ label! {
 }
 
 label! {
+    /// What of a caller's may take long, and has a bound for that.
+    Permit {
+        /// For an operation to end or change.
+        Wait => "wait",
+        /// Of the changes of one operation or many.
+        Watch => "watch",
+        /// Of a worker for an operation.
+        Ask => "ask",
+    }
+}
+
+label! {
     /// Why an operation is no longer kept.
     Removal {
         /// A client asked for it.

@@ -24,12 +24,12 @@ use std::sync::Arc;
 pub use catalogue::{CATALOGUE, Kind, MetricSpec, Unit};
 pub use groups::{
     AmqpMetrics, BackendMetrics, BusMetrics, CallbackMetrics, DispatchMetrics, EdgeMetrics,
-    GatewayMetrics, JournalMetrics, SignatureMetrics, StoreMetrics,
+    GatewayMetrics, JournalMetrics, SignatureMetrics, StoreMetrics, Translation, Translations,
 };
 pub use handle::{Counter, Family, Gauge, Held, Histogram};
 pub use label::{
     AmqpLoss, AmqpRefusal, CallbackResult, Code, Cut, HandshakeFault, JournalFault, Label,
-    Listener, Method, Outcome, Place, Protocol, Reload, Removal, SignatureFault, State,
+    Listener, Method, Outcome, Permit, Place, Protocol, Reload, Removal, SignatureFault, State,
 };
 pub use requests::{InFlight, Requests};
 
@@ -69,7 +69,7 @@ impl Metrics {
             gateway: GatewayMetrics::register(),
             requests: Requests::new(),
             edge: EdgeMetrics::register(),
-            bus: BusMetrics::register(),
+            bus: BusMetrics::register(backends),
             journal: JournalMetrics::register(),
             store: StoreMetrics::register(),
             dispatch: DispatchMetrics::register(backends),

@@ -64,7 +64,7 @@ fn the_number_of_series_is_bounded() {
     let (metrics, handle) = registered(&["a", "b", "c"]);
     let text = exposed(&metrics, &handle);
     let series = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).count();
-    assert!(series < 2_100, "{series}");
+    assert!(series < 2_200, "{series}");
 }
 
 #[test]

@@ -98,6 +98,9 @@ impl Courier {
             Told::Later { .. } => (Went::Failed, Alarm::Due),
         };
         let since = snapshot.owed_since(owed).unwrap_or(snapshot.times.updated);
+        if matches!(told, Told::Taken) {
+            self.metrics.callbacks.lag.record(self.store.clock().now().since(since));
+        }
         let result = self.judge(told, number, since);
         Done { went, again: self.record(&snapshot, key, number, result, alarm).await }
     }
@@ -234,6 +237,7 @@ impl Courier {
         let give_up = since.plus(self.callbacks.give_up).since(clock);
         Term {
             attempts: callback.delivery.attempts,
+            since,
             due: now + rest.min(self.callbacks.at_most()),
             until: now + give_up.min(self.callbacks.give_up),
         }
@@ -246,8 +250,8 @@ impl Courier {
             Job::Attempt(_, attempts) => attempts,
             Job::GiveUp(_) => 0,
         };
-        let due = now + self.callbacks.after(1, None);
-        Term { attempts, due, until: now + self.callbacks.give_up }
+        let (since, due) = (self.store.clock().now(), now + self.callbacks.after(1, None));
+        Term { attempts, since, due, until: now + self.callbacks.give_up }
     }
 }
 

@@ -12,7 +12,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
-use opgate_core::OperationId;
+use opgate_core::{OperationId, Timestamp};
 use tokio::time::Instant;
 
 use super::Callbacks;
@@ -30,6 +30,8 @@ pub(super) struct Key {
 pub(super) struct Term {
     /// The attempts that were recorded when this was so.
     pub(super) attempts: u32,
+    /// Since when it is owed, as clocks tell.
+    pub(super) since: Timestamp,
     pub(super) due: Instant,
     pub(super) until: Instant,
 }
@@ -75,6 +77,8 @@ struct Entry {
 pub(super) struct Table {
     limits: Callbacks,
     entries: HashMap<Key, Entry>,
+    /// Callbacks by how long they are owed.
+    ages: BTreeSet<(Timestamp, Key)>,
     destinations: HashMap<Arc<str>, Destination>,
     /// Destinations that may be attempted from an instant on.
     agenda: BTreeSet<(Instant, Arc<str>)>,
@@ -97,6 +101,7 @@ impl Table {
         Self {
             limits,
             entries: HashMap::new(),
+            ages: BTreeSet::new(),
             destinations: HashMap::new(),
             agenda: BTreeSet::new(),
             turns: BTreeMap::new(),
@@ -112,6 +117,11 @@ impl Table {
     /// How many destinations are left alone.
     pub(super) const fn open(&self) -> usize {
         self.open
+    }
+
+    /// Since when the one is owed that is owed longest, of those that are known.
+    pub(super) fn oldest(&self) -> Option<Timestamp> {
+        self.ages.first().map(|(since, _)| *since)
     }
 
     /// Whether it is known. Of what is under way it is noted that there is something new.
@@ -143,6 +153,7 @@ impl Table {
         let name = known.map_or_else(|| Arc::clone(destination), |(name, _)| Arc::clone(name));
         let entry = Entry { destination: Arc::clone(&name), term, waiting: true, touched: false };
         self.entries.insert(key, entry);
+        self.ages.insert((term.since, key));
         self.resize(&name, |held| held + 1);
         if let Some(destination) = self.destinations.get_mut(&name) {
             destination.waiting.insert((term.due, key));
@@ -202,7 +213,9 @@ impl Table {
             failed = destination.heard(went, self.limits, now);
             self.open = self.open + usize::from(destination.is_open()) - usize::from(was);
         }
+        self.ages.remove(&(entry.term.since, key));
         if let Some(term) = again {
+            self.ages.insert((term.since, key));
             (entry.term, entry.waiting) = (term, true);
             destination.waiting.insert((term.due, key));
         } else {
@@ -255,7 +268,9 @@ impl Table {
         }
         let last = self.destinations.get_mut(&name).and_then(|most| most.waiting.pop_last());
         let Some((_, key)) = last else { return false };
-        self.entries.remove(&key);
+        if let Some(entry) = self.entries.remove(&key) {
+            self.ages.remove(&(entry.term.since, key));
+        }
         self.resize(&name, |held| held.saturating_sub(1));
         self.place(&name, now);
         true

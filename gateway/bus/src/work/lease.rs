@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use opgate_core::{Command, Epoch, Error, ErrorKind, OperationId, Submission};
 use opgate_store::{Posted, Snapshot};
+use opgate_telemetry::Permit;
 use tokio::time::Instant;
 
 use super::desk::{Claims, Desk};
@@ -62,6 +63,7 @@ impl Bus {
                             "too many workers wait",
                         ));
                     };
+                    let _counted = self.door().metrics.bus.permits.of(Permit::Ask).hold();
                     tokio::select! {
                         biased;
                         claims = asking.claims() => claims,

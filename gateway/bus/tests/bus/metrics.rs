@@ -58,3 +58,44 @@ async fn what_waits_for_room_is_counted() {
         tokio::task::yield_now().await;
     }
 }
+
+#[tokio::test]
+async fn what_goes_where_and_what_has_not_ended_is_told() {
+    let dir = tempdir().unwrap();
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let rendered = recorder.handle();
+    let bench = metrics::with_local_recorder(&recorder, || Setup::at(&dir).open());
+    let value = |series: &str| -> f64 {
+        let text = rendered.render();
+        let line = text.lines().find(|line| line.starts_with(series)).expect(series);
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    };
+    let oldest = "opgate_operations_oldest_unfinished_timestamp_seconds ";
+    assert!(value(oldest).abs() < 0.1, "there is none");
+    let first = bench.start("hold").await;
+    let second = bench.start("hold").await;
+    let accepted = async |id| {
+        let nanos = bench.bus.get(&bench.caller, id).await.unwrap().times.accepted.nanos();
+        std::time::Duration::from_nanos(nanos.unsigned_abs()).as_secs_f64()
+    };
+    let told = async |expected: f64| {
+        bench.store.tidy();
+        while (value(oldest) - expected).abs() > 0.000_01 {
+            tokio::task::yield_now().await;
+        }
+    };
+    told(accepted(first).await).await;
+    bench.bus.finish(&bench.caller, first, succeeded("by hand")).await.unwrap();
+    told(accepted(second).await).await;
+    bench.bus.finish(&bench.caller, second, succeeded("by hand")).await.unwrap();
+    told(0.0).await;
+
+    let way = r#"{protocol="native",backend="script""#;
+    assert!((value(&format!("opgate_operations_accepted_total{way}}}")) - 2.0).abs() < 0.1);
+    let finished = format!(r#"opgate_operations_finished_total{way},outcome="succeeded"}}"#);
+    assert!((value(&finished) - 2.0).abs() < 0.1);
+    assert!((value(r#"opgate_leases_max{backend="script"}"#) - 64.0).abs() < 0.1);
+    assert!(value("opgate_operations_unfinished_max") > 0.0);
+    assert!(value("opgate_journal_free_bytes") > 0.0);
+    bench.bus.drain().await;
+}

@@ -16,6 +16,18 @@ use crate::journal::{Summary, Write};
 use crate::scopes::ScopeId;
 use crate::snapshot::Snapshot;
 
+/// From which protocol to which backend an operation goes.
+pub(super) struct Way {
+    pub(super) from: Protocol,
+    pub(super) to: Arc<str>,
+}
+
+impl Way {
+    fn of(operation: &Operation) -> Self {
+        Self { from: protocol(operation.origin.face), to: Arc::clone(&operation.routed.backend) }
+    }
+}
+
 /// What one transaction will hold, and who waits for it.
 pub(super) struct Batch {
     pub(super) now: Timestamp,
@@ -30,8 +42,8 @@ pub(super) struct Batch {
     pub(super) purged: Vec<(Seq, OperationId)>,
     pub(super) emptied: Vec<ScopeId>,
     pub(super) replies: Vec<(Reply, Result<Receipt, Error>)>,
-    pub(super) finished: Vec<(OutcomeLabel, f64)>,
-    pub(super) accepted: Vec<Protocol>,
+    pub(super) finished: Vec<(Way, OutcomeLabel, f64)>,
+    pub(super) accepted: Vec<Way>,
     pub(super) deleted: u64,
     /// Callbacks that became owed.
     pub(super) owed: u64,
@@ -101,8 +113,8 @@ impl Batch {
     }
 
     /// Counts a start that was accepted.
-    pub(super) fn count_accepted(&mut self, face: Face) {
-        self.accepted.push(protocol(face));
+    pub(super) fn count_accepted(&mut self, operation: &Operation) {
+        self.accepted.push(Way::of(operation));
     }
 
     /// Applies events as the next change.
@@ -131,7 +143,7 @@ impl Batch {
         // Those who share a job are counted, as they were when they were accepted.
         if let (Some(outcome), false) = (&operation.outcome, had_output || operation.is_job()) {
             let ran = operation.times.updated.since(operation.times.accepted);
-            self.finished.push((outcome_label(outcome), ran.as_secs_f64()));
+            self.finished.push((Way::of(&operation), outcome_label(outcome), ran.as_secs_f64()));
         }
         let id = operation.id;
         if let (None, Some(dedupe)) = (state, &operation.dedupe) {

@@ -15,7 +15,7 @@ use shuttle::thread;
 use tokio::sync::{broadcast, watch};
 
 use super::*;
-use crate::journal::{Expired, Write};
+use crate::journal::{Expired, Size, Write};
 
 type Failure = fn() -> JournalError;
 type Disk = Arc<Mutex<HashMap<OperationId, Operation>>>;
@@ -75,8 +75,8 @@ impl Journal for Unreliable {
         Ok(Vec::new())
     }
 
-    fn size(&self) -> (u64, u64) {
-        (0, 0)
+    fn size(&self) -> Size {
+        Size::default()
     }
 
     fn shrink(&mut self) -> Result<(), JournalError> {
@@ -97,6 +97,10 @@ impl Queue for Channel {
 
     fn ready(&mut self) -> Option<Request> {
         self.0.try_recv().ok()
+    }
+
+    fn waiting(&self) -> usize {
+        0
     }
 }
 

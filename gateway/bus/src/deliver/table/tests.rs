@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 
+const SINCE: Timestamp = Timestamp::from_nanos(0);
 const SECOND: Duration = Duration::from_secs(1);
 
 fn limits() -> Callbacks {
@@ -26,7 +27,7 @@ fn key(n: u128) -> Key {
 }
 
 fn term(due: Instant) -> Term {
-    Term { attempts: 0, due, until: due + SECOND * 1000 }
+    Term { attempts: 0, since: SINCE, due, until: due + SECOND * 1000 }
 }
 
 struct Bench {
@@ -72,6 +73,31 @@ fn nothing_is_begun_before_it_is_due_and_the_table_says_when_to_look() {
     assert_eq!(bench.begun(), [2]);
     bench.now += SECOND * 2;
     assert_eq!(bench.begun(), [1]);
+}
+
+#[test]
+fn it_tells_which_is_owed_longest() {
+    let (mut bench, at) = (Bench::new(limits()), |n| Timestamp::from_nanos(n));
+    let owe = |bench: &mut Bench, n: u128, since: i64| {
+        let term = Term { since: at(since), ..term(bench.now) };
+        bench.table.learn(key(n), &"a".into(), term, bench.now);
+    };
+    assert_eq!(bench.table.oldest(), None);
+    for (n, since) in [(1, 20), (2, 10), (3, 30)] {
+        owe(&mut bench, n, since);
+    }
+    assert_eq!(bench.table.oldest(), Some(at(10)));
+    bench.begun();
+    assert_eq!(bench.table.oldest(), Some(at(10)), "it is under way, and owed");
+    bench.answered(2);
+    assert_eq!(bench.table.oldest(), Some(at(20)));
+    let again = Some(Term { since: at(20), ..term(bench.now) });
+    bench.table.ended(Job::Attempt(key(1), 0), Went::Failed, again, bench.now);
+    assert_eq!(bench.table.oldest(), Some(at(20)));
+    bench.begun();
+    bench.answered(1);
+    bench.answered(3);
+    assert_eq!(bench.table.oldest(), None);
 }
 
 #[test]
@@ -224,7 +250,7 @@ proptest! {
                 Step::Learn(n, to, due) => {
                     let after = SECOND * u32::from(due);
                     let until = bench.now + after + SECOND * 30;
-                    let term = Term { attempts: 0, due: bench.now + after, until };
+                    let term = Term { attempts: 0, since: SINCE, due: bench.now + after, until };
                     bench.table.learn(key(n), &to.to_string().into(), term, bench.now);
                 }
                 Step::Pass(seconds) => bench.now += SECOND * u32::from(seconds),
@@ -236,7 +262,7 @@ proptest! {
                     let went = [Went::Answered, Went::Failed, Went::Unmade][usize::from(went)];
                     let again = again.map(|due| {
                         let due = bench.now + SECOND * u32::from(due);
-                        Term { attempts: 0, due, until: due + SECOND * 30 }
+                        Term { attempts: 0, since: SINCE, due, until: due + SECOND * 30 }
                     });
                     bench.table.ended(job, went, again, bench.now);
                 }

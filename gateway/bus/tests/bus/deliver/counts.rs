@@ -45,4 +45,10 @@ async fn attempts_dead_letters_and_receivers_left_alone_are_counted() {
         |result: &str| value(&format!("opgate_callback_attempts_total{{result=\"{result}\"}}"));
     assert_eq!(["delivered", "later", "refused"].map(attempts), ["1", "1", "2"]);
     assert_eq!(value("opgate_callback_breakers_open"), "1");
+    assert_eq!(value("opgate_callback_lag_seconds_count"), "1", "of what was taken only");
+    let owed = post.bench.store.get(busy).await.unwrap().unwrap();
+    let since = owed.times.closed.unwrap().nanos();
+    let since = std::time::Duration::from_nanos(since.unsigned_abs()).as_secs_f64();
+    let told: f64 = value("opgate_callbacks_oldest_owed_timestamp_seconds").parse().unwrap();
+    assert!((told - since).abs() < 0.000_01, "{told}, {since}");
 }
