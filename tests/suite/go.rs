@@ -75,6 +75,18 @@ impl Module {
         Command::new(program)
     }
 
+    /// A program of another module that this one pins, built by these tags at the lowest priority, and kept.
+    pub(crate) fn tool(&self, package: &str, tags: &str) -> PathBuf {
+        let (_, name) = package.rsplit_once('/').unwrap();
+        let program = self.built().with_extension(name);
+        let mut nice = Command::new("nice");
+        nice.args(["-n", "19"]).arg(&*GO);
+        let mut build = self.within(nice);
+        build.args(["build", "-ldflags=-s -w", "-tags", tags, "-o"]).arg(&program).arg(package);
+        run(&mut build);
+        program
+    }
+
     pub(crate) fn vet(&self) {
         run(self.go().args(["vet", "./..."]));
     }

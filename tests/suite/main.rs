@@ -7,6 +7,7 @@ mod chain;
 mod cli;
 mod clients;
 mod crash;
+mod deploy;
 mod drain;
 mod examples;
 mod faces;
