@@ -224,12 +224,13 @@ impl Gateway {
         let (trigger, drain) = Drain::new();
         let admin = Serving::new(trigger, admin.serve(drain));
         let limits = settings.drain;
-        let upkeep = running::upkeep(store, journal);
+        let upkeep = running::upkeep(store.clone(), journal);
         traffic.holds();
         Ok(Running {
             addresses,
             limits,
             bus,
+            store,
             metrics,
             oci,
             signed: required,

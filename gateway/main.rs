@@ -6,6 +6,7 @@ mod ops;
 mod ready;
 mod reload;
 mod routes;
+mod supervisor;
 mod table;
 
 use std::io::{self, Write as _};
@@ -21,6 +22,7 @@ use cli::{Cli, Command};
 use logging::EXIT;
 use ready::ReadyFile;
 use reload::Reloads;
+use supervisor::Supervisor;
 
 /// Why the daemon ended, as `sysexits.h` numbers it.
 #[derive(Clone, Copy, Debug)]
@@ -149,6 +151,8 @@ async fn serve(settings: Settings, ready_file: &ReadyFile<'_>, reloads: &Reloads
             return Exit::Os.into();
         }
     };
+    let supervisor = Supervisor::default();
+    supervisor.status("opening the journal");
     let started = tokio::select! {
         started = Box::pin(Gateway::start(settings)) => started,
         _ = signals.next() => {
@@ -168,6 +172,8 @@ async fn serve(settings: Settings, ready_file: &ReadyFile<'_>, reloads: &Reloads
         error!(target: EXIT, %error, "the ready file cannot be written");
         return Exit::CannotCreate.into();
     }
+    supervisor.ready(addresses);
+    let _watched = Supervisor::watch(running.liveness());
     info!(http = %addresses.http, amqp = %addresses.amqp, admin = %addresses.admin, "ready");
     while signals.asks_to_reload().await {
         reloads.reload(&running).await;
@@ -176,6 +182,7 @@ async fn serve(settings: Settings, ready_file: &ReadyFile<'_>, reloads: &Reloads
         warn!(%error, "the ready file cannot be removed");
     }
     info!("draining");
+    supervisor.stopping();
     tokio::select! {
         () = Box::pin(running.drain()) => {
             info!("stopped");

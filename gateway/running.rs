@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tracing::{error, warn};
 
+use crate::BEAT;
 use crate::settings::{self, Problems, Settings};
 use crate::tls::Secured;
 
@@ -47,6 +48,7 @@ pub struct Running {
     pub(crate) addresses: Addresses,
     pub(crate) limits: settings::Drain,
     pub(crate) bus: Bus,
+    pub(crate) store: Store,
     pub(crate) metrics: Arc<Metrics>,
     /// Has tenancies.
     pub(crate) oci: Oci,
@@ -73,6 +75,12 @@ impl Running {
     /// Where it serves.
     pub const fn addresses(&self) -> &Addresses {
         &self.addresses
+    }
+
+    /// Whether the part that must never hang, the journal's thread, still moves; as `/livez` answers.
+    pub fn liveness(&self) -> impl Fn() -> bool + Send + Sync + 'static {
+        let store = self.store.clone();
+        move || store.beats_within(BEAT)
     }
 
     /// Takes from settings that were read again what can change without a restart: who may sign OCI
