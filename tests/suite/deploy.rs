@@ -1,7 +1,10 @@
 //! What an operator is given beside the daemon, as it is shipped: the dashboard, rules and alerts, and the packages.
 
 mod alerts;
+mod container;
 mod dashboard;
+mod debian;
+mod kubernetes;
 mod load;
 mod prometheus;
 mod supervisor;
