@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use clap_complete::Shell;
 use opgate::settings::Sources;
 
+use crate::journal::Journal;
 use crate::ops::Ops;
 
 const AFTER_HELP: &str = "\
@@ -60,8 +62,7 @@ pub(crate) struct Cli {
 /// What to do.
 #[derive(Debug, Default, Subcommand)]
 pub(crate) enum Command {
-    /// Serve until SIGTERM or SIGINT; a second stops at once; SIGHUP replaces keys (the
-    /// default)
+    /// Serve until SIGTERM or SIGINT, the second of which stops at once (the default)
     #[default]
     Run,
     /// Check the settings and the files they name, and say everything that is wrong
@@ -70,7 +71,7 @@ pub(crate) enum Command {
         #[arg(long)]
         print: bool,
     },
-    /// Show the routes, their backends, and the requests that start them through each protocol
+    /// Show the routes, their backends, and the requests that start them
     Routes {
         /// As JSON
         #[arg(long)]
@@ -78,6 +79,22 @@ pub(crate) enum Command {
     },
     /// Start, show and steer operations of a running gateway
     Ops(Box<Ops>),
+    /// Check, show, count and copy a data directory, also while a daemon has it
+    Journal(Journal),
+    /// Write the completions of this command line for a shell
+    Completions {
+        #[arg(value_name = "SHELL", value_enum)]
+        shell: Shell,
+    },
+    /// Write the manual page of a command, in roff
+    Man {
+        /// Such as: ops list
+        #[arg(value_name = "COMMAND")]
+        command: Vec<String>,
+        /// All pages, as files in this directory
+        #[arg(long, value_name = "DIR", conflicts_with = "command")]
+        dir: Option<PathBuf>,
+    },
     /// Show the version
     Version {
         /// As JSON

@@ -2,6 +2,8 @@
 //!
 //! Entry point: [`Gateway::start`], with [`settings::Settings`].
 
+mod audit;
+mod backends;
 mod faces;
 mod running;
 pub mod settings;
@@ -9,7 +11,8 @@ mod tls;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use opgate_amqp::Amqp;
@@ -30,9 +33,11 @@ use opgate_store::{Clock, OpenError, Store};
 use opgate_telemetry::{Listener, Metrics};
 use tracing::{info, warn};
 
-pub use opgate_core::Code;
+use opgate_core::Face;
+pub use opgate_core::{Code, Timestamp};
 pub use running::{Addresses, Running};
 
+use audit::Audit;
 use faces::Faces;
 use running::Serving;
 use settings::{OciKeys, Settings};
@@ -61,6 +66,14 @@ pub enum StartError {
         listener: &'static str,
         /// Its address.
         address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The audit file cannot be opened.
+    #[error("audit.file: {path}: {source}")]
+    Audit {
+        /// The file.
+        path: PathBuf,
         /// Why.
         source: io::Error,
     },
@@ -95,6 +108,9 @@ impl Gateway {
         let listeners = readiness.condition("listeners", "not bound");
         let traffic = readiness.condition("traffic", "starting");
 
+        let audit = Audit::open(&settings.audit)
+            .map_err(|(path, source)| StartError::Audit { path, source })?
+            .map(Arc::new);
         let store = open(&settings, &metrics).await?;
         let (http, admin, amqp) = match bind(&settings, exporter, &readiness, &store).await {
             Ok(bound) => bound,
@@ -108,6 +124,7 @@ impl Gateway {
             http_tls: settings.http.tls.is_some(),
             amqp: amqp.1,
             admin: admin.1,
+            admin_tls: settings.admin.tls.is_some(),
         };
         let secured = Secured::new(&settings, &metrics);
         let (http, admin, amqp) = (
@@ -141,6 +158,9 @@ impl Gateway {
         listeners.holds();
 
         let bus = Bus::open(store.clone(), router, settings.bus(), Arc::clone(&metrics));
+        if let Some(audit) = &audit {
+            bus.audited(Arc::clone(audit) as _);
+        }
         let (trigger, drain) = Drain::new();
         let face = Longrunning::new(
             &settings.grpc(),
@@ -204,10 +224,13 @@ impl Gateway {
         let completions =
             Completions::new(bus.clone(), settings.completions(), Arc::clone(&metrics));
         let nexus = Nexus::new(settings.nexus(), bus.clone(), Arc::clone(&metrics));
-        let mut paths: Vec<(&str, Arc<dyn Frontend>)> =
-            vec![(Completions::PATH, Arc::new(completions)), (Nexus::PATH, Arc::new(nexus))];
-        paths.extend(Native::PATHS.map(|path| (path, Arc::clone(&native))));
-        let faces = Faces { grpc: Arc::new(grpc), paths, oci: oci.clone(), rest };
+        let mut paths: Vec<(&str, Face, Arc<dyn Frontend>)> = vec![
+            (Completions::PATH, Face::Nexus, Arc::new(completions)),
+            (Nexus::PATH, Face::Nexus, Arc::new(nexus)),
+        ];
+        paths.extend(Native::PATHS.map(|path| (path, Face::Native, Arc::clone(&native))));
+        let audited = audit.is_some();
+        let faces = Faces { grpc: Arc::new(grpc), paths, oci: oci.clone(), rest, audited };
         let faces: Arc<dyn Frontend> = Arc::new(faces);
         let http = Serving::new(trigger, http.serve(Arc::clone(&faces), drain));
         let (trigger, drain) = Drain::new();
@@ -222,8 +245,9 @@ impl Gateway {
         };
         let amqp = Serving::new(trigger, amqp.serve(places, drain));
         let (trigger, drain) = Drain::new();
+        let admin = admin.with("/backends", backends::page(&settings, &bus));
         let admin = Serving::new(trigger, admin.serve(drain));
-        let limits = settings.drain;
+        let limits = Mutex::new(settings.drain);
         let upkeep = running::upkeep(store.clone(), journal);
         traffic.holds();
         Ok(Running {
@@ -243,6 +267,7 @@ impl Gateway {
             users,
             admin,
             upkeep,
+            audit,
         })
     }
 }
@@ -290,6 +315,8 @@ async fn open(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Store, Star
         Ok(opened) => opened.map_err(|error| match error {
             OpenError::InUse(_) | OpenError::Directory { .. } => StartError::Directory(error),
             OpenError::Journal { .. } | OpenError::Damaged { .. } => StartError::Journal(error),
+            // Not to be started again: it would not be otherwise.
+            OpenError::Newer { .. } => StartError::Configuration(error.to_string()),
         })?,
         Err(error) => return Err(StartError::Internal(error.to_string())),
     };

@@ -1,29 +1,78 @@
 //! The log, to standard error: standard output is for what a command was asked for.
 
+mod fold;
+
 use std::io::{self, IsTerminal};
+use std::time::Duration;
 
 use opgate::settings::{Log, LogFormat, Problems};
+use tokio::time::MissedTickBehavior;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt;
+
+use fold::{Fold, REPEATED};
 
 /// The target of what says why the daemon ended otherwise than it was asked to: shown at any level.
 pub(crate) const EXIT: &str = "opgate::exit";
 
 /// Libraries that warn of what a client does, which would let it fill the log.
 const LIBRARIES: [&str; 4] = ["h2", "hyper", "rustls", "tonic"];
+/// How often it is looked whether something that was counted is to be told.
+const TELL: Duration = Duration::from_secs(1);
+
+/// The log of a running daemon.
+pub(crate) struct Logging {
+    fold: Fold,
+    level: Box<dyn Fn(EnvFilter) -> bool + Send + Sync>,
+}
+
+impl Logging {
+    /// Has another level hold from now on.
+    pub(crate) fn set_level(&self, level: &str) {
+        if !(self.level)(filter(level)) {
+            tracing::error!("the log level stays as it was");
+        }
+    }
+
+    /// Tells of what was counted and not logged, while the daemon runs.
+    pub(crate) async fn tell(&self) {
+        let mut ticks = tokio::time::interval(TELL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.fold.tell();
+        }
+    }
+
+    /// Tells of the rest of it.
+    pub(crate) fn finish(&self) {
+        self.fold.finish();
+    }
+}
 
 /// Starts logging.
-pub(crate) fn start(log: &Log) {
+pub(crate) fn start(log: &Log) -> Logging {
+    let fold = Fold::default();
     let lines =
         tracing_subscriber::fmt().with_env_filter(filter(&log.level)).with_writer(io::stderr);
-    let started = if is_text(log.format) {
-        lines.with_ansi(io::stderr().is_terminal()).finish().try_init()
+    let (started, level): (_, Box<dyn Fn(EnvFilter) -> bool + Send + Sync>) = if is_text(log.format)
+    {
+        let lines = lines.with_ansi(io::stderr().is_terminal()).with_filter_reloading();
+        let level = lines.reload_handle();
+        let started = lines.finish().with(fold.clone()).try_init();
+        (started, Box::new(move |filter| level.reload(filter).is_ok()))
     } else {
-        lines.json().flatten_event(true).with_current_span(false).finish().try_init()
+        let lines = lines.json().flatten_event(true).with_current_span(false);
+        let lines = lines.with_filter_reloading();
+        let level = lines.reload_handle();
+        let started = lines.finish().with(fold.clone()).try_init();
+        (started, Box::new(move |filter| level.reload(filter).is_ok()))
     };
     // Only a second call fails, and the first one's log is as good.
     started.unwrap_or_default();
+    Logging { fold, level }
 }
 
 /// What is logged at a configured level. Of the libraries only errors are, unless it names them.
@@ -34,7 +83,8 @@ fn filter(level: &str) -> EnvFilter {
     let quiet = everything.unwrap_or(LevelFilter::OFF).min(LevelFilter::ERROR);
     let quiet = LIBRARIES.map(|library| format!("{library}={quiet}")).join(",");
     // Of two directives for one target the later one holds.
-    EnvFilter::builder().parse_lossy(format!("{quiet},{level},{EXIT}=warn"))
+    // What was counted is told wherever the first of its kind was logged.
+    EnvFilter::builder().parse_lossy(format!("{quiet},{level},{EXIT}=warn,{REPEATED}=warn"))
 }
 
 fn is_text(format: LogFormat) -> bool {
@@ -47,7 +97,7 @@ fn is_text(format: LogFormat) -> bool {
 
 /// Logs what is wrong with the settings, which could not say how to log: one event for each.
 pub(crate) fn problems(problems: &Problems) {
-    start(&Log { level: "error".to_owned(), format: LogFormat::Auto });
+    drop(start(&Log { level: "error".to_owned(), format: LogFormat::Auto }));
     for problem in problems.iter() {
         tracing::error!(target: EXIT, key = problem.key, origin = problem.origin, "{problem}");
     }

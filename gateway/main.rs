@@ -1,8 +1,11 @@
 //! The daemon: command line, exit codes, signals.
 
 mod cli;
+mod journal;
 mod logging;
+mod manual;
 mod ops;
+mod progress;
 mod ready;
 mod reload;
 mod routes;
@@ -10,6 +13,7 @@ mod supervisor;
 mod table;
 
 use std::io::{self, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -62,6 +66,9 @@ fn main() -> ExitCode {
     };
     match cli.command() {
         Command::Version { json } => version(json),
+        Command::Journal(journal) => journal::run(&journal, &cli.sources()),
+        Command::Completions { shell } => show(&manual::completions(shell)),
+        Command::Man { command, dir } => man(&command, dir.as_deref()),
         Command::Check { print } => check(&cli.sources(), print),
         Command::Routes { json } => routes(&cli.sources(), json),
         Command::Ops(ops) => ops::run(&ops, &cli.sources(), cli.ready_file.as_deref()),
@@ -93,6 +100,24 @@ fn routes(sources: &Sources, json: bool) -> ExitCode {
     }
 }
 
+fn man(command: &[String], dir: Option<&Path>) -> ExitCode {
+    let shown = match dir {
+        Some(dir) => manual::files(dir).map(|()| String::new()),
+        None => manual::page(command).unwrap_or_else(|| {
+            let text = format!("there is no command {:?}", command.join(" "));
+            Err(io::Error::new(io::ErrorKind::NotFound, text))
+        }),
+    };
+    match shown {
+        Ok(page) => show(&page),
+        Err(error) => match writeln!(io::stderr(), "opgate: {error}") {
+            Ok(()) if dir.is_some() => Exit::CannotCreate.into(),
+            Ok(()) if error.kind() == io::ErrorKind::NotFound => Exit::Usage.into(),
+            Ok(()) | Err(_) => Exit::Io.into(),
+        },
+    }
+}
+
 /// Writes what was asked for.
 fn show(text: &str) -> ExitCode {
     match io::stdout().write_all(text.as_bytes()) {
@@ -118,7 +143,7 @@ fn run(cli: &Cli) -> ExitCode {
             return Exit::Config.into();
         }
     };
-    logging::start(&settings.log);
+    let logging = logging::start(&settings.log);
     let ready_file = match ReadyFile::new(cli.ready_file.as_deref()) {
         Ok(file) => file,
         Err(error) => {
@@ -133,7 +158,15 @@ fn run(cli: &Cli) -> ExitCode {
             return Exit::Os.into();
         }
     };
-    let code = runtime.block_on(serve(settings, &ready_file, &Reloads { sources, effective }));
+    let code = runtime.block_on(async {
+        let reloads = Reloads { sources, effective, logging: &logging };
+        tokio::select! {
+            code = Box::pin(serve(settings, &ready_file, &reloads)) => code,
+            // Never ends.
+            () = logging.tell() => Exit::Internal.into(),
+        }
+    });
+    logging.finish();
     // Whatever still runs was given its time, or was told to end at once.
     runtime.shutdown_background();
     if let Err(error) = ready_file.remove() {
@@ -143,7 +176,7 @@ fn run(cli: &Cli) -> ExitCode {
 }
 
 /// Serves until told to stop.
-async fn serve(settings: Settings, ready_file: &ReadyFile<'_>, reloads: &Reloads) -> ExitCode {
+async fn serve(settings: Settings, ready_file: &ReadyFile<'_>, reloads: &Reloads<'_>) -> ExitCode {
     let mut signals = match Signals::listen() {
         Ok(signals) => signals,
         Err(error) => {
@@ -200,7 +233,7 @@ const fn exit(problem: &StartError) -> Exit {
     match problem {
         StartError::Internal(_) => Exit::Internal,
         StartError::Configuration(_) => Exit::Config,
-        StartError::Directory(_) => Exit::CannotCreate,
+        StartError::Directory(_) | StartError::Audit { .. } => Exit::CannotCreate,
         StartError::Journal(_) => Exit::Io,
         StartError::Listen { .. } => Exit::Os,
     }

@@ -1,8 +1,12 @@
 //! `opgate ops`: operations from the command line, over opgate's own API.
 
 mod args;
+mod backends;
 mod client;
+mod events;
+mod filter;
 mod show;
+mod watch;
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
@@ -19,6 +23,8 @@ use serde_json::{Map, Value, json};
 pub(crate) use args::Ops;
 use args::{Action, Complete, Content, End, List, Output, Start};
 use client::{Client, Refusal, WAIT, path};
+
+use crate::progress::Progress;
 
 /// Largest page of a list.
 const PAGE: u32 = 1000;
@@ -58,7 +64,9 @@ impl Failed {
 
 /// Carries a command out.
 pub(crate) fn run(ops: &Ops, sources: &Sources, ready_file: Option<&Path>) -> ExitCode {
-    let done = address(ops, sources, ready_file)
+    let of_backends = matches!(ops.action, Action::Backends);
+    let asked = if of_backends { Asked::Admin } else { Asked::Api };
+    let done = address(ops, asked, sources, ready_file)
         .and_then(|address| Client::new(&address, ops.ca_file.as_ref()))
         .map_err(Failed::Usage)
         .and_then(|client| {
@@ -79,9 +87,25 @@ pub(crate) fn run(ops: &Ops, sources: &Sources, ready_file: Option<&Path>) -> Ex
     }
 }
 
+/// Which of its listeners is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Api,
+    Admin,
+}
+
 /// Where the gateway is: as said, else as a running one wrote, else as one would be configured.
-fn address(ops: &Ops, sources: &Sources, ready_file: Option<&Path>) -> Result<String, String> {
-    if let Some(address) = &ops.address {
+fn address(
+    ops: &Ops,
+    asked: Asked,
+    sources: &Sources,
+    ready_file: Option<&Path>,
+) -> Result<String, String> {
+    let (said, listener, flag) = match asked {
+        Asked::Api => (&ops.address, "http", "--address"),
+        Asked::Admin => (&ops.admin_address, "admin", "--admin-address"),
+    };
+    if let Some(address) = said {
         return Ok(address.clone());
     }
     if let Some(path) = ready_file {
@@ -89,14 +113,18 @@ fn address(ops: &Ops, sources: &Sources, ready_file: Option<&Path>) -> Result<St
         let ready = fs::read(path).map_err(|error| unread(error.to_string()))?;
         let ready: Value = serde_json::from_slice(&ready)
             .map_err(|error| unread(format!("not a ready file: {error}")))?;
-        let http = ready["http"].as_str().ok_or_else(|| unread("not a ready file".to_owned()))?;
-        return Ok(url(ready["http_tls"] == true, http));
+        let at = ready[listener].as_str().ok_or_else(|| unread("not a ready file".to_owned()))?;
+        return Ok(url(ready[format!("{listener}_tls")] == true, at));
     }
     let (settings, _) = Settings::load(sources).map_err(|problems| problems.to_string())?;
-    let mut listen = settings.http.listen;
+    let (mut listen, tls) = match asked {
+        Asked::Api => (settings.http.listen, settings.http.tls.is_some()),
+        Asked::Admin => (settings.admin.listen, settings.admin.tls.is_some()),
+    };
     if listen.port() == 0 {
-        let hint = "the settings have it listen on a free port: say --address or --ready-file";
-        return Err(hint.to_owned());
+        return Err(format!(
+            "the settings have it listen on a free port: say {flag} or --ready-file"
+        ));
     }
     if listen.ip().is_unspecified() {
         listen.set_ip(match listen {
@@ -104,7 +132,7 @@ fn address(ops: &Ops, sources: &Sources, ready_file: Option<&Path>) -> Result<St
             std::net::SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
         });
     }
-    Ok(url(settings.http.tls.is_some(), listen))
+    Ok(url(tls, listen))
 }
 
 fn url(tls: bool, authority: impl std::fmt::Display) -> String {
@@ -127,6 +155,9 @@ impl Session {
             }
             Action::List(list) => self.list(list).await,
             Action::Wait { name, timeout } => self.wait(name, *timeout).await,
+            Action::Watch { name: Some(name), .. } => self.watch(name).await,
+            Action::Watch { name: None, parent, filter } => self.watch_all(parent, filter).await,
+            Action::Backends => self.backends().await,
             Action::Cancel { name, reason } => {
                 let body = json!({ "reason": reason });
                 let operation = self.post(&path(name, ":cancel"), &body).await?;
@@ -136,7 +167,7 @@ impl Session {
                 let (path, no_wait) = (path(name, ""), Duration::ZERO);
                 let done = self.client.call(Method::DELETE, &path, None, no_wait).await?;
                 match self.output {
-                    Output::Table => Ok(()),
+                    Output::Table | Output::Wide => Ok(()),
                     Output::Json => write(&format!("{done}\n")),
                 }
             }
@@ -175,10 +206,11 @@ impl Session {
 
     /// Shows each page as it comes, so that no list is too long.
     async fn list(&self, list: &List) -> Result<(), Failed> {
-        let (mut shown, mut token) = (0, String::new());
+        let (mut shown, mut token, mut pages) = (0, String::new(), 0);
+        let (filter, mut progress) = (filter::filter(list, filter::now()), Progress::new());
         loop {
             let size = if list.all { PAGE } else { PAGE.min(list.limit - shown) };
-            let page = self.page(list, size, &token).await?;
+            let page = self.page(&list.parent, &filter, size, &token).await?;
             let operations = page["operations"].as_array().map_or(&[][..], Vec::as_slice);
             page["nextPageToken"].as_str().unwrap_or_default().clone_into(&mut token);
             let is_first = shown == 0;
@@ -186,22 +218,30 @@ impl Session {
             let is_last = token.is_empty() || (!list.all && shown >= list.limit);
             // A page that a filter has left empty says nothing, unless it is all there is.
             if !operations.is_empty() || is_last {
+                progress.wipe();
                 write(&match self.output {
                     Output::Table => show::list(operations, is_first),
+                    Output::Wide => show::wide(operations, is_first, filter::now()),
                     Output::Json => show::json_list(operations, is_first, is_last),
                 })?;
             }
             if is_last {
                 return Ok(());
             }
+            pages += 1;
+            progress.say(None, &format!("{pages} pages looked through, {shown} found"), false);
         }
     }
 
-    async fn page(&self, list: &List, size: u32, token: &str) -> Result<Value, Refusal> {
+    async fn page(
+        &self,
+        parent: &str,
+        filter: &str,
+        size: u32,
+        token: &str,
+    ) -> Result<Value, Refusal> {
         let mut query = format!("/opgate/v1/operations?pageSize={size}");
-        for (key, value) in
-            [("parent", &*list.parent), ("filter", &list.filter), ("pageToken", token)]
-        {
+        for (key, value) in [("parent", parent), ("filter", filter), ("pageToken", token)] {
             if !value.is_empty() {
                 query = format!("{query}&{key}={}", client::value(value));
             }
@@ -266,7 +306,7 @@ impl Session {
 
     fn show(&self, operation: &Value) -> Result<(), Failed> {
         match self.output {
-            Output::Table => write(&show::one(operation)),
+            Output::Table | Output::Wide => write(&show::one(operation)),
             Output::Json => write(&pretty(operation)),
         }
     }

@@ -25,6 +25,7 @@ impl<'a> ReadyFile<'a> {
             "amqp": addresses.amqp.to_string(),
             "http_tls": addresses.http_tls,
             "admin": addresses.admin.to_string(),
+            "admin_tls": addresses.admin_tls,
             "pid": std::process::id(),
         });
         let mut aside = path.as_os_str().to_owned();

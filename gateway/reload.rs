@@ -4,14 +4,18 @@ use opgate::Running;
 use opgate::settings::{Effective, Settings, Sources};
 use tracing::{error, info};
 
+use crate::logging::Logging;
+
 /// What settings that are read again come from, and are compared with.
-pub(crate) struct Reloads {
+pub(crate) struct Reloads<'a> {
     pub(crate) sources: Sources,
+    /// The log, whose level may be another.
+    pub(crate) logging: &'a Logging,
     /// Those the daemon was started with.
     pub(crate) effective: Effective,
 }
 
-impl Reloads {
+impl Reloads<'_> {
     /// Reads the settings again. If anything is wrong with them, the old ones hold.
     pub(crate) async fn reload(&self, running: &Running) {
         let sources = self.sources.clone();
@@ -26,6 +30,7 @@ impl Reloads {
         running.reload(loaded.as_ref().map(|(settings, _)| settings));
         match loaded {
             Ok((settings, effective)) => {
+                self.logging.set_level(&settings.log.level);
                 let keys = &settings.oci.keys;
                 info!(
                     oci_tenancies = keys.tenancies.len(),

@@ -1,7 +1,7 @@
 //! A gateway that serves, until it is told to stop.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use opgate_amqp::Users;
@@ -18,6 +18,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tracing::{error, warn};
 
 use crate::BEAT;
+use crate::audit::Audit;
 use crate::settings::{self, Problems, Settings};
 use crate::tls::Secured;
 
@@ -40,13 +41,15 @@ pub struct Addresses {
     pub http_tls: bool,
     /// Metrics and health.
     pub admin: SocketAddr,
+    /// Whether that speaks TLS.
+    pub admin_tls: bool,
 }
 
 /// A gateway that serves. Dropping it cuts every connection; what was acknowledged is durable.
 #[derive(Debug)]
 pub struct Running {
     pub(crate) addresses: Addresses,
-    pub(crate) limits: settings::Drain,
+    pub(crate) limits: Mutex<settings::Drain>,
     pub(crate) bus: Bus,
     pub(crate) store: Store,
     pub(crate) metrics: Arc<Metrics>,
@@ -69,6 +72,8 @@ pub struct Running {
     pub(crate) admin: Serving,
     /// What goes on beside the requests.
     pub(crate) upkeep: JoinSet<()>,
+    /// Who asked for what; none where nobody keeps it.
+    pub(crate) audit: Option<Arc<Audit>>,
 }
 
 impl Running {
@@ -85,9 +90,14 @@ impl Running {
 
     /// Takes from settings that were read again what can change without a restart: who may sign OCI
     /// requests, by which keys, how far their clocks may be off, and for which hosts; who may come over
-    /// AMQP; the certificates and authorities of TLS. No request is dropped for it, and connections stay
-    /// who they are, but for those of AMQP whose user is one no longer. Settings that could not be used are counted, and change nothing.
+    /// AMQP; the certificates and authorities of TLS; how often each upstream is called, and when it is left alone; the
+    /// notice of the drain. No request is dropped for it, and connections stay
+    /// who they are, but for those of AMQP whose user is one no longer. Settings that could not be used are counted, and
+    /// change nothing. The audit file is opened anew in any case.
     pub fn reload(&self, loaded: Result<&Settings, &Problems>) {
+        if let Some(audit) = &self.audit {
+            audit.reopen();
+        }
         let result = match loaded {
             Ok(settings) => {
                 let keys = &settings.oci.keys;
@@ -101,6 +111,12 @@ impl Running {
                 self.verifier.replace(keys.keyring.clone());
                 self.users.replace(settings.amqp.anonymous, settings.amqp.users.clone());
                 self.secured.replace(settings);
+                for (name, backend) in &settings.backends {
+                    self.bus.govern(name, backend.manner.rate, backend.manner.breaking);
+                }
+                let mut limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+                limits.notice = settings.drain.notice;
+                drop(limits);
                 Reload::Applied
             }
             Err(_) => Reload::Refused,
@@ -111,7 +127,10 @@ impl Running {
     /// Stops in order: says it is not ready, goes on accepting for the notice, closes the port,
     /// answers every wait, lets open requests end within the timeout, gives leases back, syncs.
     pub async fn drain(self) {
-        let Self { limits, bus, metrics, traffic, http, amqp, workers, admin, upkeep, .. } = self;
+        let Self {
+            limits, bus, metrics, traffic, http, amqp, workers, admin, upkeep, audit, ..
+        } = self;
+        let limits = limits.into_inner().unwrap_or_else(PoisonError::into_inner);
         traffic.fails("draining");
         metrics.gateway.draining.set_condition(true);
         sleep(limits.notice).await;
@@ -123,6 +142,9 @@ impl Running {
         bus.drain().await;
         drop(upkeep);
         admin.stop(ADMIN_DRAIN).await;
+        if let Some(audit) = audit {
+            audit.flush().await;
+        }
     }
 }
 

@@ -77,6 +77,8 @@ pub struct Settings {
     pub drain: Drain,
     /// The log.
     pub log: Log,
+    /// Who asked for what.
+    pub audit: AuditSink,
     /// The parents that speak BuildGrid's profile.
     pub buildgrid: Vec<String>,
     /// Further protobuf types, as their files had them.
@@ -174,6 +176,17 @@ pub struct Drain {
     pub timeout: Duration,
 }
 
+/// `[audit]`: where it is kept who asked for what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AuditSink {
+    /// Nowhere.
+    Off,
+    /// On standard output.
+    Stdout,
+    /// In this file.
+    File(PathBuf),
+}
+
 /// `[log]`.
 #[derive(Clone, Debug)]
 pub struct Log {
@@ -232,6 +245,7 @@ impl Settings {
             "http.tls.cert_file=x",
             "admin.tls.cert_file=x",
             "amqp.tls.cert_file=x",
+            "audit.file=x",
             "oci.compartments.name.id=\"ocid1.x\"",
             "oci.tenancies.name.id=\"ocid1.x\"",
             "oci.users.name.id=\"ocid1.x\"",
@@ -266,6 +280,7 @@ impl Settings {
             egress,
             drain: drain(&root.section("drain")),
             log: log(&root.section("log")),
+            audit: audit(&root.section("audit")),
             buildgrid: instances(&root.section("buildgrid")),
             descriptors: descriptors(&root.section("descriptors")),
             oci: oci::oci(&root.section("oci"), listen),
@@ -424,6 +439,34 @@ fn log(section: &Section<'_>) -> Log {
         section.refuse("level", reason);
     }
     log
+}
+
+fn audit(section: &Section<'_>) -> AuditSink {
+    let file = section.optional("file", Section::text).map(PathBuf::from);
+    let sinks = [("off", AuditKind::Off), ("stdout", AuditKind::Stdout), ("file", AuditKind::File)];
+    let kind = section.choice("sink", &sinks);
+    section.finish();
+    match (kind, file) {
+        (AuditKind::File, Some(file)) => AuditSink::File(file),
+        (AuditKind::File, None) => {
+            section.refuse("sink", "needs audit.file, the file that lines are appended to");
+            AuditSink::Off
+        }
+        (AuditKind::Off | AuditKind::Stdout, Some(_)) => {
+            section.refuse("file", "has no effect: it is for audit.sink = \"file\"");
+            AuditSink::Off
+        }
+        (AuditKind::Off, None) => AuditSink::Off,
+        (AuditKind::Stdout, None) => AuditSink::Stdout,
+    }
+}
+
+/// The words of `audit.sink`.
+#[derive(Clone, Copy, Debug)]
+enum AuditKind {
+    Off,
+    Stdout,
+    File,
 }
 
 /// Whether a log level is one. A lone word that is none would name a part of the daemon, and leave

@@ -31,6 +31,15 @@ pub(crate) struct Ops {
         hide_env_values = true
     )]
     pub(super) ca_file: Option<PathBuf>,
+    /// Where its admin listener is, for `backends`. Left out: as the ready file or the settings say
+    #[arg(
+        long,
+        value_name = "URL",
+        global = true,
+        env = "OPGATE_ADMIN_ADDRESS",
+        hide_env_values = true
+    )]
+    pub(super) admin_address: Option<String>,
     /// How results are shown
     #[arg(short, long, value_enum, global = true, default_value_t = Output::Table)]
     pub(super) output: Output,
@@ -43,7 +52,9 @@ pub(crate) struct Ops {
 pub(super) enum Output {
     /// For people
     Table,
-    /// As the gateway's API gives them
+    /// The same with more columns
+    Wide,
+    /// As the gateway's API gives them: see docs/cli.md
     Json,
 }
 
@@ -52,7 +63,7 @@ pub(super) enum Output {
 pub(super) enum Action {
     /// Start an operation
     Start(Box<Start>),
-    /// Show an operation
+    /// Show an operation: its names on every face, and what happened to it
     Get {
         #[arg(value_name = "NAME", allow_hyphen_values = true)]
         name: String,
@@ -66,6 +77,17 @@ pub(super) enum Action {
         /// How long to wait at most, such as 10m. Left out: until it has ended
         #[arg(long, value_name = "TIME", value_parser = duration)]
         timeout: Option<Duration>,
+    },
+    /// Follow an operation to its end, with its progress; or, without a name, every change there is
+    Watch {
+        #[arg(value_name = "NAME", allow_hyphen_values = true)]
+        name: Option<String>,
+        /// Without a name: only what lies beneath this one
+        #[arg(long, value_name = "NAME", default_value = "", conflicts_with = "name")]
+        parent: String,
+        /// Without a name: only what matches
+        #[arg(long, value_name = "FILTER", default_value = "", conflicts_with = "name")]
+        filter: String,
     },
     /// Ask for an operation's cancellation
     Cancel {
@@ -82,12 +104,15 @@ pub(super) enum Action {
     },
     /// End an operation by hand. Its log says who did
     Complete(Box<Complete>),
-    /// Have dead letters delivered once more: callbacks that were given up or refused. `list --filter
-    /// 'callbacks.state = DEAD'` shows whose
+    /// Have an operation taken up anew by its backend, now: one that rests between attempts, or that its upstream has
+    /// lost. Of one that has ended: callbacks that were given up or refused are delivered once more. `list --state
+    /// orphaned,undelivered` shows such
     Redrive {
         #[arg(value_name = "NAME", required = true, allow_hyphen_values = true)]
         names: Vec<String>,
     },
+    /// Show how it stands with each backend: what it has, what waits, whether its upstream is called
+    Backends,
 }
 
 /// `start`.
@@ -126,6 +151,21 @@ pub(super) struct List {
     /// Only what matches, such as 'state = RUNNING AND service = "identity"'
     #[arg(long, value_name = "FILTER", default_value = "")]
     pub(super) filter: String,
+    /// Only what is in one of these states, separated by commas
+    #[arg(long, value_name = "STATE", value_enum, value_delimiter = ',', ignore_case = true)]
+    pub(super) state: Vec<ListState>,
+    /// Only what this backend carries out
+    #[arg(long, value_name = "NAME")]
+    pub(super) backend: Option<String>,
+    /// Only what this route took
+    #[arg(long, value_name = "NAME")]
+    pub(super) route: Option<String>,
+    /// Only what was started at least so long ago, such as 1h
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(super) older_than: Option<Duration>,
+    /// Only what was started at most so long ago
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(super) newer_than: Option<Duration>,
     /// At most so many
     #[arg(long, value_name = "N", default_value_t = 50, conflicts_with = "all",
           value_parser = clap::value_parser!(u32).range(1..))]
@@ -133,6 +173,24 @@ pub(super) struct List {
     /// All of them
     #[arg(long)]
     pub(super) all: bool,
+}
+
+/// A state to list, or a word for several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ListState {
+    Accepted,
+    Running,
+    Succeeded,
+    Failed,
+    Canceled,
+    /// Has not ended
+    Live,
+    /// Has not ended, and somebody asked for its cancellation
+    Canceling,
+    /// Its upstream does not know it any more
+    Orphaned,
+    /// A callback of it could not be delivered
+    Undelivered,
 }
 
 /// How an operation ends by hand.

@@ -6,16 +6,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST};
-use http::{HeaderValue, Method, Request, Uri};
+use http::{HeaderValue, Method, Request, Response, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+
+use super::events::Events;
 
 /// Time for a connection to come about.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -25,7 +29,7 @@ const ANSWER: Duration = Duration::from_secs(30);
 pub(super) const WAIT: Duration = Duration::from_secs(30);
 /// Largest answer: a page of full operations is bounded to 4 MiB, and base64 makes it a third
 /// longer.
-const ANSWER_BYTES: usize = 16 * 1024 * 1024;
+pub(super) const ANSWER_BYTES: usize = 16 * 1024 * 1024;
 
 /// All but the unreserved characters of RFC 3986.
 const VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -61,6 +65,12 @@ pub(super) struct Client {
     authority: String,
     /// Over https.
     tls: Option<TlsConnector>,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Client").field(&self.authority).finish()
+    }
 }
 
 impl Client {
@@ -102,22 +112,53 @@ impl Client {
         body: Option<&Value>,
         waits: Duration,
     ) -> Result<Value, Refusal> {
-        let unreachable = |problem: String| Refusal::Unreachable {
-            address: format!("{}://{}", self.scheme(), self.authority),
-            problem,
-        };
-        let asked = timeout(waits + ANSWER, self.exchange(method, path, body)).await;
+        let asked = timeout(waits + ANSWER, async {
+            let (response, connection) = self.exchange(method, path, body).await?;
+            let answer = whole(response).await;
+            connection.abort();
+            answer
+        });
         let (status, body) = asked
-            .map_err(|_| unreachable("no answer in time".to_owned()))?
-            .map_err(|error| unreachable(error.to_string()))?;
-        let answer: Option<Value> = serde_json::from_slice(&body).ok();
+            .await
+            .map_err(|_| self.unreachable("no answer in time"))?
+            .map_err(|error| self.unreachable(error))?;
+        self.answer(status, &body)
+    }
+
+    /// Begins to follow what the gateway tells as server-sent events.
+    pub(super) async fn events(&self, path: &str) -> Result<Events, Refusal> {
+        let asked = timeout(ANSWER, self.exchange(Method::GET, path, None)).await;
+        let (response, connection) = asked
+            .map_err(|_| self.unreachable("no answer in time"))?
+            .map_err(|error| self.unreachable(error))?;
+        let kind = response.headers().get(CONTENT_TYPE);
+        if !kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream")) {
+            let answer = timeout(ANSWER, whole(response)).await;
+            connection.abort();
+            let (status, body) = answer
+                .map_err(|_| self.unreachable("no answer in time"))?
+                .map_err(|error| self.unreachable(error))?;
+            self.answer(status, &body)?;
+            return Err(self.unreachable("this is not a gateway's API"));
+        }
+        Ok(Events::new(self.clone(), response.into_body(), connection))
+    }
+
+    /// What is said to whoever gets no answer, or none of a gateway's.
+    pub(super) fn unreachable(&self, problem: impl std::fmt::Display) -> Refusal {
+        Refusal::Unreachable {
+            address: format!("{}://{}", self.scheme(), self.authority),
+            problem: problem.to_string(),
+        }
+    }
+
+    /// What an answer says.
+    fn answer(&self, status: http::StatusCode, body: &[u8]) -> Result<Value, Refusal> {
+        let answer: Option<Value> = serde_json::from_slice(body).ok();
         match answer {
             Some(answer) if status.is_success() => Ok(answer),
-            Some(answer) if answer["error"]["status"].is_string() => {
-                let text = |key: &str| answer["error"][key].as_str().unwrap_or_default().to_owned();
-                Err(Refusal::Refused { status: text("status"), message: text("message") })
-            }
-            _ => Err(unreachable(format!("HTTP {status}: this is not a gateway's API"))),
+            Some(answer) if answer["error"]["status"].is_string() => Err(refused(&answer)),
+            _ => Err(self.unreachable(format!("HTTP {status}: this is not a gateway's API"))),
         }
     }
 
@@ -126,7 +167,7 @@ impl Client {
         method: Method,
         path: &str,
         body: Option<&Value>,
-    ) -> io::Result<(http::StatusCode, Bytes)> {
+    ) -> io::Result<(Response<Incoming>, JoinHandle<Result<(), hyper::Error>>)> {
         let connected = timeout(CONNECT, TcpStream::connect(&self.authority)).await;
         let stream = connected.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         let Some(tls) = &self.tls else { return self.ask(stream, method, path, body).await };
@@ -147,7 +188,7 @@ impl Client {
         method: Method,
         path: &str,
         body: Option<&Value>,
-    ) -> io::Result<(http::StatusCode, Bytes)>
+    ) -> io::Result<(Response<Incoming>, JoinHandle<Result<(), hyper::Error>>)>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -163,11 +204,20 @@ impl Client {
         let request =
             request.body(Full::new(body.unwrap_or_default())).map_err(io::Error::other)?;
         let response = sender.send_request(request).await.map_err(io::Error::other)?;
-        let (head, body) = response.into_parts();
-        let body = Limited::new(body, ANSWER_BYTES).collect().await.map_err(io::Error::other)?;
-        connection.abort();
-        Ok((head.status, body.to_bytes()))
+        Ok((response, connection))
     }
+}
+
+async fn whole(response: Response<Incoming>) -> io::Result<(http::StatusCode, Bytes)> {
+    let (head, body) = response.into_parts();
+    let body = Limited::new(body, ANSWER_BYTES).collect().await.map_err(io::Error::other)?;
+    Ok((head.status, body.to_bytes()))
+}
+
+/// What the gateway said no with.
+pub(super) fn refused(answer: &Value) -> Refusal {
+    let text = |key: &str| answer["error"][key].as_str().unwrap_or_default().to_owned();
+    Refusal::Refused { status: text("status"), message: text("message") }
 }
 
 /// The path of an operation, and of an action on it such as `:cancel`.

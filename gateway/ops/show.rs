@@ -1,5 +1,8 @@
 //! Operations as people read them.
 
+use std::time::Duration;
+
+use opgate::Timestamp;
 use serde_json::Value;
 
 use crate::table;
@@ -60,10 +63,7 @@ pub(super) fn one(operation: &Value) -> String {
         ("backend", "/backend"),
         ("version", "/version"),
         ("lease", "/epoch"),
-        ("created", "/createTime"),
-        ("started", "/startTime"),
         ("updated", "/updateTime"),
-        ("ended", "/endTime"),
         ("deadline", "/deadline"),
         ("kept until", "/expireTime"),
     ] {
@@ -120,14 +120,116 @@ pub(super) fn one(operation: &Value) -> String {
             joined(&[part("state"), part("url"), attempts, last, next, part("problem")]),
         ));
     }
-    for entry in items(operation, "log") {
-        let part = |key: &str| text(entry, &format!("/{key}"));
-        lines.push(("log", joined(&[part("time"), part("code"), part("message")])));
-    }
+    lines.extend(history(operation).into_iter().map(|line| ("history", line)));
     lines.retain(|(_, value)| !value.trim().is_empty());
     let width = lines.iter().map(|(label, _)| label.len()).max().unwrap_or(0);
     let lines = lines.iter().map(|(label, value)| format!("{label:<width$}  {value}\n"));
     lines.collect::<Vec<_>>().concat()
+}
+
+/// What happened to it, oldest first, as far as that is on record.
+fn history(operation: &Value) -> Vec<String> {
+    let mut events: Vec<(String, String)> = Vec::new();
+    let mut add = |time: String, what: String| {
+        if !time.is_empty() {
+            events.push((time, what));
+        }
+    };
+    let at = |pointer: &str| text(operation, pointer);
+    let by = |who: String| if who.is_empty() { who } else { format!("by {who}") };
+    let origin = |key: &str| at(&format!("/origin/{key}"));
+    add(
+        at("/createTime"),
+        joined(&["accepted".into(), by(origin("principal")), origin("face"), origin("endpoint")]),
+    );
+    add(at("/startTime"), "given to its backend".to_owned());
+    let cancel = |key: &str| at(&format!("/cancel/{key}"));
+    add(
+        cancel("requestTime"),
+        joined(&["cancellation asked for".into(), by(cancel("by")), cancel("reason")]),
+    );
+    for entry in items(operation, "log") {
+        let part = |key: &str| text(entry, &format!("/{key}"));
+        add(part("time"), joined(&[part("code"), part("message")]));
+    }
+    for conflict in items(operation, "conflicts") {
+        let part = |key: &str| text(conflict, &format!("/{key}"));
+        let what = format!("another end was claimed and refused: {}", part("state"));
+        add(part("time"), joined(&[what, part("message")]));
+    }
+    add(at("/endTime"), format!("ended: {}", at("/state")));
+    // The texts have digits of different number, and the order of equals is kept.
+    events.sort_by_cached_key(|(time, _)| Timestamp::from_rfc3339(time));
+    events.into_iter().map(|(time, what)| joined(&[time, what])).collect()
+}
+
+/// A change of an operation, in one line.
+pub(super) fn change(operation: &Value, deleted: bool, with_id: bool) -> String {
+    let id = if with_id { text(operation, "/id") } else { String::new() };
+    let state = if deleted { "DELETED".to_owned() } else { state(operation) };
+    let state = format!("{state:<9}");
+    let time = text(operation, "/updateTime");
+    let mut line = joined(&[time, id, state, progress(operation), doing(operation)]);
+    line.truncate(line.trim_end().len());
+    line + "\n"
+}
+
+/// What an operation is at, in words.
+pub(super) fn doing(operation: &Value) -> String {
+    let error = ["/error/code", "/error/message"].map(|pointer| text(operation, pointer));
+    [
+        joined(&error),
+        text(operation, "/progress/message"),
+        text(operation, "/waiting"),
+        text(operation, "/nativeState"),
+    ]
+    .into_iter()
+    .find(|text| !text.is_empty())
+    .unwrap_or_default()
+}
+
+/// As [`list`], with more columns. `now` is what ages are counted from.
+pub(super) fn wide(operations: &[Value], is_first: bool, now: Timestamp) -> String {
+    let heading = is_first.then(|| WIDE.map(|(name, ..)| name.to_owned()));
+    let row = |operation: &Value| {
+        let [id, state, progress, created, kind, parent] = row(operation);
+        let (route, backend) = (text(operation, "/route"), text(operation, "/backend"));
+        let age = Timestamp::from_rfc3339(&text(operation, "/createTime"))
+            .map(|created| age(now.since(created)))
+            .unwrap_or_default();
+        let updated = seconds(&text(operation, "/updateTime"));
+        let doing = doing(operation);
+        [id, state, progress, age, created, updated, kind, route, backend, parent, doing]
+    };
+    let rows: Vec<[String; 11]> = heading.into_iter().chain(operations.iter().map(row)).collect();
+    table::lines(&rows, WIDE.map(|(_, least, _)| least), WIDE.map(|(.., most)| most))
+}
+
+/// Columns of a wide list, with the least and the most width of each.
+const WIDE: [(&str, usize, usize); 11] = [
+    ("ID", 26, 26),
+    ("STATE", 9, 11),
+    ("PROGRESS", 8, 9),
+    ("AGE", 6, 8),
+    ("CREATED", 20, 20),
+    ("UPDATED", 20, 20),
+    ("KIND", 0, 60),
+    ("ROUTE", 0, 40),
+    ("BACKEND", 0, 40),
+    ("PARENT", 0, 60),
+    ("DOING", 0, usize::MAX),
+];
+
+/// A duration in its two largest units.
+fn age(age: Duration) -> String {
+    let seconds = age.as_secs();
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds}s"),
+        (0, 0, minutes) => format!("{minutes}m{}s", seconds % 60),
+        (0, hours, minutes) => format!("{hours}h{}m", minutes % 60),
+        (days, hours, _) => format!("{days}d{}h", hours % 24),
+    }
 }
 
 /// One word for the state: that it is to be canceled shows in it.

@@ -38,6 +38,10 @@ pub(super) const KEYS: [&str; 8] = [
     "retry_attempts",
 ];
 
+/// Those of them that hold as soon as they were read again.
+pub(super) const RELOADED: [&str; 5] =
+    ["rate", "burst", "breaker", "breaker_pause", "breaker_longest"];
+
 impl Manner {
     /// Reads those keys; what is not said of a retry is as it is `in_general`.
     pub(super) fn of(section: &Section<'_>, in_general: Retry) -> Self {

@@ -62,6 +62,18 @@ impl BackendKind {
         }
     }
 
+    /// Where its upstream is, without anything secret; none where there is none.
+    #[must_use]
+    pub fn address(&self) -> Option<String> {
+        match self {
+            Self::Showcase | Self::Worker(_) => None,
+            Self::Nexus(nexus) => Some(nexus.endpoint.to_string()),
+            Self::Oci(oci) => Some(oci.endpoint.to_string()),
+            Self::Amqp(amqp) => Some(amqp.endpoint.to_string()),
+            Self::Longrunning(upstream) => Some(upstream.endpoint.to_string()),
+        }
+    }
+
     /// The table of a route that is for it.
     pub(super) const fn table(&self) -> &'static str {
         match self {

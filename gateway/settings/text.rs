@@ -6,7 +6,7 @@ use std::fmt;
 use config::{Value, ValueKind};
 
 use super::sources::Table;
-use super::{amqp, oci_keys, tls};
+use super::{amqp, manner, oci_keys, tls};
 
 /// The configuration in effect, each value with where it came from. Shown as TOML that can be read
 /// back with `--config`.
@@ -23,8 +23,15 @@ impl Effective {
         let all: BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
         let differ = all.into_iter().filter(|key| ours.get(*key) != theirs.get(*key));
         let holds = |key: &str| {
-            let mut reloaded =
-                oci_keys::RELOADED.iter().chain(&tls::RELOADED).chain(&amqp::RELOADED);
+            let of_backend = key.strip_prefix("backends.").and_then(|rest| rest.rsplit_once('.'));
+            if of_backend.is_some_and(|(_, key)| manner::RELOADED.contains(&key)) {
+                return true;
+            }
+            let mut reloaded = oci_keys::RELOADED
+                .iter()
+                .chain(&tls::RELOADED)
+                .chain(&amqp::RELOADED)
+                .chain(&["log.level", "drain.notice"]);
             let rest = reloaded.find_map(|reloaded| key.strip_prefix(reloaded));
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };

@@ -39,6 +39,36 @@ fn the_version_goes_to_standard_output() {
 }
 
 #[test]
+fn shells_are_told_every_command() {
+    let shells =
+        [("bash", "complete -F"), ("zsh", "#compdef opgate"), ("fish", "complete -c opgate")];
+    for (shell, mark) in shells {
+        let output = opgate(&["completions", shell]);
+        let script = text(&output.stdout);
+        assert_eq!(output.status.code(), Some(0), "{shell}");
+        for word in [mark, "older-than", "backends", "ready-file"] {
+            assert!(script.contains(word), "{shell}: {word}");
+        }
+    }
+}
+
+#[test]
+fn there_is_a_manual_page_for_each_command() {
+    let page = opgate(&["man"]);
+    assert!(text(&page.stdout).contains(".TH opgate 1"), "{}", text(&page.stdout));
+    let list = opgate(&["man", "ops", "list"]);
+    assert!(text(&list.stdout).contains("older\\-than"), "{}", text(&list.stdout));
+    assert_eq!(opgate(&["man", "ops", "no-such"]).status.code(), Some(64));
+    let dir = tempfile::tempdir().unwrap();
+    let pages = dir.path().join("man1");
+    let all = opgate(&["man", "--dir", pages.to_str().unwrap()]);
+    assert_eq!((all.status.code(), text(&all.stdout)), (Some(0), ""));
+    for page in ["opgate.1", "opgate-check.1", "opgate-ops.1", "opgate-ops-watch.1"] {
+        assert!(pages.join(page).exists(), "{page}");
+    }
+}
+
+#[test]
 fn wrong_usage_is_64() {
     for arguments in [&["--no-such-flag"][..], &["no-such-command"], &["--config"], &["run", "x"]] {
         let output = opgate(arguments);

@@ -3,6 +3,7 @@
 
 mod amqp;
 mod architecture;
+mod audit;
 mod chain;
 mod cli;
 mod clients;
@@ -15,6 +16,7 @@ mod faults;
 mod fidelity;
 mod go;
 mod grpc;
+mod journal;
 mod loss;
 mod manner;
 mod matrix;

@@ -4,7 +4,7 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
-use crate::process::{Daemon, Launch};
+use crate::process::{Daemon, Launch, PATIENCE};
 
 /// A route without a door: only opgate's own API starts it. And a queue that no worker serves.
 const ROUTES: &str = r#"
@@ -146,6 +146,198 @@ fn a_list_is_filtered_and_paged() {
 }
 
 #[test]
+fn a_list_is_narrowed_by_options_and_shown_wide() {
+    let (_dir, daemon) = daemon();
+    let waiting = json(&daemon, 0, &["start", "unserved"]);
+    json(&daemon, 0, &["start", "showcase-echo", "--json", "{}", "--wait"]);
+    let ids = |arguments: &[&str]| -> Vec<String> {
+        let listed = json(&daemon, 0, &[&["list"], arguments].concat());
+        let operations = listed["operations"].as_array().unwrap().clone();
+        operations.iter().map(|operation| id(operation).to_owned()).collect()
+    };
+    for (arguments, expected) in [
+        (&["--state", "accepted"][..], 1),
+        (&["--state", "live"], 1),
+        (&["--state", "SUCCEEDED,failed"], 1),
+        (&["--state", "accepted,succeeded"], 2),
+        (&["--state", "orphaned"], 0),
+        (&["--state", "undelivered"], 0),
+        (&["--state", "canceling"], 0),
+        (&["--backend", "nobody"], 1),
+        (&["--backend", "nobody", "--state", "succeeded"], 0),
+        (&["--route", "showcase-echo"], 1),
+        (&["--older-than", "1h"], 0),
+        (&["--newer-than", "1h"], 2),
+        (&["--newer-than", "1h", "--filter", "done = true OR done = false"], 2),
+        (&["--older-than", "0s", "--state", "live", "--backend", "nobody"], 1),
+    ] {
+        assert_eq!(ids(arguments).len(), expected, "{arguments:?}");
+    }
+    assert_eq!(ids(&["--state", "live"]), [id(&waiting)]);
+    let wide = said(&daemon, 0, &["list", "-o", "wide"]);
+    let heading: Vec<&str> = wide.lines().next().unwrap().split_whitespace().collect();
+    let columns = ["ID", "STATE", "PROGRESS", "AGE", "CREATED", "UPDATED", "KIND", "ROUTE"];
+    assert_eq!(heading[..8], columns);
+    assert!(wide.contains("unserved/run") && wide.contains("nobody"), "{wide}");
+}
+
+#[test]
+fn an_operation_is_shown_with_its_names_and_what_happened_to_it() {
+    let (_dir, daemon) = daemon();
+    let started = json(&daemon, 0, &["start", "unserved", "--parent", "p"]);
+    json(&daemon, 0, &["complete", id(&started), "--outcome", "failed", "--message", "m"]);
+    let shown = said(&daemon, 0, &["get", id(&started)]);
+    let history: Vec<&str> = shown
+        .lines()
+        .filter_map(|line| line.strip_prefix("history"))
+        .map(|line| line.trim().split_once("Z  ").unwrap().1)
+        .collect();
+    assert_eq!(
+        history,
+        [
+            "accepted  by anonymous  native  opgate.v1.Operations/StartOperation",
+            "completed by hand as FAILED by anonymous: m",
+            "ended: FAILED",
+        ],
+        "{shown}"
+    );
+    for face in ["grpc", "oci", "nexus", "amqp"] {
+        assert!(shown.contains(&format!("({face})")), "{face}: {shown}");
+    }
+}
+
+/// A watch in a process of its own, in JSON.
+fn watching(daemon: &Daemon, name: &str) -> std::process::Child {
+    Command::new(env!("CARGO_BIN_EXE_opgate"))
+        .args(["ops", "watch", name, "-o", "json"])
+        .env_clear()
+        .env("OPGATE_ADDRESS", format!("http://{}", daemon.http))
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+#[test]
+fn a_watch_follows_an_operation_to_its_end() {
+    let (_dir, daemon) = daemon();
+    let input = r#"{"duration": "300ms", "steps": 3, "result": 1}"#;
+    let started = json(&daemon, 0, &["start", "showcase-run", "--json", input]);
+    let lines = said(&daemon, 0, &["watch", id(&started)]);
+    assert!(lines.lines().last().unwrap().contains("SUCCEEDED"), "{lines}");
+    // In JSON: a line for each version that was seen, ever newer.
+    let lines = said(&daemon, 0, &["watch", id(&started), "-o", "json"]);
+    let last: Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
+    assert_eq!((&last["state"], id(&last)), (&json!("SUCCEEDED"), id(&started)));
+    let started = json(&daemon, 0, &["start", "unserved"]);
+    let watch = watching(&daemon, id(&started));
+    // Seen first, then canceled.
+    daemon.await_sum("opgate_watchers{", 1);
+    json(&daemon, 0, &["cancel", id(&started)]);
+    let output = watch.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let states: Vec<Value> = text(&output.stdout)
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["state"].clone())
+        .collect();
+    assert_eq!(states.first(), Some(&json!("ACCEPTED")));
+    assert_eq!(states.last(), Some(&json!("CANCELED")));
+    let unknown = ops(&daemon, &["watch", "nothing"]);
+    assert_eq!(unknown.status.code(), Some(2));
+}
+
+#[test]
+fn a_watch_goes_on_when_the_gateway_is_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let launch = Launch::new(dir.path()).config(ROUTES);
+    let daemon = launch.set(&format!("http.listen=127.0.0.1:{port}")).start();
+    let started = json(&daemon, 0, &["start", "unserved"]);
+    let watch = watching(&daemon, id(&started));
+    daemon.await_sum("opgate_watchers{", 1);
+    let daemon = daemon.crash();
+    json(&daemon, 0, &["complete", id(&started), "--outcome", "succeeded"]);
+    let output = watch.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).lines().last().unwrap().contains("SUCCEEDED"));
+}
+
+/// The fields of a section of docs/cli.md.
+pub(crate) fn documented(section: &str) -> Vec<String> {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/cli.md");
+    let whole = std::fs::read_to_string(path).unwrap();
+    let (_, rest) = whole.split_once(&format!("\n### {section}\n")).unwrap();
+    let section = rest.split("\n##").next().unwrap();
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once(" |"));
+    rows.flat_map(|(names, _)| {
+        let names = names.trim_end_matches('`').split("`, `").map(str::to_owned);
+        names.collect::<Vec<_>>()
+    })
+    .collect()
+}
+
+#[test]
+fn each_field_of_an_operation_is_documented() {
+    use prost::Message as _;
+    let set = prost_types::FileDescriptorSet::decode(opgate_native::DESCRIPTORS).unwrap();
+    let mut messages = set.file.iter().filter(|file| file.package() == "opgate.v1");
+    let operation = messages
+        .find_map(|file| file.message_type.iter().find(|message| message.name() == "Operation"));
+    let operation = operation.unwrap();
+    let mut fields: Vec<&str> =
+        operation.field.iter().map(prost_types::FieldDescriptorProto::json_name).collect();
+    let documented = documented("Operation");
+    let mut told: Vec<&str> = documented.iter().map(String::as_str).collect();
+    fields.sort_unstable();
+    told.sort_unstable();
+    assert_eq!(told, fields);
+}
+
+#[test]
+fn backends_are_shown_with_what_is_wrong_with_them() {
+    let dir = tempfile::tempdir().unwrap();
+    // A port at which nobody is.
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let billing = format!(
+        "[backends.billing]\nkind = \"nexus\"\nendpoint = \"http://{nobody}/nexus?key=secret\"\n\
+         concurrency = 7\nbreaker = 1\nbreaker_pause = \"1h\"\nbreaker_longest = \"1h\"\n\
+         [routes.bill]\nservice = \"billing\"\noperation = \"Bill\"\nbackend = \"billing\"\n"
+    );
+    let daemon = Launch::new(dir.path()).config(ROUTES).config(&billing).start();
+    json(&daemon, 0, &["start", "unserved"]);
+    let admin = format!("http://{}", daemon.admin);
+    let backends = || {
+        let found = json(&daemon, 0, &["backends", "--admin-address", &admin]);
+        found["backends"].as_array().unwrap().clone()
+    };
+    let named =
+        |name: &str| backends().into_iter().find(|backend| backend["name"] == name).unwrap();
+    for backend in backends() {
+        let fields: Vec<&String> = backend.as_object().unwrap().keys().collect();
+        assert_eq!(fields, documented("Backends").iter().collect::<Vec<_>>());
+    }
+    let crew = named("nobody");
+    assert_eq!((&crew["kind"], &crew["queued"]), (&json!("worker"), &json!(1)));
+    assert_eq!((&crew["workers"], &crew["queues"]), (&json!(0), &json!(["nobody"])));
+    assert_eq!((&crew["breaker"], &crew["lastError"]), (&json!("CLOSED"), &Value::Null));
+    let billing = named("billing");
+    assert_eq!(billing["address"], format!("http://{nobody}/nexus"));
+    assert_eq!((&billing["reachable"], &billing["concurrency"]), (&json!(true), &json!(7)));
+
+    json(&daemon, 0, &["start", "bill", "--json", "{}"]);
+    let until = std::time::Instant::now() + PATIENCE;
+    while named("billing")["breaker"] != "OPEN" || named("billing")["lastError"].is_null() {
+        assert!(std::time::Instant::now() < until, "{:?}", named("billing"));
+        std::thread::yield_now();
+    }
+    let billing = named("billing");
+    assert_eq!(billing["reachable"], false);
+    assert!(billing["breakerOpenSeconds"].as_f64().unwrap() > 1000.0, "{billing}");
+    let table = said(&daemon, 0, &["backends", "--admin-address", &admin]);
+    let line = table.lines().find(|line| line.starts_with("billing")).unwrap();
+    assert!(line.contains("OPEN for") && line.contains(&nobody.to_string()), "{table}");
+}
+
+#[test]
 fn an_operation_completed_by_hand_says_so_in_its_log() {
     let (_dir, daemon) = daemon();
     let start = || json(&daemon, 0, &["start", "unserved"]);
@@ -253,6 +445,9 @@ fn wrong_usage_is_64_and_says_what_is_allowed() {
         (&["ops", "complete", "x", "--outcome", "failed", "--json", "1"], "result"),
         (&["ops", "list", "--address", "ftp://x"], "http://"),
         (&["ops", "list", "--limit", "0"], "1"),
+        (&["ops", "list", "--state", "done"], "orphaned"),
+        (&["ops", "list", "--older-than", "1"], "ms, s, m, h or d"),
+        (&["ops", "watch", "x", "--filter", "done = true"], "--filter"),
     ] {
         let output = Command::new(env!("CARGO_BIN_EXE_opgate"))
             .args(arguments)

@@ -88,11 +88,11 @@ fn keys_are_replaced_at_sighup_and_what_needs_a_restart_is_named() {
     assert_eq!(get(&daemon, Some(&session)), 401);
 
     // Rotation: the new key beside the old one, then alone.
-    std::fs::write(&file, config(&["user", "session"], "[drain]\nnotice = \"1s\"")).unwrap();
+    std::fs::write(&file, config(&["user", "session"], "[wait]\nopen = 7")).unwrap();
     daemon.signal("HUP");
     daemon.await_message("settings read again");
     let line = said(&daemon, "settings read again").pop().unwrap();
-    assert_eq!((&line["oci_keys"], &line["needs_restart"]), (&2.into(), &"drain.notice".into()));
+    assert_eq!((&line["oci_keys"], &line["needs_restart"]), (&2.into(), &"wait.open".into()));
     assert_eq!([&user, &session].map(|signer| get(&daemon, Some(signer))), [404, 404]);
     std::fs::write(&file, config(&["session"], "")).unwrap();
     daemon.signal("HUP");

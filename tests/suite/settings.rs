@@ -112,7 +112,7 @@ fn the_shipped_file_has_every_key_and_only_those() {
         "log",
     ]
     .into_iter()
-    .chain(["callbacks.receivers", "egress", "buildgrid", "descriptors"])
+    .chain(["callbacks.receivers", "egress", "buildgrid", "descriptors", "audit"])
     .chain([
         "oci",
         "oci.services",

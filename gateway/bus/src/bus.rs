@@ -1,6 +1,6 @@
 //! The door itself.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -15,6 +15,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::abandon::AT_A_TIME;
+use crate::again::Again;
+use crate::audit::{Action, Asked, Auditor};
 use crate::backend::{Admission, Offer};
 use crate::backoff::Backoff;
 use crate::carry::Carrier;
@@ -102,12 +104,17 @@ pub(crate) struct Door {
     carrier: Arc<Carrier>,
     pub(crate) metrics: Arc<Metrics>,
     dispatcher: TaskTracker,
+    auditor: OnceLock<Arc<dyn Auditor>>,
     _drained_when_dropped: DropGuard,
 }
 
 impl Door {
     pub(crate) fn router(&self) -> &Router {
         &self.carrier.router
+    }
+
+    pub(crate) fn reach(&self) -> &Reach {
+        &self.carrier.reach
     }
 
     pub(crate) fn work(&self) -> &Work {
@@ -137,6 +144,7 @@ impl Bus {
             drain: drain.clone(),
             gates: Arc::default(),
             abandoning: Semaphore::new(AT_A_TIME),
+            again: Again::default(),
         });
         for (what, most) in [
             (Permit::Wait, options.waits),
@@ -176,7 +184,17 @@ impl Bus {
             carrier,
             metrics,
             dispatcher,
+            auditor: OnceLock::new(),
         }))
+    }
+
+    /// Has every decision told to somebody from now on. Only the first one asked for counts.
+    pub fn audited(&self, auditor: Arc<dyn Auditor>) {
+        self.0.auditor.get_or_init(|| auditor);
+    }
+
+    pub(crate) fn auditor(&self) -> Option<&dyn Auditor> {
+        self.0.auditor.get().map(|auditor| &**auditor)
     }
 
     pub(crate) fn door(&self) -> &Door {
@@ -231,6 +249,15 @@ impl Bus {
     /// are live or commands queued, when the queue for workers is full, or when it brings callbacks
     /// and too many are owed (what a known dedupe key has started is found all the same); `Unavailable` when the journal takes no writes.
     pub async fn start(&self, caller: &Caller, start: Start) -> Result<Receipt, Error> {
+        let asked = Asked::start(self, caller, &start);
+        let result = self.accept(caller, start).await;
+        if let Some(asked) = asked {
+            asked.decided(&result);
+        }
+        result
+    }
+
+    async fn accept(&self, caller: &Caller, start: Start) -> Result<Receipt, Error> {
         let router = &self.0.carrier.router;
         let target = router
             .target(&start.route)
@@ -331,7 +358,7 @@ impl Bus {
         reason: &str,
     ) -> Result<Receipt, Error> {
         let command = Command::Cancel { by: (*caller.principal).into(), reason: reason.into() };
-        self.change(caller, subject.into(), command).await
+        self.change(caller, Action::Cancel, subject.into(), command).await
     }
 
     /// Hides an operation for good. Its work goes on.
@@ -343,7 +370,8 @@ impl Bus {
         caller: &Caller,
         subject: impl Into<Subject>,
     ) -> Result<Receipt, Error> {
-        self.change(caller, subject.into(), Command::Remove { keep: TOMBSTONE }).await
+        let command = Command::Remove { keep: TOMBSTONE };
+        self.change(caller, Action::Delete, subject.into(), command).await
     }
 
     /// Ends an operation by hand, whoever carries it out: that lease is over with it. The operation's
@@ -359,7 +387,8 @@ impl Bus {
     ) -> Result<Receipt, Error> {
         let by = Some((*caller.principal).into());
         let finish = Finish { epoch: None, by, outcome, report: None };
-        self.change(caller, subject.into(), Command::Finish(Box::new(finish))).await
+        let command = Command::Finish(Box::new(finish));
+        self.change(caller, Action::Complete, subject.into(), command).await
     }
 
     /// Ends an operation with what its upstream said of its own accord, and keeps what became known
@@ -391,16 +420,50 @@ impl Bus {
         self.0.store.submit(submission).await
     }
 
-    /// Has the dead letters of an operation's callbacks delivered once more.
+    /// Has the dead letters of an operation that has ended delivered once more. One that its backend has is taken up by it
+    /// anew, now: a rest between two attempts is over, attempts count from the first, and what its upstream does not
+    /// know is looked for as long again. What a backend must not be cut short in is let come to its end before.
     ///
     /// # Errors
-    /// As [`Bus::cancel`]; `FailedPrecondition` when no callback of it is a dead letter.
+    /// As [`Bus::cancel`]; `FailedPrecondition` when no callback of it is a dead letter, when no backend has it yet, and
+    /// when workers come for it.
     pub async fn redrive(
         &self,
         caller: &Caller,
         subject: impl Into<Subject>,
     ) -> Result<Receipt, Error> {
-        self.change(caller, subject.into(), Command::Redrive).await
+        let subject = subject.into();
+        let live = match self.get(caller, subject.id).await {
+            Ok(found) if !found.is_done() => found,
+            // Whoever asks is told by the door, as for any change.
+            Ok(_) | Err(_) => {
+                return self.change(caller, Action::Redrive, subject, Command::Redrive).await;
+            }
+        };
+        let carrier = &self.0.carrier;
+        let asked = Asked::about(self, Action::Redrive, caller, subject.id);
+        let target = carrier.router.target(&live.routed.route);
+        let pushed = target.filter(|_| live.job().is_none()).is_some_and(|target| {
+            matches!(carrier.router.placed(target.backend).carrying, Carrying::Push(_))
+        });
+        let result = if pushed {
+            // Before it is on record, for who has it looks for this when that changes.
+            carrier.again.put(subject.id);
+            let by = (*caller.principal).into();
+            let result = self.submit(caller, subject, Command::Resume { by }).await;
+            if result.is_err() {
+                carrier.again.take(subject.id);
+            }
+            result
+        } else {
+            let text = "no backend is given it: workers come for it, it shares its work with \
+                        others, or its route is not configured";
+            Err(Error::new(ErrorKind::FailedPrecondition, text))
+        };
+        if let Some(asked) = asked {
+            asked.decided(&result);
+        }
+        result
     }
 
     /// The text by which a face or an upstream knows an operation: not to be guessed, the same each
@@ -464,12 +527,20 @@ impl Bus {
     async fn change(
         &self,
         caller: &Caller,
+        action: Action,
         subject: Subject,
         command: Command,
     ) -> Result<Receipt, Error> {
+        let asked = Asked::about(self, action, caller, subject.id);
         // The journal knows tenants and removals; what has expired is hidden here.
-        drop(self.get(caller, subject.id).await?);
-        self.submit(caller, subject, command).await
+        let result = match self.get(caller, subject.id).await {
+            Ok(_) => self.submit(caller, subject, command).await,
+            Err(error) => Err(error),
+        };
+        if let Some(asked) = asked {
+            asked.decided(&result);
+        }
+        result
     }
 
     async fn submit(

@@ -16,6 +16,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::again::Again;
 use crate::backend::Backend;
 use crate::backoff::{Backoff, LONGEST};
 use crate::blame;
@@ -59,6 +60,8 @@ pub(crate) struct Carrier {
     pub(crate) gates: Arc<Notify>,
     /// Room for telling backends of ends.
     pub(crate) abandoning: Semaphore,
+    /// What somebody has put back to work.
+    pub(crate) again: Again,
 }
 
 impl Carrier {
@@ -97,21 +100,27 @@ impl Carrier {
         let began = Instant::now();
         let holds = watch::Sender::new(0);
         let drained = self.drained(holds.subscribe());
+        let over = self.over(id, epoch, holds.subscribe());
         let (route, gate) =
             (Arc::clone(&target.route), backend.gate().cloned().unwrap_or_default());
         let (store, lost) = (self.store.clone(), Lost::default());
+        let trouble = self.reach.trouble(index.0);
         let lease = Lease::new(store, route, Arc::clone(&snapshot), holds, gate, lost.clone());
+        let lease = lease.telling(trouble);
         let result = tokio::select! {
             biased;
             result = contained(async { backend.run(lease).await }) => result,
-            () = settled(&self.store, id, |now| now.is_done() || now.epoch != epoch) => {
-                self.lost(index);
-                return Verdict::Lost;
+            over = over => {
+                if over == Verdict::Lost {
+                    self.lost(index);
+                }
+                return over;
             }
             () = drained => return Verdict::Released,
         };
         let result = result.unwrap_or_else(|Panicked| {
-            tracing::error!(backend = &*placed.name, operation = %id, "a backend panicked");
+            let trace_id = snapshot.trace_id();
+            tracing::error!(backend = &*placed.name, operation = %id, trace_id, "a backend panicked");
             let error = Error::new(ErrorKind::Internal, "the backend failed unexpectedly");
             Err(error.with_retry(Retry::SameRequest))
         });
@@ -120,10 +129,34 @@ impl Carrier {
             metrics.requests.of(code).increment(1);
             metrics.request_duration.record(began.elapsed());
         }
-        self.reach.heard(index, &result);
+        self.reach.heard(index, &result, self.store.clock().now());
         match result {
             Ok(outcome) => self.end(index, &snapshot, outcome, lost.so_far()).await,
             Err(error) => self.failed((index, &**backend), &snapshot, attempts, &error).await,
+        }
+    }
+
+    /// Resolves once a lease is to be cut short: its operation has ended or is another's, or somebody has put it back to
+    /// work and nobody holds it.
+    async fn over(
+        &self,
+        id: OperationId,
+        epoch: Epoch,
+        mut holds: watch::Receiver<usize>,
+    ) -> Verdict {
+        let lost = |now: &Snapshot| now.is_done() || now.epoch != epoch;
+        settled(&self.store, id, |now| lost(now) || self.again.holds(id)).await;
+        if !self.again.holds(id) {
+            return Verdict::Lost;
+        }
+        tokio::select! {
+            biased;
+            () = settled(&self.store, id, lost) => Verdict::Lost,
+            // An error is the end of the lease, which nobody holds then.
+            _ = holds.wait_for(|holds| *holds == 0) => {
+                self.again.take(id);
+                Verdict::Again { after: Duration::ZERO, attempts: 0 }
+            }
         }
     }
 
@@ -221,7 +254,8 @@ impl Carrier {
                 continue;
             }
             if error.retry == Retry::Never {
-                tracing::warn!(%error, operation = %leased.id, "an outcome was refused");
+                let trace_id = leased.trace_id();
+                tracing::warn!(%error, operation = %leased.id, trace_id, "an outcome was refused");
                 self.lost(backend);
                 // The backend is done with it: there is nothing to leave off.
                 return Verdict::Over;
@@ -395,6 +429,7 @@ mod tests {
             drain: CancellationToken::new(),
             gates: Arc::default(),
             abandoning: Semaphore::new(1),
+            again: Again::default(),
         };
         let target = OperationId::from_bits(1);
         let command = Command::Accept(Box::new(accept(now)));

@@ -230,6 +230,7 @@ impl Dispatcher {
                     self.learn(changed.id).await;
                 }
             }
+            State::Running if self.carrier.again.holds(changed.id) => self.again(changed),
             // A backend that is to cancel should not first sit out a rest.
             State::Running if changed.canceling => self.hurry(changed.id),
             State::Running => {}
@@ -287,7 +288,8 @@ impl Dispatcher {
             None => {
                 // Somebody may bring the route back, or end the operation by hand.
                 let route = &*snapshot.routed.route;
-                tracing::warn!(operation = %id, route, "an operation's route is not configured");
+                let trace_id = snapshot.trace_id();
+                tracing::warn!(operation = %id, route, trace_id, "an operation's route is not configured");
                 if !carrier.router.backend_names().any(|name| *name == *snapshot.routed.backend) {
                     carrier.reach.misses(&snapshot.routed.backend);
                     missing = Some(Arc::clone(&snapshot.routed.backend));
@@ -313,6 +315,7 @@ impl Dispatcher {
     }
 
     fn forget(&mut self, id: OperationId) {
+        self.carrier.again.take(id);
         let Some(known) = self.known.remove(&id) else { return };
         if let Some(deadline) = known.deadline {
             self.deadlines.remove(&(deadline, id));
@@ -370,6 +373,20 @@ impl Dispatcher {
         }
     }
 
+    /// Somebody has put an operation back to work: of one that is leased the lease hears of it.
+    fn again(&mut self, changed: Changed) {
+        if let Some(known) = self.known.get_mut(&changed.id)
+            && !matches!(known.phase, Phase::Leased)
+        {
+            self.carrier.again.take(changed.id);
+            known.attempts = 0;
+            self.rouse(changed.id);
+        }
+        if changed.canceling {
+            self.hurry(changed.id);
+        }
+    }
+
     /// Ends the rest of one operation.
     fn rouse(&mut self, id: OperationId) {
         let Some(known) = self.known.get_mut(&id) else { return };
@@ -413,8 +430,11 @@ impl Dispatcher {
     /// Tells how many operations wait for each backend to have room.
     fn count(&mut self) {
         let carrier = &self.carrier;
-        for (lane, placed) in self.lanes.iter_mut().zip(carrier.router.backends()) {
+        for (index, (lane, placed)) in
+            self.lanes.iter_mut().zip(carrier.router.backends()).enumerate()
+        {
             let queued = lane.ready.len();
+            carrier.reach.counted(index, placed.concurrency.saturating_sub(lane.room), queued);
             if std::mem::replace(&mut lane.told, queued) != queued
                 && let Some(metrics) = carrier.metrics.dispatch.backend(&placed.name)
             {
@@ -437,11 +457,13 @@ impl Dispatcher {
             Verdict::Again { after, attempts } => {
                 // It has ended since the lease did.
                 let Some(known) = self.known.get_mut(&id) else { return self.abandon(id, backend) };
-                known.attempts = attempts;
+                // Its lease may have ended before it heard of it.
+                let put_back = self.carrier.again.take(id);
+                known.attempts = if put_back { 0 } else { attempts };
                 known.phase = if known.overdue {
                     Phase::Withheld
                 } else {
-                    let hurried = std::mem::take(&mut known.hurried);
+                    let hurried = std::mem::take(&mut known.hurried) || put_back;
                     let until = Instant::now() + if hurried { Duration::ZERO } else { after };
                     self.resting.insert((until, id));
                     Phase::Resting(until)

@@ -89,9 +89,6 @@ impl Gate {
         breaking: Option<Breaking>,
         metrics: Option<&BackendMetrics>,
     ) -> Self {
-        if rate.is_none() && breaking.is_none() {
-            return Self::default();
-        }
         Self(Some(Arc::new(Inner {
             turn: tokio::sync::Mutex::default(),
             state: Mutex::new(State {
@@ -108,6 +105,29 @@ impl Gate {
                 waiting: metrics.waiting.clone(),
             }),
         })))
+    }
+
+    /// Has calls go by another rate and another breaker from now on. A breaker that is open stays so until it would have
+    /// been tried. False for a gate that lets everything pass.
+    pub(crate) fn govern(&self, rate: Option<Rate>, breaking: Option<Breaking>) -> bool {
+        let Some(inner) = &self.0 else { return false };
+        let mut state = inner.lock();
+        let before = state.stand();
+        if state.bucket.as_ref().map(Bucket::rate) != rate {
+            state.bucket = rate.map(Bucket::new);
+        }
+        match (&mut state.breaker, breaking) {
+            (Some(breaker), Some(breaking)) => breaker.govern(breaking),
+            (breaker, breaking) => *breaker = breaking.map(Breaker::new),
+        }
+        let now = state.stand();
+        if now != before {
+            state.changes += 1;
+        }
+        drop(state);
+        // Whoever is first in line looks again, for the rate may be another.
+        inner.tell(before, now);
+        true
     }
 
     /// Waits until a call may be made.
@@ -143,7 +163,7 @@ impl Gate {
         self.stand() == Stand::Closed
     }
 
-    fn stand(&self) -> Stand {
+    pub(crate) fn stand(&self) -> Stand {
         self.0.as_ref().map_or(Stand::Closed, |inner| inner.lock().stand())
     }
 
@@ -235,7 +255,7 @@ impl Inner {
                 Stand::Probing => 1,
                 Stand::Open(_) => 2,
             });
-            if before == Stand::Closed {
+            if before == Stand::Closed && now != before {
                 metrics.opened.increment(1);
             }
         }

@@ -12,6 +12,7 @@ use opgate_store::{Peek, Snapshot, Store};
 use tokio::sync::watch;
 
 use crate::gate::{Gate, Pass};
+use crate::reach::Trouble;
 use crate::router::Route;
 use crate::token::Sealer;
 
@@ -26,6 +27,8 @@ pub struct Lease {
     /// What the calls of its backend pass through.
     gate: Gate,
     lost: Lost,
+    /// Where the trouble of its backend is noted.
+    trouble: Arc<Trouble>,
 }
 
 /// What a lease could not carry: it becomes durable with the next report, or with the end.
@@ -51,7 +54,7 @@ impl Drop for Hold<'_> {
 impl Lease {
     /// `snapshot` is the operation right after its start under this lease. `holds`: where those who hold
     /// it are counted.
-    pub(crate) const fn new(
+    pub(crate) fn new(
         store: Store,
         route: Arc<Route>,
         snapshot: Arc<Snapshot>,
@@ -59,7 +62,13 @@ impl Lease {
         gate: Gate,
         lost: Lost,
     ) -> Self {
-        Self { store, route, snapshot, holds, gate, lost }
+        let trouble = Arc::default();
+        Self { store, route, snapshot, holds, gate, lost, trouble }
+    }
+
+    /// Has its backend's trouble noted there.
+    pub(crate) fn telling(self, trouble: Arc<Trouble>) -> Self {
+        Self { trouble, ..self }
     }
 
     /// Notes what could not be carried to the backend, or from it, of this operation. It is durable with
@@ -125,7 +134,9 @@ impl Lease {
     }
 
     /// A line of the log about trouble with an upstream. It has no code: it is no error of the work.
+    /// Whoever looks at the backend is told the same.
     pub fn line(&self, text: &str) -> LogEntry {
+        self.trouble.note(self.now(), text);
         LogEntry {
             at: self.now(),
             error: true,

@@ -7,6 +7,8 @@
 //! worker of a [`Pull`] backend.
 
 mod abandon;
+mod again;
+mod audit;
 mod backend;
 mod backoff;
 mod blame;
@@ -31,12 +33,14 @@ mod resources;
 mod router;
 mod share;
 mod sight;
+mod standing;
 mod start;
 mod token;
 mod wait;
 mod watch;
 mod work;
 
+pub use audit::{Action, Auditor, Decided, Decision, Via};
 pub use backend::{Admission, Backend, Offer};
 pub use backoff::Backoff;
 pub use blame::failure;
@@ -58,6 +62,7 @@ pub use router::{
 };
 pub use share::check_share;
 pub use sight::{ORPHANED, Sight, is_orphaned, record_lost};
+pub use standing::{Breaker, Standing};
 pub use start::{Caller, DEDUPE_KEY_BYTES, RepeatKey, Start, WorksOn};
 pub use wait::Until;
 pub use watch::{Watch, Watching};

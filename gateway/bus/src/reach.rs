@@ -1,18 +1,48 @@
-//! Which backends cannot be asked now.
+//! Which backends cannot be asked now, and how busy each is.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use opgate_core::{Error, ErrorKind, Outcome};
+use opgate_core::{Error, ErrorKind, Outcome, Timestamp, limits};
 
 use crate::router::{BackendIndex, Router};
+
+/// What went wrong with a backend last. Shared with its leases.
+#[derive(Debug, Default)]
+pub(crate) struct Trouble(Mutex<Option<(Timestamp, Box<str>)>>);
+
+impl Trouble {
+    pub(crate) fn note(&self, at: Timestamp, text: &str) {
+        *self.lock() = Some((at, limits::clip(text).into()));
+    }
+
+    pub(crate) fn last(&self) -> Option<(Timestamp, Box<str>)> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<(Timestamp, Box<str>)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the dispatcher and the leases know of one backend.
+#[derive(Debug, Default)]
+struct Seen {
+    /// Whether its last attempt did not reach what is behind it.
+    down: AtomicBool,
+    /// Operations that it has.
+    leased: AtomicUsize,
+    /// Operations that wait for it to have room.
+    queued: AtomicUsize,
+    trouble: Arc<Trouble>,
+}
 
 /// What the last attempts say of each backend, and which backends are missed.
 #[derive(Debug)]
 pub(crate) struct Reach {
-    /// Whether the last attempt of a backend did not reach what is behind it.
-    down: Box<[AtomicBool]>,
+    /// In the order of the backends.
+    seen: Box<[Seen]>,
     /// Backends that live operations name and that are not configured, with how many name them.
     missing: Mutex<BTreeMap<Arc<str>, usize>>,
     /// How many of either there are, so that the usual look takes no lock.
@@ -22,19 +52,57 @@ pub(crate) struct Reach {
 impl Reach {
     pub(crate) fn new(router: &Router) -> Self {
         Self {
-            down: router.backends().iter().map(|_| AtomicBool::new(false)).collect(),
+            seen: router.backends().iter().map(|_| Seen::default()).collect(),
             missing: Mutex::default(),
             count: AtomicUsize::new(0),
         }
     }
 
+    /// Hears how much of a backend's room is taken, and how many operations wait for more.
+    pub(crate) fn counted(&self, backend: usize, leased: usize, queued: usize) {
+        if let Some(seen) = self.seen.get(backend) {
+            seen.leased.store(leased, Ordering::Relaxed);
+            seen.queued.store(queued, Ordering::Relaxed);
+        }
+    }
+
+    /// How many operations a backend has, and how many wait for it.
+    pub(crate) fn counts(&self, backend: usize) -> (usize, usize) {
+        self.seen.get(backend).map_or((0, 0), |seen| {
+            (seen.leased.load(Ordering::Relaxed), seen.queued.load(Ordering::Relaxed))
+        })
+    }
+
+    /// Where a backend's trouble is noted.
+    pub(crate) fn trouble(&self, backend: usize) -> Arc<Trouble> {
+        self.seen.get(backend).map(|seen| Arc::clone(&seen.trouble)).unwrap_or_default()
+    }
+
+    /// Whether the last attempt of a backend did not reach what is behind it.
+    pub(crate) fn is_down(&self, backend: usize) -> bool {
+        self.seen.get(backend).is_some_and(|seen| seen.down.load(Ordering::Relaxed))
+    }
+
+    /// The backends that are missed, with how many live operations name each.
+    pub(crate) fn missed(&self) -> Vec<(Arc<str>, usize)> {
+        self.missing().iter().map(|(name, count)| (Arc::clone(name), *count)).collect()
+    }
+
     /// Hears how an attempt ended.
-    pub(crate) fn heard(&self, backend: BackendIndex, result: &Result<Outcome, Error>) {
+    pub(crate) fn heard(
+        &self,
+        backend: BackendIndex,
+        result: &Result<Outcome, Error>,
+        now: Timestamp,
+    ) {
+        let Some(seen) = self.seen.get(backend.0) else { return };
+        if let Err(error) = result {
+            seen.trouble.note(now, &error.message);
+        }
         let unreached = result.as_ref().is_err_and(|error| {
             matches!(error.kind, ErrorKind::Unavailable | ErrorKind::DeadlineExceeded)
         });
-        let Some(down) = self.down.get(backend.0) else { return };
-        match (down.swap(unreached, Ordering::Relaxed), unreached) {
+        match (seen.down.swap(unreached, Ordering::Relaxed), unreached) {
             (false, true) => _ = self.count.fetch_add(1, Ordering::Relaxed),
             (true, false) => _ = self.count.fetch_sub(1, Ordering::Relaxed),
             (true, true) | (false, false) => {}
@@ -74,8 +142,8 @@ impl Reach {
         if self.count.load(Ordering::Relaxed) == 0 {
             return Vec::new();
         }
-        let placed = router.backends().iter().zip(&self.down);
-        let down = placed.filter(|(_, down)| down.load(Ordering::Relaxed));
+        let placed = router.backends().iter().zip(&self.seen);
+        let down = placed.filter(|(_, seen)| seen.down.load(Ordering::Relaxed));
         let mut names: Vec<Arc<str>> = down.map(|(placed, _)| Arc::clone(&placed.name)).collect();
         names.extend(self.missing().keys().cloned());
         names

@@ -17,8 +17,7 @@ use opgate_store::Snapshot;
 
 use crate::lease::Lease;
 
-/// The state of an operation that its upstream does not know, or not any more.
-pub const ORPHANED: &str = "ORPHANED";
+pub use opgate_core::ORPHANED;
 /// The reason of its failure.
 const RECORD_LOST: &str = "record_lost";
 

@@ -262,6 +262,7 @@ pub fn command() -> impl Strategy<Value = Command> {
         }),
         4 => attempt().prop_map(|attempt| Command::Attempt(Box::new(attempt))),
         1 => Just(Command::Redrive),
+        1 => text().prop_map(|by| Command::Resume { by: by.into() }),
         1 => (0_u64..1000).prop_map(|keep| Command::Remove { keep: Duration::from_millis(keep) }),
     ]
 }

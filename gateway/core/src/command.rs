@@ -56,6 +56,11 @@ pub enum Command {
     Attempt(Box<Attempt>),
     /// Deliver its dead letters once more.
     Redrive,
+    /// Have its backend take it up anew, now, as if nothing had gone wrong yet.
+    Resume {
+        /// Who asks.
+        by: Box<str>,
+    },
     /// Hide it for good. The work goes on.
     Remove {
         /// How long the tombstone stays.
@@ -235,6 +240,11 @@ pub enum Event {
     Attempted(Box<Attempt>),
     /// Its dead letters are owed again.
     Redriven,
+    /// Its backend was to take it up anew.
+    Resumed {
+        /// Who asked.
+        by: Box<str>,
+    },
     /// It was deleted.
     Removed {
         /// How long the tombstone stays.

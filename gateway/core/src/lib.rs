@@ -38,8 +38,8 @@ pub use loss::{Loss, Losses};
 pub use name::{Kind, NameError, Parent, Tenant};
 pub use operation::{
     Callback, Cancel, CancelDelivery, Conflict, Delivery, DeliveryState, Epoch, Expects, FAILED,
-    Face, Header, Link, LogEntry, Operation, Origin, Outcome, Progress, Removed, Resource, Routed,
-    Seq, State, Times, Version,
+    Face, Header, Link, LogEntry, ORPHANED, Operation, Origin, Outcome, Progress, Removed,
+    Resource, Routed, Seq, State, Times, Version,
 };
 pub use payload::Payload;
 pub use share::Share;

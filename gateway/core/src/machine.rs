@@ -1,6 +1,6 @@
 //! The state machine: pure, total, and the only place that knows which change may follow which.
 //!
-//! | state | Start | Report | Cancel | Finish | Attempt, Redrive | Remove |
+//! | state | Start | Report, Resume | Cancel | Finish | Attempt, Redrive | Remove |
 //! |---|---|---|---|---|---|---|
 //! | (none) | not found | not found | not found | not found | not found | not found |
 //! | Accepted | Running | refused | Canceled | ends | refused | hidden |
@@ -24,8 +24,8 @@ use crate::dedupe::Dedupe;
 use crate::error::{Error, ErrorKind, Retry};
 use crate::limits;
 use crate::operation::{
-    Cancel, CancelDelivery, Conflict, Epoch, FAILED, LogEntry, Operation, Outcome, Removed,
-    Resource, Seq, State, Times, Version,
+    Cancel, CancelDelivery, Conflict, Epoch, FAILED, LogEntry, ORPHANED, Operation, Outcome,
+    Removed, Resource, Seq, State, Times, Version,
 };
 use crate::share::Share;
 use crate::time::Timestamp;
@@ -73,6 +73,7 @@ pub fn decide(current: Option<&Operation>, submission: Submission) -> Decision {
             | Command::Finish(_)
             | Command::Attempt(_)
             | Command::Redrive
+            | Command::Resume { .. }
             | Command::Remove { .. } => Error::not_found().into(),
         };
     };
@@ -97,6 +98,7 @@ pub fn decide(current: Option<&Operation>, submission: Submission) -> Decision {
         Command::Finish(finish) => self::finish(operation, *finish),
         Command::Attempt(attempt) => delivery::attempt(operation, attempt),
         Command::Redrive => delivery::redrive(operation),
+        Command::Resume { by } => resume(operation, &by),
         Command::Remove { keep } => match operation.removed {
             Some(_) => Error::not_found().into(),
             None => Decision::Change(vec![Event::Removed { keep }]),
@@ -180,6 +182,20 @@ fn canceled(operation: &Operation, by: &str, reason: &str) -> Vec<Event> {
     events
 }
 
+fn resume(operation: &Operation, by: &str) -> Decision {
+    if operation.removed.is_some() {
+        return Error::not_found().into();
+    }
+    if operation.is_done() {
+        return ended(operation).into();
+    }
+    if operation.state == State::Accepted {
+        let text = "no backend has it yet: it waits for its turn";
+        return Error::new(ErrorKind::FailedPrecondition, text).into();
+    }
+    Decision::Change(vec![Event::Resumed { by: limits::clip(by).into() }])
+}
+
 fn finish(operation: &Operation, finish: Finish) -> Decision {
     if let Err(error) = check::outcome(&finish.outcome) {
         return error.into();
@@ -244,6 +260,7 @@ fn step(current: Option<Operation>, event: &Event, seq: Seq, at: Timestamp) -> O
             | Event::Contradicted { .. }
             | Event::Attempted(_)
             | Event::Redriven
+            | Event::Resumed { .. }
             | Event::Removed { .. } => None,
         };
     };
@@ -276,6 +293,14 @@ fn step(current: Option<Operation>, event: &Event, seq: Seq, at: Timestamp) -> O
         }
         Event::Attempted(attempt) => delivery::attempted(&mut operation, attempt, at),
         Event::Redriven => delivery::redriven(&mut operation, at),
+        Event::Resumed { by } => {
+            // It is looked for as long again.
+            if *operation.native_state == *ORPHANED {
+                operation.native_state = Box::default();
+            }
+            let message = format!("put back to work by {}", limits::clip(by)).into();
+            log(&mut operation, &[LogEntry { at, error: false, code: Box::default(), message }]);
+        }
         Event::Removed { keep } => {
             operation.removed = Some(Removed { at, keep: *keep });
         }

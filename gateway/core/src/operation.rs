@@ -27,6 +27,9 @@ pub struct Version(pub u64);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(pub u32);
 
+/// A backend's word for the state of an operation that its upstream does not know, or not any more.
+pub const ORPHANED: &str = "ORPHANED";
+
 /// Where an operation stands. The last three absorb: nothing leaves them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -522,6 +525,12 @@ impl Operation {
             Share::Job(interests) => Some(interests),
             Share::Interest(_) => None,
         }
+    }
+
+    /// The id of its caller's trace, by which lines of a log are found: 32 hex digits.
+    pub fn trace_id(&self) -> Option<&str> {
+        let id = self.trace.as_ref()?.parent.split('-').nth(1)?;
+        (id.len() == 32).then_some(id)
     }
 
     /// The callbacks that have still to be delivered, by their places: none before the end.

@@ -25,12 +25,16 @@ use crate::tls::Tls;
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
 const EXPOSITION: HeaderValue =
     HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
 /// Whether a part of the daemon that must never hang (the journal thread) still moves. Must not block.
 pub type Beat = Box<dyn Fn() -> bool + Send + Sync>;
 
-/// `/metrics`, `/livez` and `/readyz` on a port of their own.
+/// What a further page shows: the text of a JSON value. Must not block.
+pub type Page = Box<dyn Fn() -> String + Send + Sync>;
+
+/// `/metrics`, `/livez` and `/readyz` on a port of their own, and what else is to be seen there.
 #[derive(Debug)]
 pub struct Admin {
     listener: HttpListener,
@@ -48,7 +52,14 @@ impl Admin {
         let limits = HttpLimits::admin();
         let listener =
             HttpListener::bind(address, Listener::Admin, limits, exporter.metrics()).await?;
-        Ok(Self { listener, pages: Pages { exporter, readiness, beat } })
+        Ok(Self { listener, pages: Pages { exporter, readiness, beat, more: Vec::new() } })
+    }
+
+    /// With one more page, at a path that begins with a slash.
+    #[must_use]
+    pub fn with(mut self, path: &'static str, page: Page) -> Self {
+        self.pages.more.push((path, page));
+        self
     }
 
     /// Has connections secured.
@@ -92,6 +103,7 @@ struct Pages {
     exporter: Exporter,
     readiness: Readiness,
     beat: Beat,
+    more: Vec<(&'static str, Page)>,
 }
 
 impl fmt::Debug for Pages {
@@ -108,7 +120,10 @@ impl Frontend for Pages {
         }
         match (request.method(), request.uri().path()) {
             (&Method::GET, path) => self.get(path),
-            (_, "/metrics" | "/livez" | "/readyz") => {
+            (_, path)
+                if matches!(path, "/metrics" | "/livez" | "/readyz")
+                    || self.more(path).is_some() =>
+            {
                 let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
                 response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
                 answer(response)
@@ -124,8 +139,15 @@ impl Pages {
             "/metrics" => self.metrics(),
             "/livez" => answer(self.live()),
             "/readyz" => answer(self.ready()),
-            _ => answer(not_found()),
+            path => match self.more(path) {
+                Some(page) => answer(self::page(StatusCode::OK, JSON, page())),
+                None => answer(not_found()),
+            },
         }
+    }
+
+    fn more(&self, path: &str) -> Option<&Page> {
+        self.more.iter().find(|(known, _)| *known == path).map(|(_, page)| page)
     }
 
     /// That this runs at all shows that the runtime schedules; the beat shows the rest. Never asks an upstream.

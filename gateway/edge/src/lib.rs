@@ -23,7 +23,7 @@ mod request_body;
 mod steps;
 pub mod tls;
 
-pub use admin::{Admin, Beat};
+pub use admin::{Admin, Beat, Page};
 pub use body::{Body, BoxError};
 pub use collect::{BodyError, collect_limited};
 pub use drain::{Drain, DrainTrigger};

@@ -29,39 +29,64 @@ pub(crate) struct Guard {
     mark: File,
 }
 
+/// The file that says who has the directory.
+pub(crate) const LOCK: &str = "opgate.lock";
+const MARK: &str = "opgate.mark";
+
+/// The last position known to have been durable in a directory; zero when none was noted readably.
+pub(crate) fn mark(dir: &Path) -> Seq {
+    File::open(dir.join(MARK)).map_or(Seq(0), |file| read_mark(&file))
+}
+
+/// Notes in a directory that is being made that everything up to `seq` is durable, durably.
+pub(crate) fn write_mark(dir: &Path, seq: Seq) -> io::Result<()> {
+    let file = open(dir, MARK)?;
+    put_mark(&file, seq)?;
+    file.sync_all()
+}
+
+fn open(dir: &Path, name: &str) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    options.open(dir.join(name))
+}
+
+fn read_mark(file: &File) -> Seq {
+    let mut bytes = [0; MARK_BYTES];
+    if file.read_exact_at(&mut bytes, 0).is_err() {
+        return Seq(0);
+    }
+    let (seq, checksum) = bytes.split_at(8);
+    let sound = checksum == crc32fast::hash(seq).to_le_bytes();
+    let seq = seq.try_into().map_or(0, u64::from_le_bytes);
+    Seq(if sound { seq } else { 0 })
+}
+
+fn put_mark(file: &File, seq: Seq) -> io::Result<()> {
+    let mut bytes = [0; MARK_BYTES];
+    let number = seq.0.to_le_bytes();
+    bytes[..8].copy_from_slice(&number);
+    bytes[8..].copy_from_slice(&crc32fast::hash(&number).to_le_bytes());
+    file.write_all_at(&bytes, 0)
+}
+
 impl Guard {
     pub(crate) fn acquire(dir: &Path) -> Result<Self, GuardError> {
-        let open = |name: &str| {
-            let mut options = OpenOptions::new();
-            options.read(true).write(true).create(true).truncate(false).mode(0o600);
-            options.open(dir.join(name))
-        };
-        let lock = open("opgate.lock")?;
+        let lock = open(dir, LOCK)?;
         lock.try_lock().map_err(|error| match error {
             TryLockError::WouldBlock => GuardError::InUse,
             TryLockError::Error(error) => GuardError::Io(error),
         })?;
-        Ok(Self { _lock: lock, mark: open("opgate.mark")? })
+        Ok(Self { _lock: lock, mark: open(dir, MARK)? })
     }
 
     /// The last position known to have been durable; zero when none was noted readably.
     pub(crate) fn mark(&self) -> Seq {
-        let mut bytes = [0; MARK_BYTES];
-        if self.mark.read_exact_at(&mut bytes, 0).is_err() {
-            return Seq(0);
-        }
-        let (seq, checksum) = bytes.split_at(8);
-        let sound = checksum == crc32fast::hash(seq).to_le_bytes();
-        let seq = seq.try_into().map_or(0, u64::from_le_bytes);
-        Seq(if sound { seq } else { 0 })
+        read_mark(&self.mark)
     }
 
     /// Notes that everything up to `seq` is durable.
     pub(crate) fn note(&self, seq: Seq) -> io::Result<()> {
-        let mut bytes = [0; MARK_BYTES];
-        let number = seq.0.to_le_bytes();
-        bytes[..8].copy_from_slice(&number);
-        bytes[8..].copy_from_slice(&crc32fast::hash(&number).to_le_bytes());
-        self.mark.write_all_at(&bytes, 0)
+        put_mark(&self.mark, seq)
     }
 }

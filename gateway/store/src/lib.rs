@@ -16,6 +16,7 @@ mod list;
 mod owing;
 mod readers;
 mod record;
+mod records;
 mod scopes;
 mod sequencer;
 mod snapshot;
@@ -41,6 +42,7 @@ pub use crate::clock::{Clock, ManualClock};
 pub use crate::feed::{Changed, FEED_CAPACITY, Feed, Lagged};
 pub use crate::list::{Changes, Filter, Listed, Page};
 pub use crate::owing::Owing;
+pub use crate::records::{CopyError, Found, LAYOUT, Live, Records, Stats, Tell, Verified};
 pub use crate::snapshot::{Rendered, Rendering, Snapshot};
 pub use crate::view::Peek;
 pub use crate::wake::Waiter;
@@ -172,6 +174,18 @@ pub enum OpenError {
         dir: PathBuf,
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A later opgate has written the journal.
+    #[error(
+        "the journal in {dir} was written by a later opgate (layout {layout}; this one reads layouts 1 to {known}). Nothing was changed. Start that version, or a later one, or give this one another directory"
+    )]
+    Newer {
+        /// The directory.
+        dir: PathBuf,
+        /// The layout it has.
+        layout: i32,
+        /// The latest that is known here.
+        known: i32,
     },
     /// The journal is damaged.
     #[error(
@@ -448,6 +462,7 @@ fn open_error(dir: &Path, error: SqliteOpenError) -> OpenError {
     let dir = dir.to_owned();
     match error {
         SqliteOpenError::Damaged(problem) => OpenError::Damaged { dir, problem },
+        SqliteOpenError::Newer(layout) => OpenError::Newer { dir, layout, known: LAYOUT },
         SqliteOpenError::Sqlite(error) => match error.sqlite_error_code() {
             Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
                 OpenError::Damaged { dir, problem: error.to_string() }

@@ -5,6 +5,9 @@
 //! of operations, reads a bounded number of bytes and holds a bounded number of them, whatever is
 //! stored and however little the filter lets through.
 //!
+//! A filter that lets nothing through that has ended is not held against what has: the operations
+//! that have not ended are found by an index of their own.
+//!
 //! On disk the filter decides on the record first: payloads stored beside it are read for what
 //! passes, and where the filter cannot tell without them.
 
@@ -76,6 +79,10 @@ impl Store {
             }),
             page,
         };
+        if walk.wanted.only_live() {
+            walk.live().await?;
+            return Ok(walk.finish());
+        }
         let floor = walk.in_memory().await?;
         if !walk.is_full() && floor > Seq(1) {
             walk.cursor = walk.cursor.min(floor);
@@ -148,6 +155,10 @@ impl Predicate for Wanted {
     fn passes(&self, operation: &Operation) -> bool {
         self.belongs(operation)
             && self.filter.as_ref().is_none_or(|filter| filter.passes(operation))
+    }
+
+    fn only_live(&self) -> bool {
+        self.filter.as_ref().is_some_and(|filter| filter.only_live())
     }
 }
 
@@ -223,6 +234,36 @@ impl Walk<'_> {
             tokio::task::yield_now().await;
         }
         Ok(floor)
+    }
+
+    /// Walks what has not ended. Where it is said by the disk, how it is by memory: nothing is shown
+    /// before everybody sees it.
+    async fn live(&mut self) -> Result<(), Error> {
+        if self.plan == Plan::Nothing {
+            return Ok(());
+        }
+        self.plan = Plan::Scan;
+        while !self.is_full() {
+            let (cursor, window) = (self.cursor, self.window());
+            let read = move |reader: &Reader| reader.live_below(cursor, window);
+            let entries = self.store.readers().read(read).await?;
+            let mut left = entries.as_slice();
+            while !left.is_empty() {
+                let found = self.resolve(left).await?;
+                let (seen, rest) = left.split_at(found.len());
+                for ((seq, _), look) in seen.iter().zip(found) {
+                    self.add(*seq, look);
+                    if self.is_full() {
+                        return Ok(());
+                    }
+                }
+                left = rest;
+            }
+            if entries.len() < window {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// A look at each of a window's entries.

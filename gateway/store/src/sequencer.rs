@@ -521,10 +521,35 @@ impl<J: Journal> Sequencer<J> {
     }
 
     fn show(&mut self, scope: ScopeId, snapshot: &Arc<Snapshot>) {
+        if tracing::enabled!(tracing::Level::DEBUG) {
+            self.log(snapshot);
+        }
         let replaced = self.shared.view.publish(scope, snapshot);
         self.release(replaced);
         self.body_bytes += snapshot.cost();
         self.bodies.push_back((snapshot.id, snapshot.version));
+    }
+
+    /// Logs a change of state, of whether it is to be canceled, and that it was deleted.
+    fn log(&self, now: &Snapshot) {
+        let said = |snapshot: &Snapshot| (snapshot.is_canceling(), snapshot.removed.is_some());
+        let same = self.shared.view.get(now.id).is_some_and(|before| {
+            before.state == now.state && before.body.is_none_or(|body| said(&body) == said(now))
+        });
+        if !same {
+            let (canceling, deleted) = said(now);
+            tracing::debug!(
+                operation = %now.id,
+                state = now.state.name(),
+                canceling,
+                deleted,
+                version = now.version.0,
+                route = &*now.routed.route,
+                backend = &*now.routed.backend,
+                trace_id = now.trace_id(),
+                "state changed"
+            );
+        }
     }
 
     /// Takes a body that is no longer resident off the account.
@@ -647,6 +672,7 @@ pub(crate) fn weight(command: &Command) -> usize {
         | Command::Cancel { .. }
         | Command::Attempt(_)
         | Command::Redrive
+        | Command::Resume { .. }
         | Command::Remove { .. } => 0,
     }
 }

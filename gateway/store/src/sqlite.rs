@@ -2,13 +2,14 @@
 
 mod upgrade;
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use opgate_core::filter::Predicate;
-use opgate_core::{DedupeKey, Operation, OperationId, Parent, Seq, Tenant, Timestamp};
+use opgate_core::{DedupeKey, Operation, OperationId, Parent, Seq, State, Tenant, Timestamp};
 use rusqlite::{
     Connection, ErrorCode, OpenFlags, OptionalExtension, Row, TransactionBehavior, params,
 };
@@ -24,10 +25,10 @@ use crate::snapshot::Snapshot;
 /// Marks the file as ours: "opgt".
 const APPLICATION_ID: i32 = 0x6f70_6774;
 /// The layout of the tables. A file of an earlier number is brought up to it, another is refused.
-const LAYOUT: i32 = 2;
-const PAGE_BYTES: u64 = 4096;
+pub(crate) const LAYOUT: i32 = 2;
+pub(crate) const PAGE_BYTES: u64 = 4096;
 /// How long a statement waits for another program that holds the database.
-const BUSY: Duration = Duration::from_secs(2);
+pub(crate) const BUSY: Duration = Duration::from_secs(2);
 /// How long opening may spend on checking the file's structure, whatever its size.
 const CHECK: Duration = Duration::from_millis(250);
 
@@ -62,6 +63,9 @@ pub(crate) enum SqliteOpenError {
     /// It is not what an opgate wrote, or not all of it.
     #[error("{0}")]
     Damaged(String),
+    /// A later opgate wrote it.
+    #[error("it has layout {0}")]
+    Newer(i32),
     /// The operating system or SQLite refused.
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
@@ -161,18 +165,7 @@ impl Sqlite {
     /// is broken. The structure check, indexes included, reads as much as the time allows, so that opening does not grow with what is
     /// stored; every record carries a checksum of its own.
     fn check(&mut self) -> Result<i32, SqliteOpenError> {
-        let number = |name: &str| -> Result<i32, rusqlite::Error> {
-            self.connection.pragma_query_value(None, name, |row| row.get(0))
-        };
-        if number("application_id")? != APPLICATION_ID {
-            return Err(SqliteOpenError::Damaged("the file was not written by opgate".to_owned()));
-        }
-        let layout = number("user_version")?;
-        if !(1..=LAYOUT).contains(&layout) {
-            return Err(SqliteOpenError::Damaged(format!(
-                "the file has layout {layout}, this opgate reads layouts 1 to {LAYOUT}"
-            )));
-        }
+        let layout = layout(&self.connection)?;
         let until = Instant::now() + CHECK;
         self.connection.progress_handler(10_000, Some(move || Instant::now() > until))?;
         let found: Result<String, _> =
@@ -190,10 +183,7 @@ impl Sqlite {
 
     fn stored(&self) -> Result<Stored, SqliteOpenError> {
         let connection = &self.connection;
-        let (last, counts): (u64, Vec<u8>) = connection
-            .query_row("SELECT last, counts FROM summary", [], |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()?
-            .ok_or(Damaged("the summary is missing"))?;
+        let summary = summary(connection)?;
         let secret: [u8; 32] = connection
             .query_row("SELECT value FROM meta WHERE key = 'secret'", [], |row| row.get(0))
             .optional()?
@@ -202,7 +192,7 @@ impl Sqlite {
             .query_row("SELECT max(changed) FROM operations", [], |row| row.get(0))
             .optional()?
             .flatten();
-        if newest.unwrap_or(0) > last {
+        if newest.unwrap_or(0) > summary.last.0 {
             return Err(Damaged("operations are newer than the summary").into());
         }
         let mut statement = connection.prepare("SELECT id, tenant, parent FROM scopes")?;
@@ -219,11 +209,10 @@ impl Sqlite {
                 Parent::new(&parent).map_err(name)?,
             ));
         }
-        let counts = counts_from_bytes(&counts).ok_or(Damaged("the summary is not readable"))?;
         let owed = "SELECT coalesce(sum(owed), 0) FROM operations INDEXED BY operations_owing \
                     WHERE owed IS NOT NULL";
         let owed = connection.query_row(owed, [], |row| row.get(0))?;
-        Ok(Stored { summary: Summary { last: Seq(last), counts }, owed, secret, scopes })
+        Ok(Stored { summary, owed, secret, scopes })
     }
 }
 
@@ -385,6 +374,123 @@ impl Sqlite {
     }
 }
 
+/// The layout of a file that is ours, and of no later opgate.
+pub(crate) fn layout(connection: &Connection) -> Result<i32, SqliteOpenError> {
+    let number = |name: &str| -> Result<i32, rusqlite::Error> {
+        connection.pragma_query_value(None, name, |row| row.get(0))
+    };
+    if number("application_id")? != APPLICATION_ID {
+        return Err(SqliteOpenError::Damaged("the file was not written by opgate".to_owned()));
+    }
+    match number("user_version")? {
+        layout if layout > LAYOUT => Err(SqliteOpenError::Newer(layout)),
+        layout if layout < 1 => {
+            Err(SqliteOpenError::Damaged(format!("there is no layout {layout}")))
+        }
+        layout => Ok(layout),
+    }
+}
+
+/// What the last batch left behind.
+pub(crate) fn summary(connection: &Connection) -> Result<Summary, SqliteOpenError> {
+    let (last, counts): (u64, Vec<u8>) = connection
+        .query_row("SELECT last, counts FROM summary", [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?
+        .ok_or(Damaged("the summary is missing"))?;
+    let counts = counts_from_bytes(&counts).ok_or(Damaged("the summary is not readable"))?;
+    Ok(Summary { last: Seq(last), counts })
+}
+
+/// Every operation that has not ended, oldest first, with its scope.
+pub(crate) fn live(
+    connection: &Connection,
+    mut each: impl FnMut(ScopeId, Operation),
+) -> Result<u64, JournalError> {
+    let mut statement = connection
+        .prepare(
+            "SELECT seq, body, scope FROM operations \
+             WHERE seq IN (SELECT seq FROM operations WHERE state < 2) ORDER BY seq",
+        )
+        .map_err(read_error)?;
+    let mut rows = statement.query([]).map_err(read_error)?;
+    let mut count = 0;
+    while let Some(row) = rows.next().map_err(read_error)? {
+        let operation = decode(connection, row)?;
+        each(row.get(2).map_err(read_error)?, operation);
+        count += 1;
+    }
+    Ok(count)
+}
+
+/// A stored operation with how many bytes were read for it, or why it cannot be read.
+pub(crate) type Kept = Result<(Operation, usize), JournalError>;
+
+/// Shows every stored operation, oldest first.
+pub(crate) fn each(
+    connection: &Connection,
+    show: &mut dyn FnMut(Seq, Kept) -> ControlFlow<()>,
+) -> Result<(), rusqlite::Error> {
+    let mut statement = connection.prepare("SELECT seq, body FROM operations ORDER BY seq")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let seq = Seq(row.get(0)?);
+        let found = open(row).and_then(|(opened, record)| {
+            let (operation, payloads) = complete(connection, opened)?;
+            Ok((operation, record + payloads))
+        });
+        if show(seq, found).is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The columns beside an operation's record that are not as the record has it.
+pub(crate) fn columns(
+    connection: &Connection,
+    operation: &Operation,
+    layout: i32,
+) -> Result<Vec<&'static str>, rusqlite::Error> {
+    let mut statement = connection.prepare_cached(
+        "SELECT id, state, changed, purge, dedupe FROM operations WHERE seq = ?1",
+    )?;
+    let mut wrong = Vec::new();
+    statement.query_row([operation.seq.0], |row| {
+        let id: Vec<u8> = row.get(0)?;
+        if id != operation.id.to_bits().to_be_bytes() {
+            wrong.push("id");
+        }
+        if row.get::<_, u8>(1)? != operation.state as u8 {
+            wrong.push("state");
+        }
+        if row.get::<_, u64>(2)? != operation.changed.0 {
+            wrong.push("changed");
+        }
+        // The layout before did not know that callbacks keep an operation.
+        if layout > 1
+            && row.get::<_, Option<i64>>(3)? != operation.purge_at().map(Timestamp::millis)
+        {
+            wrong.push("purge");
+        }
+        // A key that is no longer honoured leaves its column, and stays in the record.
+        let key: Option<Vec<u8>> = row.get(4)?;
+        let known = operation.dedupe.as_ref().map(|dedupe| dedupe.key.0.to_be_bytes());
+        if key.is_some() && key.as_deref() != known.as_ref().map(|key| &key[..]) {
+            wrong.push("dedupe");
+        }
+        Ok(())
+    })?;
+    if layout > 1 {
+        let sql = "SELECT owed FROM operations WHERE seq = ?1";
+        let kept: Option<usize> =
+            connection.prepare_cached(sql)?.query_row([operation.seq.0], |row| row.get(0))?;
+        if kept != owed(operation) {
+            wrong.push("owed");
+        }
+    }
+    Ok(wrong)
+}
+
 /// How many callbacks an operation owes; none where it owes none, so that it is in no index.
 fn owed(operation: &Operation) -> Option<usize> {
     Some(operation.owed().count()).filter(|owed| *owed > 0)
@@ -526,25 +632,8 @@ impl Reader {
     }
 
     /// Every operation that has not ended, oldest first, with its scope.
-    pub(crate) fn live(
-        &self,
-        mut each: impl FnMut(ScopeId, Operation),
-    ) -> Result<u64, JournalError> {
-        let mut statement = self
-            .0
-            .prepare(
-                "SELECT seq, body, scope FROM operations \
-                 WHERE seq IN (SELECT seq FROM operations WHERE state < 2) ORDER BY seq",
-            )
-            .map_err(read_error)?;
-        let mut rows = statement.query([]).map_err(read_error)?;
-        let mut count = 0;
-        while let Some(row) = rows.next().map_err(read_error)? {
-            let operation = decode(&self.0, row)?;
-            each(row.get(2).map_err(read_error)?, operation);
-            count += 1;
-        }
-        Ok(count)
+    pub(crate) fn live(&self, each: impl FnMut(ScopeId, Operation)) -> Result<u64, JournalError> {
+        live(&self.0, each)
     }
 
     pub(crate) fn read(&self, id: OperationId) -> Result<Option<Operation>, JournalError> {
@@ -573,6 +662,35 @@ impl Reader {
             .query_map(params![before, limit, scope], |row| row.get(0).map(Seq))
             .map_err(read_error)?;
         found.collect::<Result<_, _>>().map_err(read_error)
+    }
+
+    /// The operations below a position that have not ended, newest first.
+    pub(crate) fn live_below(
+        &self,
+        before: Seq,
+        limit: usize,
+    ) -> Result<Vec<(Seq, OperationId)>, JournalError> {
+        // Each state by itself: then the index has them in order.
+        let sql = "SELECT seq, id FROM operations INDEXED BY operations_live \
+                   WHERE state < 2 AND state = ?1 AND seq < ?2 ORDER BY seq DESC LIMIT ?3";
+        let mut statement = self.0.prepare_cached(sql).map_err(read_error)?;
+        let before = i64::try_from(before.0).unwrap_or(i64::MAX);
+        let most = i64::try_from(limit).unwrap_or(i64::MAX);
+        let mut found = Vec::new();
+        for state in State::ALL.into_iter().filter(|state| !state.is_terminal()) {
+            let rows = statement
+                .query_map(params![state as u8, before, most], |row| {
+                    let id: [u8; 16] = row.get(1)?;
+                    Ok((Seq(row.get(0)?), OperationId::from_bits(u128::from_be_bytes(id))))
+                })
+                .map_err(read_error)?;
+            for row in rows {
+                found.push(row.map_err(read_error)?);
+            }
+        }
+        found.sort_unstable_by(|a, b| b.cmp(a));
+        found.truncate(limit);
+        Ok(found)
     }
 
     /// The operation of this id, if it is wanted.

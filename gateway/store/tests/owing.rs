@@ -255,7 +255,7 @@ async fn a_file_of_a_later_layout_is_refused_in_plain_words_and_left_alone() {
     bench.open().close().await;
     bench.database().pragma_update(None, "user_version", 3).unwrap();
     let error = bench.try_open().unwrap_err().to_string();
-    assert!(error.contains("has layout 3, this opgate reads layouts 1 to 2"), "{error}");
+    assert!(error.contains("(layout 3; this one reads layouts 1 to 2)"), "{error}");
     let left: i32 =
         bench.database().pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
     assert_eq!(left, 3);

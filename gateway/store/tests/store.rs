@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use opgate_core::arbitrary::submission;
-use opgate_core::filter::Predicate;
+use opgate_core::filter::{Predicate, canonical};
 use opgate_core::limits::PAYLOAD_BYTES;
 use opgate_core::machine::{self, Decision};
 use opgate_core::{
@@ -20,8 +20,8 @@ use opgate_core::{
     Routed, Seq, State, Submission, Tenant, Timestamp,
 };
 use opgate_store::{
-    Clock, Durability, Filter, ManualClock, OpenError, Options, Page, Peek, Receipt, Snapshot,
-    Store,
+    Clock, Durability, Filter, Listed, ManualClock, OpenError, Options, Page, Peek, Receipt,
+    Snapshot, Store,
 };
 use opgate_telemetry::Metrics;
 use proptest::collection::vec;
@@ -293,6 +293,56 @@ async fn a_page_looks_at_no_more_than_it_may_however_little_passes() {
     let listed = store.page(page, Some(filter)).await.unwrap();
     assert!(listed.items.is_empty());
     assert_eq!(listed.next, Some(Seq(91)), "short, with a way on");
+}
+
+#[tokio::test]
+async fn what_has_not_ended_is_listed_without_a_look_at_what_has() {
+    let dir = tempfile::tempdir().unwrap();
+    let (clock, _) = clock();
+    let store = open(&small(dir.path()), &clock);
+    // The oldest go on: one nobody has taken up, one that runs, one of another parent.
+    for n in 0..100 {
+        begin(&store, n, accept(if n == 2 { "b" } else { "a" }, "{}")).await.unwrap();
+        if n > 2 {
+            send(&store, id(n), succeed("1")).await.unwrap();
+        }
+    }
+    send(&store, id(1), Command::Start { epoch: Epoch(1) }).await.unwrap();
+    let page = |scope: &str, before, limit, filter: &str| {
+        let page = Page {
+            tenant: Tenant::anonymous(),
+            scope: Parent::new(scope).unwrap(),
+            before,
+            limit,
+            scan: 5,
+            now: clock.now(),
+        };
+        store.page(page, Some(Arc::new(canonical(filter).unwrap())))
+    };
+    let ids = |listed: &Listed| listed.items.iter().map(|found| found.id).collect::<Vec<_>>();
+    for (scope, filter, expected) in [
+        ("", "done = false", &[2, 1, 0][..]),
+        ("a", "NOT done = true AND service = test", &[1, 0]),
+        ("", "state = RUNNING", &[1]),
+        ("", "state = RUNNING OR state = ACCEPTED", &[2, 1, 0]),
+        ("", "canceling = true", &[]),
+        ("c", "done = false", &[]),
+    ] {
+        let listed = page(scope, None, 50, filter).await.unwrap();
+        let expected: Vec<OperationId> = expected.iter().copied().map(id).collect();
+        assert_eq!((ids(&listed), listed.next), (expected, None), "{scope} {filter}");
+    }
+    // A page at a time.
+    let first = page("", None, 2, "done = false").await.unwrap();
+    assert_eq!(ids(&first), [id(2), id(1)]);
+    let second = page("", first.next, 2, "done = false").await.unwrap();
+    assert_eq!((ids(&second), second.next), (vec![id(0)], None));
+    // What may have ended is looked for as far as a page goes.
+    for filter in ["state != SUCCEEDED", "NOT state = SUCCEEDED", "done = false OR epoch = 1"] {
+        let listed = page("", None, 50, filter).await.unwrap();
+        assert!(listed.items.is_empty() && listed.next.is_some(), "{filter}");
+    }
+    store.close().await;
 }
 
 /// Lets one operation through, and says so early or only with its payloads.

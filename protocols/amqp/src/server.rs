@@ -96,7 +96,8 @@ impl Amqp {
                     let secured = tls::secure(tls.as_ref(), stream, peer, within, drain).await;
                     let Some((stream, peer)) = secured else { return };
                     let certificate = peer.tls.and_then(|tls| tls.certificate);
-                    let origin = Origin { address: peer.remote.ip(), certificate };
+                    let origin =
+                        Origin { peer: Some(peer.remote), address: peer.remote.ip(), certificate };
                     connection::serve(shared, id, stream, origin).await;
                 }
             })

@@ -9,6 +9,7 @@ mod method;
 mod methods;
 mod names;
 mod refusal;
+mod shown;
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ pub const SERVICES: [&str; 2] = [method::OPERATIONS, method::WORKERS];
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/opgate.v1.bin"));
 
 pub use names::Names;
+pub use shown::Shown;
 
 /// What of this face is configured.
 #[derive(Clone, Debug)]

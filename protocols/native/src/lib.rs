@@ -7,5 +7,5 @@
 mod api;
 mod showcase;
 
-pub use api::{DESCRIPTORS, Names, Native, SERVICES, Settings, client};
+pub use api::{DESCRIPTORS, Names, Native, SERVICES, Settings, Shown, client};
 pub use showcase::{Showcase, check_options};

@@ -67,7 +67,7 @@ fn names_that_lead_nowhere() {
         ),
         (
             "[route.r]\nservice = \"s\"\n".to_owned(),
-            "route (FILE:2): is not known; here has data, http, egress, retry, backends, routes, amqp, admin, wait, watch, callbacks, drain, log, buildgrid, descriptors, oci; did you mean routes?",
+            "route (FILE:2): is not known; here has data, http, egress, retry, backends, routes, amqp, admin, wait, watch, callbacks, drain, log, audit, buildgrid, descriptors, oci; did you mean routes?",
         ),
         (
             "[backends.b]\nkind = \"nexsu\"\nconcurrency = 1\n".to_owned(),

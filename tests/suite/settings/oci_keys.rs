@@ -141,8 +141,8 @@ fn what_needs_a_restart_is_told_from_what_does_not() {
     let new =
         format!("[oci]\nclock_skew = \"1m\"\nhosts = [\"h\"]\n{}", issuer(&["issuer.public.pem"]));
     assert_eq!(old.restarts(&effective(&new)), [""; 0]);
-    let new = "[oci]\nsignatures = \"required\"\n[drain]\nnotice = \"1s\"\n[buildgrid]\ninstances = [\"a\"]\n";
-    let restarts = ["buildgrid.instances", "drain.notice", "oci.signatures"];
+    let new = "[oci]\nsignatures = \"required\"\n[drain]\ntimeout = \"1s\"\n[buildgrid]\ninstances = [\"a\"]\n";
+    let restarts = ["buildgrid.instances", "drain.timeout", "oci.signatures"];
     assert_eq!(old.restarts(&effective(new)), restarts);
     // Nor is a key that is gone forgotten.
     let compartment = "[oci.compartments.a]\nid = \"ocid1.c\"\nparent = \"p\"\n";

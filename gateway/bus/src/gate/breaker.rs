@@ -58,6 +58,11 @@ impl Breaker {
         Self { breaking, stand: Stand::Closed, failures: 0, times: 0 }
     }
 
+    /// What holds from the next failure on.
+    pub(super) const fn govern(&mut self, breaking: Breaking) {
+        self.breaking = breaking;
+    }
+
     pub(super) const fn stand(&self) -> Stand {
         self.stand
     }

@@ -34,6 +34,10 @@ impl Bucket {
         Self { rate, full: None }
     }
 
+    pub(super) const fn rate(&self) -> Rate {
+        self.rate
+    }
+
     /// When the next call may be made: now, or later.
     pub(super) fn next(&self, now: Instant) -> Instant {
         let spare = self.rate.each().saturating_mul(self.rate.burst.saturating_sub(1));

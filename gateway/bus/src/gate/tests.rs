@@ -125,3 +125,43 @@ async fn a_gate_without_bounds_lets_everything_pass() {
     }
     assert!(gate.is_closed());
 }
+
+#[tokio::test(start_paused = true)]
+async fn another_rate_holds_for_those_who_wait_already() {
+    let slow = Rate { calls: 1, period: Duration::from_hours(1), burst: 1 };
+    let gate = Gate::new(Some(slow), None, None);
+    gate.pass().await.answered();
+    let began = Instant::now();
+    let waiting = gate.clone();
+    let waits = tokio::spawn(async move { waiting.pass().await.answered() });
+    tokio::task::yield_now().await;
+    assert!(!waits.is_finished());
+    assert!(gate.govern(Some(Rate { calls: 10, ..slow }), None));
+    // A new bucket is full.
+    waits.await.unwrap();
+    assert_eq!(Instant::now(), began);
+    assert!(gate.govern(None, None));
+    gate.pass().await.answered();
+    gate.pass().await.answered();
+    assert_eq!(Instant::now(), began);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_breaker_that_is_taken_away_lets_those_pass_who_wait() {
+    let breaking =
+        Breaking { failures: 1, pause: Duration::from_hours(1), longest: Duration::from_hours(1) };
+    let gate = Gate::new(None, Some(breaking), None);
+    gate.pass().await.failed();
+    assert!(!gate.is_closed());
+    // Another one leaves it open for as long as it was to be.
+    assert!(gate.govern(None, Some(Breaking { failures: 9, ..breaking })));
+    assert!(!gate.is_closed());
+    let waiting = gate.clone();
+    let waits = tokio::spawn(async move { waiting.pass().await.answered() });
+    tokio::task::yield_now().await;
+    assert!(!waits.is_finished());
+    assert!(gate.govern(None, None));
+    waits.await.unwrap();
+    assert!(gate.is_closed());
+    assert!(!Gate::default().govern(None, None));
+}

@@ -111,6 +111,11 @@ impl Desk {
         }
     }
 
+    /// How many operations wait for a worker, how many workers have one, and how many wait for one.
+    pub(crate) fn counts(&self) -> [usize; 3] {
+        self.lock().books.counts()
+    }
+
     /// Takes an operation in; one that is there already stays where it is.
     pub(crate) fn arrive(self: &Arc<Self>, arrival: Arrival) {
         let mut desked = self.lock();

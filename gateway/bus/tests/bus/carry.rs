@@ -297,3 +297,61 @@ async fn an_outcome_waits_for_room_on_the_disk() {
     assert_eq!(bench.ended(id).await.state, State::Succeeded);
     assert_eq!(bench.script.tries(id), 1);
 }
+
+#[tokio::test]
+async fn what_rests_is_put_back_to_work_at_once_and_its_attempts_count_from_the_first() {
+    let dir = tempdir().unwrap();
+    let bench = Setup::at(&dir).open();
+    // It asks for a rest without an end.
+    let id = bench.start("later").await;
+    let after = |epoch: u32| {
+        let bench = &bench;
+        async move {
+            let mut now = bench.bus.get(&bench.caller, id).await.unwrap();
+            while now.log.iter().filter(|line| line.error).count() < epoch as usize {
+                let until = Until::Newer(now.version);
+                now = bench.bus.wait(&bench.caller, id, until, LONG).await.unwrap();
+            }
+            now
+        }
+    };
+    let first = after(1).await;
+    assert_eq!(first.epoch, Epoch(1));
+    let receipt = bench.bus.redrive(&bench.caller, id).await.unwrap();
+    let line = receipt.snapshot.log.last().unwrap();
+    assert_eq!(
+        (&*line.message, line.error),
+        (&*format!("put back to work by {}", bench.caller.principal), false)
+    );
+    let second = after(2).await;
+    assert_eq!(second.epoch, Epoch(2));
+    assert!(second.log.last().unwrap().message.starts_with("attempt 1 of 3: "), "{:?}", second.log);
+    bench.bus.cancel(&bench.caller, id, "").await.unwrap();
+    assert_eq!(bench.ended(id).await.state, State::Canceled);
+}
+
+#[tokio::test]
+async fn what_is_leased_is_put_back_to_work_under_the_next_lease_unless_it_is_held() {
+    let dir = tempdir().unwrap();
+    let bench = Setup::at(&dir).open();
+    let held = bench.start("grip").await;
+    let free = bench.start("hold").await;
+    bench.script.running(2).await;
+    bench.bus.redrive(&bench.caller, free).await.unwrap();
+    let mut now = bench.bus.get(&bench.caller, free).await.unwrap();
+    while now.epoch < Epoch(2) {
+        let until = Until::Newer(now.version);
+        now = bench.bus.wait(&bench.caller, free, until, LONG).await.unwrap();
+    }
+    bench.script.running(2).await;
+    assert_eq!((bench.script.tries(free), bench.script.tries(held)), (2, 1));
+    // What must not be cut short comes to its end.
+    bench.bus.redrive(&bench.caller, held).await.unwrap();
+    bench.script.open_gate();
+    let ended = bench.ended(held).await;
+    assert_eq!((ended.outcome.clone(), ended.epoch), (Some(succeeded("gripped")), Epoch(1)));
+    assert_eq!(bench.ended(free).await.epoch, Epoch(2));
+    assert_eq!(bench.script.tries(held), 1);
+    let error = bench.bus.redrive(&bench.caller, held).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::FailedPrecondition);
+}

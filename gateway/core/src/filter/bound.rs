@@ -50,7 +50,28 @@ impl<F> Bound<F> {
     }
 }
 
+impl<F> Bound<F> {
+    /// Whether whatever passes makes a term true, or false, of which `says` holds. `says` is given
+    /// field, operator, value, and whether the term is true.
+    pub(super) fn implies(&self, says: &impl Fn(&F, Operator, &Literal, bool) -> bool) -> bool {
+        self.root.as_ref().is_some_and(|root| root.implies(true, says))
+    }
+}
+
 impl<F> Step<F> {
+    fn implies(&self, truth: bool, says: &impl Fn(&F, Operator, &Literal, bool) -> bool) -> bool {
+        let each = |step: &Self| step.implies(truth, says);
+        match &self.test {
+            // That not all are true tells of none which it is; likewise of those of which one is true.
+            Test::All(steps) if truth => steps.iter().any(each),
+            Test::Any(steps) if !truth => steps.iter().any(each),
+            Test::All(steps) | Test::Any(steps) => !steps.is_empty() && steps.iter().all(each),
+            Test::Not(step) => step.implies(!truth, says),
+            Test::Compare(field, operator, literal) => says(field, *operator, literal, truth),
+            Test::Anywhere(_) | Test::Present(_) => false,
+        }
+    }
+
     fn of(test: fn(Vec<Self>) -> Test<F>, steps: Vec<Self>) -> Self {
         let needs = steps.iter().map(|step| step.needs).max().unwrap_or(Needs::Record);
         Self { needs, test: test(steps) }

@@ -19,6 +19,7 @@
 //! An empty text is not set. A literal by itself is looked for in all texts but the principal and
 //! those of callbacks.
 
+use super::expr::Operator;
 use super::schema::{FieldType, Needs, Resolved, Schema, Subject, is_field};
 use super::value::{Found, Value};
 use super::{Bound, Filter, Predicate, quoted};
@@ -46,6 +47,25 @@ impl Predicate for Canonical {
 
     fn passes(&self, operation: &Operation) -> bool {
         self.0.test(operation).unwrap_or(false)
+    }
+
+    fn only_live(&self) -> bool {
+        self.0.implies(&|field, operator, literal, truth| {
+            let equals = matches!(operator, Operator::Eq | Operator::Has);
+            let is = match operator {
+                Operator::Eq | Operator::Has => truth,
+                Operator::Ne => !truth,
+                Operator::Lt | Operator::Le | Operator::Gt | Operator::Ge => return false,
+            };
+            // The other two are set for every operation: what is not true is false.
+            if *field == Field::State {
+                let mut live = State::ALL.into_iter().filter(|state| !state.is_terminal());
+                return equals && truth && live.any(|state| state.name() == literal.text);
+            }
+            let wanted = literal.truth().map(|value| value == is);
+            (*field == Field::Done && wanted == Some(false))
+                || (*field == Field::Canceling && wanted == Some(true))
+        })
     }
 }
 

@@ -11,6 +11,12 @@ pub trait Predicate: Send + Sync {
 
     /// Decides on a whole operation.
     fn passes(&self, operation: &Operation) -> bool;
+
+    /// Whether nothing passes that has ended: a list then looks at nothing else. False where that is
+    /// not known.
+    fn only_live(&self) -> bool {
+        false
+    }
 }
 
 /// A function may look at everything.

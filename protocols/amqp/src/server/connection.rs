@@ -10,6 +10,8 @@ use fe2o3_amqp::acceptor::{ConnectionAcceptor, ListenerConnectionHandle, Session
 use fe2o3_amqp::{Receiver, Sender};
 use fe2o3_amqp_types::definitions::{AmqpError, ConnectionError, Error, Fields};
 use fe2o3_amqp_types::messaging::{Body, Message};
+use opgate_bus::Via;
+use opgate_bus::core::Face;
 use opgate_edge::{Drain, Tls};
 use opgate_telemetry::{self as telemetry, AmqpRefusal, Listener, Metrics, Place};
 use serde_amqp::Value;
@@ -210,6 +212,11 @@ pub(super) fn properties(product: Product) -> Fields {
 }
 
 impl Connection {
+    /// The way its requests come.
+    pub(super) const fn via(&self) -> Via {
+        Via { face: Some(Face::Amqp), peer: self.origin.peer }
+    }
+
     async fn serve(self: Arc<Self>, mut handle: ListenerConnectionHandle) {
         let mut sessions = JoinSet::new();
         let mut begun = 0;

@@ -313,7 +313,8 @@ impl Requests {
             Some(Place::Http) => places.http.as_ref(),
             Some(Place::Cbs | Place::Queue(_)) | None => None,
         };
-        Ok(node.ok_or_else(|| nowhere(path))?.call(request))
+        let replying = node.ok_or_else(|| nowhere(path))?.call(request);
+        Ok(Box::pin(self.connection.via().scope(replying)))
     }
 
     fn request(&self, path: &Arc<str>, message: Message<Body<Value>>) -> Result<Request, Error> {

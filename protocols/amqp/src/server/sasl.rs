@@ -1,7 +1,7 @@
 //! SASL (AMQP 1.0, 5.3), server side: who a peer is, before anything else is read of it.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use fe2o3_amqp_types::sasl::{
@@ -45,6 +45,8 @@ impl Identity {
 /// What is known of a peer before it says anything.
 #[derive(Clone, Debug)]
 pub(super) struct Origin {
+    /// From where it comes; none in tests.
+    pub(super) peer: Option<SocketAddr>,
     pub(super) address: IpAddr,
     /// Its certificate, which TLS has verified; none: it showed none.
     pub(super) certificate: Option<ClientCertificate>,

@@ -182,7 +182,11 @@ mod tests {
         let users = users.map(|(name, certificate)| (name.to_owned(), user(certificate)));
         let users = Users::new(Anonymous::Off, users.into());
         let certificate = ClientCertificate { dns: vec!["a.example".into()], uris: Vec::new() };
-        let origin = Origin { address: Ipv4Addr::LOCALHOST.into(), certificate: Some(certificate) };
+        let origin = Origin {
+            peer: None,
+            address: Ipv4Addr::LOCALHOST.into(),
+            certificate: Some(certificate),
+        };
         for (named, who) in
             [("", Some("ada")), ("ada", Some("ada")), ("bob", Some("bob")), ("eve", None)]
         {

@@ -252,7 +252,7 @@ impl Paths {
     }
 
     /// The JSON of an event's operation, in one line.
-    fn event(&self, operation: super::client::Operation) -> Result<Vec<u8>, Error> {
+    pub(super) fn event(&self, operation: super::client::Operation) -> Result<Vec<u8>, Error> {
         let described = self.pool.get_message_by_name("opgate.v1.Operation");
         let missing = || Error::new(ErrorKind::Internal, "opgate.v1.Operation is not described");
         let (message, inlined) = self.inline.operation(operation);

@@ -17,6 +17,13 @@ pub struct Endpoint {
     query: Option<Box<str>>,
 }
 
+/// Without the query, in which a secret may be.
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.base)
+    }
+}
+
 impl Endpoint {
     /// Reads a base URL.
     ///
