@@ -115,8 +115,30 @@ proptest! {
 
     #[test]
     fn json_comes_back_as_it_was(json in any_json()) {
-        prop_assert_eq!(of(&value(&json)), json);
+        let value = value(&json);
+        prop_assert_eq!(of(&value), json.clone());
+        let written = serde_amqp::to_vec(&value).unwrap();
+        prop_assert_eq!(of(&serde_amqp::from_slice(&written).unwrap()), json);
     }
+}
+
+/// The crate panics at it, or writes another value.
+#[test]
+fn a_map_with_a_time_stamp_for_a_key_stays_what_json_has() {
+    let time = json!({"$timestamp": 7});
+    for key in [time.clone(), json!({"$described": [1, {"$described": ["a:b", time]}]})] {
+        for other in [json!({"$binary": "aGk="}), json!(1), json!("text"), Json::Null] {
+            let json = json!({"$map": [[key, other]]});
+            let value = value(&json);
+            assert!(
+                matches!(&value, Value::Map(fields) if fields.contains_key(&Value::from("$map")))
+            );
+            let written = serde_amqp::to_vec(&value).unwrap();
+            assert_eq!(of(&serde_amqp::from_slice(&written).unwrap()), json);
+        }
+    }
+    let map = [(Value::Timestamp(Timestamp::from(7)), Value::Null)].into_iter().collect();
+    assert!(!is_kept(&Value::Map(map)));
 }
 
 #[test]
