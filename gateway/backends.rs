@@ -1,34 +1,26 @@
 //! `/backends` of the admin listener: how it stands with each backend.
 
-use std::collections::BTreeMap;
-
 use opgate_bus::{Breaker, Bus, Standing};
 use opgate_edge::Page;
 use serde_json::{Value, json};
 
-use crate::settings::Settings;
-
-/// What is configured of a backend: its kind, and where its upstream is.
-type Configured = (&'static str, Option<String>);
+use crate::latest::Latest;
+use crate::settings::{BackendKind, Settings};
 
 /// The page. docs/cli.md has its fields.
-pub(crate) fn page(settings: &Settings, bus: &Bus) -> Page {
-    let configured: BTreeMap<String, Configured> = settings
-        .backends
-        .iter()
-        .map(|(name, backend)| (name.clone(), (backend.kind.word(), backend.kind.address())))
-        .collect();
-    let bus = bus.clone();
+pub(crate) fn page(settings: &Latest<Settings>, bus: &Bus) -> Page {
+    let (settings, bus) = (settings.clone(), bus.clone());
     Box::new(move || {
+        let settings = settings.get();
         let shown = bus.standings().into_iter().map(|standing| {
-            let configured = configured.get(&*standing.name);
-            show(&standing, configured)
+            let configured = settings.backends.get(&*standing.name);
+            show(&standing, configured.map(|backend| &backend.kind))
         });
         json!({ "backends": shown.collect::<Vec<_>>() }).to_string()
     })
 }
 
-fn show(standing: &Standing, configured: Option<&Configured>) -> Value {
+fn show(standing: &Standing, configured: Option<&BackendKind>) -> Value {
     let (breaker, open) = match standing.breaker {
         Breaker::Closed => ("CLOSED", None),
         Breaker::Probing => ("PROBING", None),
@@ -37,8 +29,8 @@ fn show(standing: &Standing, configured: Option<&Configured>) -> Value {
     let error = standing.last_error.as_ref();
     json!({
         "name": &*standing.name,
-        "kind": configured.map(|(kind, _)| kind),
-        "address": configured.and_then(|(_, address)| address.as_ref()),
+        "kind": configured.map(BackendKind::word),
+        "address": configured.and_then(BackendKind::address),
         "configured": standing.configured,
         "reachable": standing.reachable,
         "breaker": breaker,

@@ -5,9 +5,11 @@
 mod audit;
 mod backends;
 mod faces;
+mod latest;
 mod running;
 pub mod settings;
 mod tls;
+mod upstreams;
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,31 +19,29 @@ use std::time::Duration;
 
 use opgate_amqp::Amqp;
 use opgate_amqp::http::HttpNode;
-use opgate_amqp::management::Management;
 use opgate_amqp::node::Places;
 use opgate_amqp::queue::WorkQueues;
-use opgate_bus::Bus;
-use opgate_edge::{Admin, Drain, Exporter, Frontend, HttpListener, Readiness};
+use opgate_bus::{Bus, Router};
+use opgate_edge::{Admin, Drain, Exporter, HttpListener, Readiness};
 use opgate_egress::Client;
-use opgate_longrunning::Longrunning;
-use opgate_native::{Names, Native};
-use opgate_nexus::Nexus;
-use opgate_nexus::backend::{CallbackBase, Completions};
-use opgate_oci::Oci;
+use opgate_native::Console;
+use opgate_nexus::backend::CallbackBase;
 use opgate_oci::signature::Verifier;
+pub use opgate_store::Recovering;
 use opgate_store::{Clock, OpenError, Store};
 use opgate_telemetry::{Listener, Metrics};
 use tracing::{info, warn};
 
-use opgate_core::Face;
 pub use opgate_core::{Code, Timestamp};
-pub use running::{Addresses, Running};
+pub use running::{Addresses, Running, Unusable};
 
 use audit::Audit;
-use faces::Faces;
+use faces::{Faces, Front, Parts};
+use latest::Latest;
 use running::Serving;
 use settings::{OciKeys, Settings};
 use tls::Secured;
+use upstreams::Upstreams;
 
 /// Longest time the journal thread may go without a sign of life before `/livez` says so. A sync of
 /// a struggling disk takes seconds, and ending the daemon would not make it faster.
@@ -88,11 +88,15 @@ pub struct Gateway;
 
 impl Gateway {
     /// Opens the journal, takes up what has not ended, binds the listeners and serves. On return
-    /// every address is bound and the gateway is ready.
+    /// every address is bound and the gateway is ready. While what has not ended is read, `show` is told how far that is,
+    /// often, and on a thread of its own.
     ///
     /// # Errors
     /// Whatever keeps it from that. Nothing stays open then.
-    pub async fn start(settings: Settings) -> Result<Running, StartError> {
+    pub async fn start(
+        settings: Settings,
+        show: impl FnMut(Recovering) + Send + 'static,
+    ) -> Result<Running, StartError> {
         let client = Client::new(&settings.egress)
             .map_err(|error| StartError::Configuration(error.to_string()))?;
         // Where upstreams reach this daemon is known when it has its port.
@@ -101,7 +105,12 @@ impl Gateway {
         let exporter =
             Exporter::new(&backends).map_err(|error| StartError::Internal(error.to_string()))?;
         let metrics = exporter.metrics();
-        let router = settings.router(&client, &here, &metrics)?;
+        let notifier = settings.notifier(&client);
+        let typed = Mutex::default();
+        let upstreams =
+            Upstreams { client, here: here.clone(), metrics: Arc::clone(&metrics), typed };
+        let made = upstreams.router(&settings, Router::builder().notifier(notifier))?;
+        upstreams.keep(made.typed, &settings);
 
         let readiness = Readiness::new();
         let journal = readiness.condition("journal", "opening");
@@ -111,8 +120,9 @@ impl Gateway {
         let audit = Audit::open(&settings.audit)
             .map_err(|(path, source)| StartError::Audit { path, source })?
             .map(Arc::new);
-        let store = open(&settings, &metrics).await?;
-        let (http, admin, amqp) = match bind(&settings, exporter, &readiness, &store).await {
+        let store = open(&settings, &metrics, show).await?;
+        let (http, admin, amqp) = match bind(&settings, exporter.clone(), &readiness, &store).await
+        {
             Ok(bound) => bound,
             Err(problem) => {
                 store.close().await;
@@ -157,107 +167,76 @@ impl Gateway {
         }
         listeners.holds();
 
-        let bus = Bus::open(store.clone(), router, settings.bus(), Arc::clone(&metrics));
+        let bus = Bus::open(store.clone(), made.router, settings.bus(), Arc::clone(&metrics));
         if let Some(audit) = &audit {
             bus.audited(Arc::clone(audit) as _);
         }
         let (trigger, drain) = Drain::new();
-        let face = Longrunning::new(
-            &settings.grpc(),
-            bus.clone(),
-            readiness,
-            drain.clone(),
-            Arc::clone(&metrics),
-        );
-        let grpc = match face {
-            Ok(face) => face,
-            Err(problems) => {
-                bus.drain().await;
-                return Err(StartError::Configuration(problems.join("; ")));
-            }
-        };
         let verifier = Arc::new(Verifier::new(settings.oci.keys.keyring.clone()));
-        let mut oci = settings.oci();
-        if required {
-            oci.authenticator = Arc::clone(&verifier) as _;
-        }
-        let oci = match Oci::new(oci, bus.clone(), Arc::clone(&metrics)) {
-            Ok(oci) => oci,
-            Err(problems) => {
+        let parts = Parts {
+            bus: bus.clone(),
+            readiness,
+            drain: drain.clone(),
+            metrics: Arc::clone(&metrics),
+            verifier: required.then(|| Arc::clone(&verifier)),
+            audited: audit.is_some(),
+        };
+        let faces = Faces::new(&settings, &parts, |route| bus.route(route).is_some(), None);
+        let front = match faces {
+            Ok(faces) => Front::new(faces),
+            Err(problem) => {
                 bus.drain().await;
-                let problems = problems.into_iter().map(|problem| problem.text);
-                return Err(StartError::Configuration(problems.collect::<Vec<_>>().join("; ")));
+                return Err(problem);
             }
         };
-        let (named, full, losing, work_requests) =
-            (grpc.clone(), grpc.clone(), grpc.clone(), oci.clone());
-        let (sealing, opening) = (bus.clone(), bus.clone());
-        let names = Names::default()
-            .with("grpc", move |operation| Some(named.name(operation)))
-            .with("nexus", move |operation| opgate_nexus::token::of(&sealing, operation).ok())
-            .with("oci", move |operation| Some(work_requests.name(operation)))
-            .with("amqp", |operation| Some(operation.id.to_string()))
-            .losing("grpc", move |operation| losing.lost(operation))
-            .losing("nexus", |operation| Nexus::lost(operation))
-            .losing("oci", |operation| Oci::lost(operation))
-            .losing("amqp", |operation| Management::lost(operation))
-            .reading(move |caller, name| opgate_nexus::token::open(&opening, caller, name).ok())
-            .reading(|_, name| Oci::read(name));
-        let management = settings.management(move |operation| full.name(operation), names.clone());
-        let management = match Management::new(management, bus.clone(), Arc::clone(&metrics)) {
-            Ok(management) => management,
-            Err(problems) => {
-                bus.drain().await;
-                let problems = problems.into_iter().map(|problem| problem.text);
-                return Err(StartError::Configuration(problems.collect::<Vec<_>>().join("; ")));
-            }
+        let (limits, terms) = (http.limits(), amqp.terms());
+        let http = Serving::new(trigger, http.serve(Arc::new(front.clone()), drain));
+        let (trigger, drain) = Drain::new();
+        let users = amqp.users();
+        let workers = WorkQueues::new(bus.clone(), settings.amqp_work);
+        let over_amqp =
+            Arc::new(HttpNode::new(Arc::new(front.clone()), settings.amqp_answer_bytes()));
+        let places = Places {
+            management: Some(Arc::new(front.clone())),
+            http: Some(Arc::clone(&over_amqp) as _),
+            queues: Some(Arc::new(workers.clone())),
         };
-        let native = match Native::new(settings.native(names), bus.clone(), Arc::clone(&metrics)) {
-            Ok(native) => native,
+        let amqp = Serving::new(trigger, amqp.serve(places, drain));
+        let of_now = front.clone();
+        let console = settings.console.clone();
+        let console = console.map(|console| Console::new(console, move || of_now.native()));
+        let console = match console.transpose() {
+            Ok(console) => console,
             Err(defect) => {
                 bus.drain().await;
                 return Err(StartError::Internal(defect));
             }
         };
-        let native: Arc<dyn Frontend> = Arc::new(native);
-        let rest = Arc::new(grpc.rest());
-        let completions =
-            Completions::new(bus.clone(), settings.completions(), Arc::clone(&metrics));
-        let nexus = Nexus::new(settings.nexus(), bus.clone(), Arc::clone(&metrics));
-        let mut paths: Vec<(&str, Face, Arc<dyn Frontend>)> = vec![
-            (Completions::PATH, Face::Nexus, Arc::new(completions)),
-            (Nexus::PATH, Face::Nexus, Arc::new(nexus)),
-        ];
-        paths.extend(Native::PATHS.map(|path| (path, Face::Native, Arc::clone(&native))));
-        let audited = audit.is_some();
-        let faces = Faces { grpc: Arc::new(grpc), paths, oci: oci.clone(), rest, audited };
-        let faces: Arc<dyn Frontend> = Arc::new(faces);
-        let http = Serving::new(trigger, http.serve(Arc::clone(&faces), drain));
         let (trigger, drain) = Drain::new();
-        let users = amqp.users();
-        let answer_bytes =
-            usize::try_from(settings.amqp.limits.message_bytes).unwrap_or(usize::MAX);
-        let workers = WorkQueues::new(bus.clone(), settings.amqp_work);
-        let places = Places {
-            management: Some(Arc::new(management)),
-            http: Some(Arc::new(HttpNode::new(faces, answer_bytes))),
-            queues: Some(Arc::new(workers.clone())),
-        };
-        let amqp = Serving::new(trigger, amqp.serve(places, drain));
-        let (trigger, drain) = Drain::new();
+        let drained = Mutex::new(settings.drain);
+        let settings = Latest::new(settings);
         let admin = admin.with("/backends", backends::page(&settings, &bus));
+        let admin = match console {
+            Some(console) => admin.mount(Console::PATH, Arc::new(console)),
+            None => admin,
+        };
         let admin = Serving::new(trigger, admin.serve(drain));
-        let limits = Mutex::new(settings.drain);
         let upkeep = running::upkeep(store.clone(), journal);
         traffic.holds();
         Ok(Running {
             addresses,
+            settings,
+            exporter,
+            upstreams,
+            parts,
+            front,
+            over_amqp,
+            drain: drained,
             limits,
+            terms,
             bus,
             store,
             metrics,
-            oci,
-            signed: required,
             verifier,
             secured,
             traffic,
@@ -307,10 +286,16 @@ async fn bind(
 }
 
 /// Opens the store, on a thread that may block.
-async fn open(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Store, StartError> {
+async fn open(
+    settings: &Settings,
+    metrics: &Arc<Metrics>,
+    show: impl FnMut(Recovering) + Send + 'static,
+) -> Result<Store, StartError> {
     let (options, metrics) = (settings.store(), Arc::clone(metrics));
-    let opened =
-        tokio::task::spawn_blocking(move || Store::open(&options, Clock::System, &metrics)).await;
+    let opened = tokio::task::spawn_blocking(move || {
+        Store::open_showing(&options, Clock::System, &metrics, show)
+    })
+    .await;
     let (store, recovery) = match opened {
         Ok(opened) => opened.map_err(|error| match error {
             OpenError::InUse(_) | OpenError::Directory { .. } => StartError::Directory(error),

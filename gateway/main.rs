@@ -15,9 +15,10 @@ mod table;
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Mutex;
 
 use clap::Parser as _;
-use opgate::settings::{Problems, Settings, Sources};
+use opgate::settings::{InForce, Problems, Settings, Sources};
 use opgate::{Gateway, StartError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
@@ -159,7 +160,8 @@ fn run(cli: &Cli) -> ExitCode {
         }
     };
     let code = runtime.block_on(async {
-        let reloads = Reloads { sources, effective, logging: &logging };
+        let in_force = Mutex::new(InForce::new(&effective));
+        let reloads = Reloads { sources, in_force, logging: &logging };
         tokio::select! {
             code = Box::pin(serve(settings, &ready_file, &reloads)) => code,
             // Never ends.
@@ -187,7 +189,7 @@ async fn serve(settings: Settings, ready_file: &ReadyFile<'_>, reloads: &Reloads
     let supervisor = Supervisor::default();
     supervisor.status("opening the journal");
     let started = tokio::select! {
-        started = Box::pin(Gateway::start(settings)) => started,
+        started = Box::pin(Gateway::start(settings, supervisor::recovery())) => started,
         _ = signals.next() => {
             info!("told to stop before it was ready");
             return ExitCode::SUCCESS;

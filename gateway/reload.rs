@@ -1,7 +1,9 @@
 //! SIGHUP: the settings are read again, and what can change without a restart does.
 
-use opgate::Running;
-use opgate::settings::{Effective, Settings, Sources};
+use std::sync::{Mutex, PoisonError};
+
+use opgate::settings::{InForce, Settings, Sources};
+use opgate::{Running, Unusable};
 use tracing::{error, info};
 
 use crate::logging::Logging;
@@ -11,8 +13,8 @@ pub(crate) struct Reloads<'a> {
     pub(crate) sources: Sources,
     /// The log, whose level may be another.
     pub(crate) logging: &'a Logging,
-    /// Those the daemon was started with.
-    pub(crate) effective: Effective,
+    /// The values that the daemon goes by.
+    pub(crate) in_force: Mutex<InForce>,
 }
 
 impl Reloads<'_> {
@@ -27,25 +29,38 @@ impl Reloads<'_> {
                 return;
             }
         };
-        running.reload(loaded.as_ref().map(|(settings, _)| settings));
-        match loaded {
-            Ok((settings, effective)) => {
-                self.logging.set_level(&settings.log.level);
-                let keys = &settings.oci.keys;
-                info!(
-                    oci_tenancies = keys.tenancies.len(),
-                    oci_keys = keys.keyring.keys(),
-                    oci_issuers = keys.keyring.issuers().len(),
-                    needs_restart = self.effective.restarts(&effective).join(", "),
-                    "settings read again"
-                );
-            }
-            Err(problems) => {
+        let waiting = match running.reload(loaded.as_ref().map(|(settings, _)| settings)) {
+            Ok(waiting) => waiting,
+            Err(Unusable::Problems(problems)) => {
                 for problem in problems.iter() {
                     let (key, origin) = (&problem.key, &problem.origin);
                     error!(key, origin, "settings not read again, the old ones hold: {problem}");
                 }
+                return;
             }
+            Err(Unusable::Together(problem)) => {
+                error!(
+                    "settings not read again, the old ones hold: with what takes a restart they do not go \
+                     together: {problem}"
+                );
+                return;
+            }
+        };
+        if let Ok((settings, effective)) = &loaded {
+            self.logging.set_level(&settings.log.level);
+            let mut in_force = self.in_force.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut needs_restart = in_force.take(effective, &waiting);
+            drop(in_force);
+            needs_restart.extend(waiting);
+            let keys = &settings.oci.keys;
+            info!(
+                oci_tenancies = keys.tenancies.len(),
+                oci_keys = keys.keyring.keys(),
+                oci_issuers = keys.keyring.issuers().len(),
+                routes = settings.routes.len(),
+                needs_restart = needs_restart.join(", "),
+                "settings read again"
+            );
         }
     }
 }

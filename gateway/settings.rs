@@ -8,6 +8,7 @@ mod amqp;
 mod amqp_backend;
 mod amqp_doors;
 mod callbacks;
+mod console;
 mod doors;
 mod forms;
 mod longrunning_backend;
@@ -18,6 +19,7 @@ mod oci_backend;
 mod oci_keys;
 mod parts;
 mod problem;
+mod reload;
 mod resources;
 mod routes;
 mod section;
@@ -33,6 +35,7 @@ use std::time::Duration;
 
 pub use amqp_backend::AmqpBackend;
 pub use callbacks::Callbacks;
+pub use console::Console;
 pub use longrunning_backend::LongrunningBackend;
 pub use manner::Manner;
 pub use nexus::Nexus;
@@ -44,6 +47,7 @@ pub use opgate_bus::Callbacks as Delivery;
 pub use opgate_longrunning::{DescriptorSet, InputForm};
 pub use opgate_store::Durability;
 pub use problem::{Problem, Problems};
+pub use reload::InForce;
 pub use routes::{Backend, BackendKind, GrpcDoor, Route, Worker};
 pub use sources::Sources;
 pub use text::Effective;
@@ -63,6 +67,8 @@ pub struct Settings {
     pub http: Http,
     /// The listener of metrics and health.
     pub admin: Listener,
+    /// The web console there; none: it is off.
+    pub console: Option<Console>,
     /// Waits.
     pub wait: Wait,
     /// Watches held open at once.
@@ -269,10 +275,12 @@ impl Settings {
         let sections = root.named("routes");
         let routes = routes::routes(&sections, &backends, retention);
         let (amqp, amqp_tls) = amqp::amqp(&root.section("amqp"));
+        let (admin, console) = admin(&root.section("admin"), &http);
         let settings = Self {
             data: storage(&data),
             http,
-            admin: admin(&root.section("admin")),
+            admin,
+            console,
             wait: wait(&root.section("wait")),
             watches: watches(&root.section("watch")),
             retry,
@@ -363,10 +371,11 @@ fn http(section: &Section<'_>) -> Http {
     http
 }
 
-fn admin(section: &Section<'_>) -> Listener {
+fn admin(section: &Section<'_>, http: &Http) -> (Listener, Option<Console>) {
     let listener = listener(section);
+    let console = console::console(&section.section("console"), &listener, http);
     section.finish();
-    listener
+    (listener, console)
 }
 
 /// `listen`, `allow_plaintext` and the table `tls`: beyond loopback it takes one of the latter two.

@@ -3,13 +3,13 @@
 //! Without `NOTIFY_SOCKET` nobody is told anything, at no cost.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use opgate::Addresses;
+use opgate::{Addresses, Recovering};
 use sd_notify::NotifyState;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
-use tracing::warn;
+use tracing::{info, warn};
 
 /// Whoever started the daemon and waits to hear of it.
 #[derive(Debug, Default)]
@@ -56,6 +56,46 @@ impl Supervisor {
     }
 }
 
+/// How often it is said how far the journal was read: to the service manager, and in the log.
+const SHOWN: Duration = Duration::from_secs(1);
+const LOGGED: Duration = Duration::from_secs(10);
+
+/// Says how far the journal was read: to the service manager at once and then every second, in the log every ten
+/// seconds, so that a start that takes its time is not taken for one that hangs.
+pub(crate) fn recovery() -> impl FnMut(Recovering) + Send + 'static {
+    let (own, began) = (Supervisor::default(), Instant::now());
+    let (mut show, mut log) = (Every::new(Duration::ZERO, SHOWN), Every::new(LOGGED, LOGGED));
+    move |Recovering { read, all }| {
+        let at = began.elapsed();
+        if show.is_due(at) {
+            own.status(&format!("reading the journal back: {read} of {all} operations"));
+        }
+        if log.is_due(at) {
+            info!(read, all, "reading the journal back");
+        }
+    }
+}
+
+/// What is due every so often, and is looked at more often.
+struct Every {
+    next: Duration,
+    every: Duration,
+}
+
+impl Every {
+    const fn new(first: Duration, every: Duration) -> Self {
+        Self { next: first, every }
+    }
+
+    fn is_due(&mut self, at: Duration) -> bool {
+        let due = at >= self.next;
+        if due {
+            self.next = at.saturating_add(self.every);
+        }
+        due
+    }
+}
+
 /// Tells every so often, except when there is no sign of life. That this runs shows that tasks do.
 async fn beat(every: Duration, alive: impl Fn() -> bool, tell: impl Fn()) {
     // A period of nothing would panic; nobody means that.
@@ -79,6 +119,13 @@ mod tests {
     use std::sync::atomic::AtomicU32;
 
     use super::*;
+
+    #[test]
+    fn what_is_due_every_so_often_is_due_no_more_often() {
+        let mut every = Every::new(Duration::from_millis(3), Duration::from_millis(10));
+        let due = (0..40).filter(|at| every.is_due(Duration::from_millis(*at)));
+        assert_eq!(due.collect::<Vec<_>>(), [3, 13, 23, 33]);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn nothing_is_told_without_a_sign_of_life() {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use opgate_amqp::backend::{self as upstream, Endpoint, ReplyTo, Sasl};
-use opgate_egress::Shown;
+use opgate_egress::{Renewable, Shown};
 
 use super::nexus::{checked, from_file};
 use super::section::Section;
@@ -21,7 +21,7 @@ pub struct AmqpBackend {
     /// Where its replies are to be sent.
     pub reply: ReplyTo,
     /// As whom it is called.
-    pub sasl: Sasl,
+    pub sasl: Renewable<Sasl>,
     /// The client certificate that is shown to it, where there is one.
     pub shown: Option<Shown>,
     /// Time for one request.
@@ -97,7 +97,7 @@ pub(super) fn backend(section: &Section<'_>, authorities: Option<&Path>) -> Opti
         reply: section
             .optional("reply", |section, key| section.choice(key, &REPLIES))
             .unwrap_or(ReplyTo::Auto),
-        sasl: sasl(section, &endpoint, shown.is_some()),
+        sasl: sasl(section, &endpoint, shown.is_some()).into(),
         shown,
         timeout: duration("timeout", MS..=HOUR, upstream::TIMEOUT),
         idle: duration("idle_timeout", SECOND..=HOUR, upstream::IDLE),

@@ -49,11 +49,11 @@ impl Manner {
     }
 
     /// What the calls of a backend pass through.
-    pub(super) fn gate(&self, metrics: Option<&BackendMetrics>) -> Gate {
+    pub(crate) fn gate(&self, metrics: Option<&BackendMetrics>) -> Gate {
         Gate::new(self.rate, self.breaking, metrics)
     }
 
-    pub(super) const fn backoff(&self) -> Backoff {
+    pub(crate) const fn backoff(&self) -> Backoff {
         let Retry { first, longest, attempts } = self.retry;
         Backoff { first, longest, attempts }
     }

@@ -2,26 +2,25 @@
 
 use std::sync::Arc;
 
-use opgate_amqp::backend::{self as amqp, Upstream as AmqpUpstream};
+use opgate_amqp::backend as amqp;
 use opgate_amqp::management::{Names as AmqpNames, Settings as ManagementSettings};
-use opgate_bus::core::{Expects, Operation, Payload};
-use opgate_bus::{Backoff, Gate, Options as BusOptions, Pull, Route, Router};
+use opgate_bus::core::{Expects, Operation};
+use opgate_bus::{Backoff, Gate, Notifier, Options as BusOptions};
 use opgate_edge::HttpLimits;
 use opgate_egress::{Client, Guard};
-use opgate_longrunning::backend::{self as longrunning, Upstream as LongrunningUpstream};
-use opgate_longrunning::{DoorSettings, Longrunning, Settings as GrpcSettings, Types};
-use opgate_native::{Names, Settings as NativeSettings, Showcase};
+use opgate_longrunning::backend as longrunning;
+use opgate_longrunning::{DoorSettings, Longrunning, Settings as GrpcSettings};
+use opgate_native::{Names, Settings as NativeSettings};
 use opgate_nexus::Settings as NexusSettings;
-use opgate_nexus::backend::{self as nexus, CallbackBase, Completion, Upstream};
+use opgate_nexus::backend::{self as nexus, CallbackBase, Completion};
 use opgate_nexus::callback::{Callbacks, Settings as CallbackSettings};
-use opgate_oci::backend::{self as oci, Upstream as OciUpstream};
-use opgate_oci::{Placing, Settings as OciSettings};
+use opgate_oci::Settings as OciSettings;
+use opgate_oci::backend as oci;
 use opgate_store::Options as StoreOptions;
-use opgate_telemetry::Metrics;
 
 use super::{
     AmqpBackend, BackendKind, DescriptorSet, Http, LongrunningBackend, Nexus, OciBackend, Retry,
-    Settings, Worker,
+    Settings,
 };
 use crate::StartError;
 
@@ -56,80 +55,9 @@ impl Settings {
         Backoff { first, longest, attempts }
     }
 
-    /// The routes, with their backends made. Upstreams are called by `client`, and call back at
-    /// `here` unless they have an address of their own.
-    pub(crate) fn router(
-        &self,
-        client: &Client,
-        here: &CallbackBase,
-        metrics: &Metrics,
-    ) -> Result<Router, StartError> {
-        let callbacks = Callbacks::new(client.clone(), self.completions_sent());
-        let compartments = Placing::new(&self.oci());
-        let mut builder = Router::builder().notifier(Arc::new(callbacks)).placing(Arc::new(
-            move |route: &Route, input: &Payload| compartments.parent(&route.name, input),
-        ));
-        let mut types = None;
-        for (name, backend) in &self.backends {
-            let retry = backend.manner.backoff();
-            let gate = || backend.manner.gate(metrics.dispatch.backend(name));
-            builder = match &backend.kind {
-                BackendKind::Showcase => {
-                    builder.backend(name.as_str(), Arc::new(Showcase), backend.concurrency)
-                }
-                BackendKind::Worker(worker) => {
-                    let Worker { backlog, lease, attempts } = *worker;
-                    let concurrency = backend.concurrency;
-                    builder.worker(name.as_str(), Pull { concurrency, backlog, lease, attempts })
-                }
-                BackendKind::Oci(oci) => {
-                    let upstream =
-                        OciUpstream::new(oci.upstream(name, retry, gate()), client.clone());
-                    builder.backend(name.as_str(), Arc::new(upstream), backend.concurrency)
-                }
-                BackendKind::Amqp(amqp) => {
-                    let strays = metrics.dispatch.backend(name).map(|of| of.strays.clone());
-                    let settings = self.amqp_upstream(name, amqp, retry, gate())?;
-                    let upstream = AmqpUpstream::new(settings, strays);
-                    builder.backend(name.as_str(), Arc::new(upstream), backend.concurrency)
-                }
-                BackendKind::Longrunning(of) => {
-                    let known = types
-                        .get_or_insert_with(|| Arc::new(Types::of(&self.grpc().descriptor_sets)));
-                    let settings = self.longrunning_upstream(name, of, retry, gate())?;
-                    let upstream = LongrunningUpstream::new(settings, Arc::clone(known));
-                    builder.backend(name.as_str(), Arc::new(upstream), backend.concurrency)
-                }
-                BackendKind::Nexus(nexus) => {
-                    let upstream =
-                        Upstream::new(nexus.upstream(name, here, retry, gate()), client.clone());
-                    builder.backend(name.as_str(), Arc::new(upstream), backend.concurrency)
-                }
-            };
-        }
-        let declared = Longrunning::declared(&self.grpc());
-        for (name, route) in &self.routes {
-            if route.unify_keys {
-                builder = builder.unify(name.as_str());
-            }
-            if let Some(template) = &route.share {
-                builder = builder.share(name.as_str(), template.as_str());
-            }
-            builder = builder.route(Route {
-                name: name.as_str().into(),
-                kind: route.kind.clone(),
-                backend: route.backend.as_str().into(),
-                retention: route.retention,
-                timeout: route.timeout,
-                options: route.options.clone(),
-                expects: declared.get(name.as_str()).cloned().unwrap_or_else(|| undeclared(route)),
-                resources: route.resources.clone(),
-            });
-        }
-        builder.build().map_err(|problems| {
-            let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
-            StartError::Configuration(problems.join("; "))
-        })
+    /// Who tells of completions, and where.
+    pub(crate) fn notifier(&self, client: &Client) -> Arc<dyn Notifier> {
+        Arc::new(Callbacks::new(client.clone(), self.completions_sent()))
     }
 
     /// The routes, those first that are as shipped: of two that want the same door it is the later one
@@ -229,7 +157,7 @@ impl Settings {
 }
 
 impl OciBackend {
-    fn upstream(&self, name: &str, retry: Backoff, gate: Gate) -> oci::Settings {
+    pub(crate) fn upstream(&self, name: &str, retry: Backoff, gate: Gate) -> oci::Settings {
         oci::Settings {
             name: name.into(),
             endpoint: self.endpoint.clone(),
@@ -245,7 +173,7 @@ impl OciBackend {
 }
 
 impl Settings {
-    fn amqp_upstream(
+    pub(crate) fn amqp_upstream(
         &self,
         name: &str,
         of: &AmqpBackend,
@@ -275,7 +203,7 @@ impl Settings {
 }
 
 impl Settings {
-    fn longrunning_upstream(
+    pub(crate) fn longrunning_upstream(
         &self,
         name: &str,
         of: &LongrunningBackend,
@@ -301,15 +229,17 @@ impl Settings {
     }
 }
 
-/// The types of a route that no gRPC method declares any for. What an OCI call starts has JSON for an
-/// input and a result, and is to be followed over google.longrunning too.
-fn undeclared(route: &super::Route) -> Expects {
-    let json: Option<Arc<str>> = route.oci.is_some().then(|| "google.protobuf.Struct".into());
-    Expects { response_type: json.clone(), metadata_type: json }
+impl super::Route {
+    /// The types of a route that no gRPC method declares any for. What an OCI call starts has JSON for an
+    /// input and a result, and is to be followed over google.longrunning too.
+    pub(crate) fn undeclared(&self) -> Expects {
+        let json: Option<Arc<str>> = self.oci.is_some().then(|| "google.protobuf.Struct".into());
+        Expects { response_type: json.clone(), metadata_type: json }
+    }
 }
 
 impl Nexus {
-    fn upstream(
+    pub(crate) fn upstream(
         &self,
         name: &str,
         here: &CallbackBase,
@@ -377,6 +307,11 @@ impl Settings {
 }
 
 impl Settings {
+    /// The largest answer of HTTP's over AMQP.
+    pub(crate) fn amqp_answer_bytes(&self) -> usize {
+        usize::try_from(self.amqp.limits.message_bytes).unwrap_or(usize::MAX)
+    }
+
     /// The requests that start routes over AMQP.
     pub(crate) fn amqp_doors(&self) -> Vec<opgate_amqp::management::DoorSettings> {
         self.in_turn().filter_map(|(_, route)| route.amqp.clone()).collect()

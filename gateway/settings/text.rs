@@ -1,46 +1,19 @@
 //! The merged configuration as text: TOML for people, JSON for backends.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use config::{Value, ValueKind};
 
 use super::sources::Table;
-use super::{amqp, manner, oci_keys, tls};
 
 /// The configuration in effect, each value with where it came from. Shown as TOML that can be read
 /// back with `--config`.
 #[derive(Debug)]
 pub struct Effective(pub(super) Table);
 
-impl Effective {
-    /// The keys whose values are not the same in another configuration, in order, without those that
-    /// hold as soon as they were read again.
-    pub fn restarts(&self, other: &Self) -> Vec<String> {
-        let (mut ours, mut theirs) = (BTreeMap::new(), BTreeMap::new());
-        flat(&self.0, "", &mut ours);
-        flat(&other.0, "", &mut theirs);
-        let all: BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
-        let differ = all.into_iter().filter(|key| ours.get(*key) != theirs.get(*key));
-        let holds = |key: &str| {
-            let of_backend = key.strip_prefix("backends.").and_then(|rest| rest.rsplit_once('.'));
-            if of_backend.is_some_and(|(_, key)| manner::RELOADED.contains(&key)) {
-                return true;
-            }
-            let mut reloaded = oci_keys::RELOADED
-                .iter()
-                .chain(&tls::RELOADED)
-                .chain(&amqp::RELOADED)
-                .chain(&["log.level", "drain.notice"]);
-            let rest = reloaded.find_map(|reloaded| key.strip_prefix(reloaded));
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        };
-        differ.filter(|key| !holds(key)).cloned().collect()
-    }
-}
-
 /// Every value by its dotted path.
-fn flat(table: &Table, path: &str, values: &mut BTreeMap<String, String>) {
+pub(super) fn flat(table: &Table, path: &str, values: &mut BTreeMap<String, String>) {
     for (key, value) in table {
         let dot = if path.is_empty() { "" } else { "." };
         let path = format!("{path}{dot}{}", name(key));

@@ -19,6 +19,15 @@ pub struct Tls {
     pub certificates: Certificates,
     /// Whether the port takes connections without TLS, too.
     pub plaintext: bool,
+    /// Whether connections with TLS need a client's certificate.
+    pub clients: bool,
+}
+
+impl Tls {
+    /// Whether every connection is somebody's with a certificate.
+    pub(super) const fn knows_clients(&self) -> bool {
+        self.clients && !self.plaintext
+    }
 }
 
 /// Reads the table `tls` of a listener's section, where there is one; `plaintext` is what the section says
@@ -44,11 +53,12 @@ pub(super) fn tls(listener: &Section<'_>, plaintext: bool) -> Option<Tls> {
         Some(None) => return None,
         Some(Some(pem)) => Some((pem, required.unwrap_or_default())),
     };
+    let needed = clients.as_ref().is_some_and(|(_, required)| *required);
     let clients =
         clients.as_ref().map(|(pem, required)| ClientAuthorities { pem, required: *required });
     let (chain, key) = (chain?, key?);
     match Certificates::new(Pem { chain: &chain, key: &key, clients }) {
-        Ok(certificates) => Some(Tls { certificates, plaintext }),
+        Ok(certificates) => Some(Tls { certificates, plaintext, clients: needed }),
         Err(problems) => {
             for problem in problems {
                 let key = match problem.part {

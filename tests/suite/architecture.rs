@@ -169,6 +169,31 @@ fn sources(folder: &Path) -> Vec<std::path::PathBuf> {
     files
 }
 
+/// The arguments of every line that is logged in a source.
+fn logged(source: &str) -> Vec<&str> {
+    let levels = ["error!(", "warn!(", "info!(", "debug!(", "trace!("];
+    let begins = levels.iter().flat_map(|level| source.split(level).skip(1));
+    begins.map(|rest| rest.split_once(");").map_or(rest, |(arguments, _)| arguments)).collect()
+}
+
+#[test]
+fn a_line_about_an_operation_that_is_at_hand_says_its_trace() {
+    let mut lines = 0;
+    for folder in ["gateway", "protocols"] {
+        for path in sources(&root().join(folder)) {
+            let source = std::fs::read_to_string(&path).unwrap();
+            for arguments in logged(&source) {
+                let is_at_hand = arguments.contains("operation = %") && arguments.contains(".id");
+                if is_at_hand && !arguments.contains("operation = %key.id") {
+                    assert!(arguments.contains("trace_id"), "{}: {arguments}", path.display());
+                    lines += 1;
+                }
+            }
+        }
+    }
+    assert!(lines > 10, "{lines}");
+}
+
 #[test]
 fn nothing_unexpected_lies_at_the_top() {
     let ignored = std::fs::read_to_string(root().join(".gitignore")).unwrap();

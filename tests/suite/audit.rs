@@ -3,19 +3,19 @@
 use std::path::Path;
 use std::time::Instant;
 
+use serde_amqp::Value as Amqp;
 use serde_json::{Value, json};
 
+use crate::faces::amqp::{Agent, map};
 use crate::faces::raw;
-use crate::process::{Daemon, Launch, PATIENCE};
+use crate::process::{Daemon, Launch, PATIENCE, UNSERVED};
 
-const ROUTES: &str = r#"
-[backends.nobody]
-kind = "worker"
-concurrency = 10
-[routes.unserved]
-service = "unserved"
-operation = "run"
-backend = "nobody"
+/// Requests of a service whose clients cancel them.
+const WORK_REQUESTS: &str = r#"
+[oci.services.unserved]
+path = "/20990101"
+dialect = "modern"
+shows = ["unserved"]
 "#;
 
 fn post(daemon: &Daemon, path: &str, headers: &[&str], body: &Value) -> (u16, Value) {
@@ -25,7 +25,7 @@ fn post(daemon: &Daemon, path: &str, headers: &[&str], body: &Value) -> (u16, Va
 }
 
 /// The lines of a file, once there are so many.
-fn lines(path: &Path, count: usize) -> Vec<Value> {
+pub(crate) fn lines(path: &Path, count: usize) -> Vec<Value> {
     let until = Instant::now() + PATIENCE;
     loop {
         let text = std::fs::read_to_string(path).unwrap_or_default();
@@ -53,12 +53,17 @@ fn documented() -> Vec<String> {
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 
+/// What a line says was decided, and through which face.
+fn told(line: &Value) -> [String; 4] {
+    ["action", "decision", "reason", "face"].map(|key| line[key].as_str().unwrap_or("-").to_owned())
+}
+
 #[test]
 fn every_decision_is_a_line_with_all_keys_and_no_content() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("audit.jsonl");
     let daemon = Launch::new(dir.path())
-        .config(ROUTES)
+        .config(UNSERVED)
         .set("audit.sink=file")
         .set(&format!("audit.file={}", file.display()))
         .start();
@@ -99,10 +104,6 @@ fn every_decision_is_a_line_with_all_keys_and_no_content() {
         assert!(line["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{line}");
         assert!(!line.to_string().contains(secret) && !line.to_string().contains("once"), "{line}");
     }
-    let told = |line: &Value| {
-        ["action", "decision", "reason", "face"]
-            .map(|key| line[key].as_str().unwrap_or("-").to_owned())
-    };
     let expected = [
         ["start", "done", "-", "native"],
         ["start", "repeated", "-", "native"],
@@ -133,6 +134,96 @@ fn every_decision_is_a_line_with_all_keys_and_no_content() {
     assert_eq!((lines(&file, 2).len(), lines(&moved, 8).len()), (2, 8));
 }
 
+#[tokio::test]
+async fn through_amqp_each_decision_says_who_asked_and_from_where() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("audit.jsonl");
+    let daemon = Launch::new(dir.path())
+        .config(UNSERVED)
+        .set("audit.sink=file")
+        .set(&format!("audit.file={}", file.display()))
+        .start();
+    let stream = tokio::net::TcpStream::connect(daemon.amqp).await.unwrap();
+    let from = stream.local_addr().unwrap().to_string();
+    let mut agent = Agent::over(stream, "$management").await;
+    let route = || map([("route", Amqp::from("unserved"))]);
+    let of = "org.opgate.operation";
+    let started = agent.ask("CREATE", of, &[], route()).await;
+    assert_eq!(started.status, 201, "{started:?}");
+    let id = started.text("identity");
+    let about = || [("identity", id.as_str().into())];
+    let ended = map([("state", "FAILED".into())]);
+    assert_eq!(agent.ask("UPDATE", of, &about(), ended).await.status, 200);
+    assert_eq!(agent.about("CANCEL", &id).await.status, 200);
+    assert_eq!(agent.about("READ", &id).await.status, 200);
+    assert_eq!(agent.about("DELETE", &id).await.status, 204);
+    // What is not there, or is another's, is refused.
+    assert_eq!(agent.about("CANCEL", &id).await.status, 404);
+    let canceled = map([("cancelRequested", Amqp::Bool(true))]);
+    assert_eq!(agent.ask("UPDATE", of, &about(), canceled).await.status, 404);
+    // What cannot be read is about nothing.
+    assert_eq!(agent.about("CANCEL", "nothing").await.status / 100, 4);
+
+    let expected = [
+        ["start", "done", "-"],
+        ["complete", "done", "-"],
+        ["cancel", "repeated", "-"],
+        ["delete", "done", "-"],
+        ["cancel", "refused", "NOT_FOUND"],
+        ["cancel", "refused", "NOT_FOUND"],
+    ];
+    let found = lines(&file, expected.len());
+    let told = |line: &Value| {
+        ["action", "decision", "reason"].map(|key| line[key].as_str().unwrap_or("-").to_owned())
+    };
+    let found_told: Vec<[String; 3]> = found.iter().map(told).collect();
+    assert_eq!(found_told, expected.map(|line| line.map(str::to_owned)));
+    for line in &found {
+        assert_eq!((&line["face"], &line["peer"]), (&json!("amqp"), &json!(from)), "{line}");
+        assert_eq!((&line["operation"], &line["principal"]), (&json!(id), &json!("anonymous")));
+    }
+}
+
+#[tokio::test]
+async fn a_change_that_a_face_refuses_itself_is_a_line_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("audit.jsonl");
+    let daemon = Launch::new(dir.path())
+        .config(UNSERVED)
+        .config(WORK_REQUESTS)
+        .set("audit.sink=file")
+        .set(&format!("audit.file={}", file.display()))
+        .start();
+    let body = json!({ "route": "unserved", "parent": "shelf/1" });
+    let (_, started) = post(&daemon, "/opgate/v1/operations", &[], &body);
+    let id = started["id"].as_str().unwrap().to_owned();
+    let (ocid, token) = (started["names"]["oci"].as_str(), started["names"]["nexus"].as_str());
+    let (ocid, token) = (ocid.unwrap(), token.unwrap());
+    let ask = |method: &str, path: &str, headers: &[&str]| {
+        raw(daemon.http, method, path, headers, b"").status
+    };
+    let work_request = format!("/20990101/workRequests/{ocid}");
+    // Of another service, beneath another parent, with an etag of another version.
+    assert_eq!(ask("POST", &format!("/nexus/showcase/run/{token}/cancel"), &[]), 404);
+    assert_eq!(ask("DELETE", &format!("/v1/shelf/2/operations/{id}"), &[]), 404);
+    assert_eq!(ask("DELETE", &work_request, &["If-Match: \"99\""]), 412);
+    assert_eq!(ask("DELETE", &work_request, &[]), 202);
+    assert_eq!(ask("DELETE", &work_request, &[]), 409);
+    assert_eq!(ask("DELETE", "/20990101/workRequests/nothing", &[]) / 100, 4);
+    let expected = [
+        ["start", "done", "-", "native"],
+        ["cancel", "refused", "NOT_FOUND", "nexus"],
+        ["delete", "refused", "NOT_FOUND", "rest"],
+        ["cancel", "refused", "CONFLICT", "oci"],
+        ["cancel", "done", "-", "oci"],
+        ["cancel", "refused", "FAILED_PRECONDITION", "oci"],
+    ];
+    let found = lines(&file, expected.len());
+    let found_told: Vec<[String; 4]> = found.iter().map(told).collect();
+    assert_eq!(found_told, expected.map(|line| line.map(str::to_owned)));
+    assert!(found.iter().all(|line| line["operation"] == json!(id)), "{found:?}");
+}
+
 #[test]
 fn an_audit_file_that_cannot_be_opened_is_73() {
     let dir = tempfile::tempdir().unwrap();
@@ -158,7 +249,7 @@ fn each_change_of_state_is_a_line_at_debug_and_the_level_changes_at_sighup() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("log.toml");
     std::fs::write(&file, "[log]\nlevel = \"info\"\n").unwrap();
-    let daemon = Launch::new(dir.path()).config(ROUTES).config_file(&file).start();
+    let daemon = Launch::new(dir.path()).config(UNSERVED).config_file(&file).start();
     let operations = "/opgate/v1/operations";
     let run = |daemon: &Daemon| {
         let trace = format!("traceparent: 00-{TRACE}-b7ad6b7169203331-01");
@@ -195,7 +286,7 @@ fn each_change_of_state_is_a_line_at_debug_and_the_level_changes_at_sighup() {
 #[test]
 fn what_repeats_is_counted_and_told_at_the_latest_at_the_end() {
     let dir = tempfile::tempdir().unwrap();
-    let daemon = Launch::new(dir.path()).config(ROUTES).start();
+    let daemon = Launch::new(dir.path()).config(UNSERVED).start();
     for _ in 0..20 {
         post(&daemon, "/opgate/v1/operations", &[], &json!({ "route": "unserved" }));
     }
@@ -263,6 +354,6 @@ fn an_upstream_is_called_at_another_rate_after_sighup() {
     daemon.await_message("settings read again");
     breaker("CLOSED");
     let line = logged(&daemon, "settings read again").pop().unwrap();
-    assert_eq!(line["needs_restart"], "backends.billing.concurrency");
+    assert_eq!(line["needs_restart"], "");
     assert_eq!(daemon.terminate().code(), Some(0));
 }

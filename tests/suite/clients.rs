@@ -44,7 +44,9 @@ pub(crate) fn environment_of(python: &str, requirements: &str, options: &[&str])
     let text = std::fs::read_to_string(&wanted).unwrap();
     let root = Path::new(KEPT).join(requirements.trim_end_matches(".txt"));
     let installed = root.join("installed.txt");
-    if std::fs::read_to_string(&installed).is_ok_and(|installed| installed == text) {
+    // Its programs name the place they were installed in: one that was moved since is no environment any more.
+    let what = format!("# {}\n{text}", root.display());
+    if std::fs::read_to_string(&installed).is_ok_and(|installed| installed == what) {
         return root.join("bin");
     }
     run(Command::new(python).args(["-m", "venv", "--clear"]).arg(&root));
@@ -53,7 +55,7 @@ pub(crate) fn environment_of(python: &str, requirements: &str, options: &[&str])
         .args(options)
         .arg("-r")
         .arg(&wanted));
-    std::fs::write(&installed, text).unwrap();
+    std::fs::write(&installed, what).unwrap();
     root.join("bin")
 }
 

@@ -2,7 +2,7 @@
 //! others, with one version and one end. So is what an OCI call started, and an
 //! AMQP request.
 
-mod amqp;
+pub(crate) mod amqp;
 mod cancels;
 mod oci;
 

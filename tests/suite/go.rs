@@ -32,6 +32,31 @@ fn release(go: &Path) -> Option<(u32, u32, u32)> {
     Some((parts.next()??, parts.next()??, parts.next()??))
 }
 
+/// Has a command keep below `target/` what it builds with Go.
+fn keeping(command: &mut Command) {
+    let kept = Path::new(KEPT).join("go");
+    command
+        .env("GOPATH", &kept)
+        .env("GOMODCACHE", kept.join("modules"))
+        .env("GOCACHE", kept.join("build"))
+        // What is committed is what is tested; and modules that can be removed with `target/`.
+        .env("GOFLAGS", "-mod=readonly -modcacherw -buildvcs=false")
+        .env("GOWORK", "off")
+        .env("GOTOOLCHAIN", "local")
+        // No compiler of C is needed then.
+        .env("CGO_ENABLED", "0");
+}
+
+/// Has a program find Go, and what lies in this folder, by their names.
+pub(crate) fn offer(program: &mut Command, folder: &Path) {
+    keeping(program);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let fetched = GO.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folders = [Some(folder), fetched].into_iter().flatten().map(Path::to_owned);
+    let all = std::env::join_paths(folders.chain(std::env::split_paths(&path))).unwrap();
+    program.env("PATH", all);
+}
+
 /// A module of Go's below `tests/clients`.
 pub(crate) struct Module {
     name: &'static str,
@@ -49,17 +74,7 @@ impl Module {
 
     /// A command that is Go's, in this module.
     fn within(&self, mut go: Command) -> Command {
-        let kept = Path::new(KEPT).join("go");
-        go.current_dir(Path::new(SOURCES).join(self.name))
-            .env("GOPATH", &kept)
-            .env("GOMODCACHE", kept.join("modules"))
-            .env("GOCACHE", kept.join("build"))
-            // What is committed is what is tested; and modules that can be removed with `target/`.
-            .env("GOFLAGS", "-mod=readonly -modcacherw -buildvcs=false")
-            .env("GOWORK", "off")
-            .env("GOTOOLCHAIN", "local")
-            // No compiler of C is needed then.
-            .env("CGO_ENABLED", "0");
+        keeping(go.current_dir(Path::new(SOURCES).join(self.name)));
         go
     }
 

@@ -10,17 +10,7 @@ use serde_json::{Value, json};
 
 use crate::faces::raw;
 use crate::ops::documented;
-use crate::process::{Daemon, Launch};
-
-const ROUTES: &str = r#"
-[backends.nobody]
-kind = "worker"
-concurrency = 10
-[routes.unserved]
-service = "unserved"
-operation = "run"
-backend = "nobody"
-"#;
+use crate::process::{Daemon, Launch, UNSERVED};
 
 fn journal(dir: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_opgate"))
@@ -66,7 +56,7 @@ fn fields(value: &Value) -> Vec<&str> {
 fn a_directory_is_looked_at_while_a_daemon_has_it_and_when_none_does() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
-    let daemon = Launch::new(dir.path()).config(ROUTES).start();
+    let daemon = Launch::new(dir.path()).config(UNSERVED).start();
     let input = json!({ "json": { "secret": "x".repeat(5000) } });
     let waits = start(daemon.http, &json!({ "route": "unserved", "input": input }));
     let done = start(daemon.http, &json!({ "route": "showcase-echo", "input": { "json": 1 } }));
@@ -116,7 +106,7 @@ fn a_directory_is_looked_at_while_a_daemon_has_it_and_when_none_does() {
 fn what_is_damaged_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
-    let daemon = Launch::new(dir.path()).config(ROUTES).start();
+    let daemon = Launch::new(dir.path()).config(UNSERVED).start();
     for _ in 0..3 {
         start(daemon.http, &json!({ "route": "unserved", "input": { "text": "x".repeat(3000) } }));
     }
@@ -144,7 +134,7 @@ fn what_is_damaged_is_named() {
 fn a_snapshot_under_load_has_all_that_was_acknowledged_before_it() {
     let dir = tempfile::tempdir().unwrap();
     let (data, copy) = (dir.path().join("data"), dir.path().join("copy"));
-    let daemon = Launch::new(dir.path()).config(ROUTES).start();
+    let daemon = Launch::new(dir.path()).config(UNSERVED).start();
     let (acknowledged, over) = (Mutex::new(Vec::new()), AtomicBool::new(false));
     let key = |n: usize| json!({ "route": "unserved", "requestId": format!("k{n}"), "input": { "json": n } });
     let before = std::thread::scope(|scope| {
@@ -183,7 +173,7 @@ fn a_snapshot_under_load_has_all_that_was_acknowledged_before_it() {
     // Another daemon goes on from it, while the first one does.
     let other = tempfile::tempdir().unwrap();
     let at = format!("data.dir={}", copy.display());
-    let restored = Launch::new(other.path()).config(ROUTES).set(&at).start();
+    let restored = Launch::new(other.path()).config(UNSERVED).set(&at).start();
     for (n, id) in &before {
         assert_eq!(get(&restored, id)["state"], "ACCEPTED");
         // It knows what was started by which key.
@@ -247,7 +237,7 @@ fn what_earlier_versions_wrote_is_read_and_goes_on() {
         assert_eq!(states(), wanted, "{layout}");
         assert_eq!(said(&data, &["verify", "--json"])[0]["sound"], true, "{layout}");
 
-        let daemon = Launch::new(dir.path()).config(ROUTES).start();
+        let daemon = Launch::new(dir.path()).config(UNSERVED).start();
         let id = |name: &str| expected[name]["id"].as_str().unwrap().to_owned();
         let waits = get(&daemon, &id("accepted"));
         assert_eq!(

@@ -8,17 +8,7 @@ use serde_json::{Value, json};
 
 use crate::faces::{Reply, raw};
 use crate::grpc::Client;
-use crate::process::{Daemon, Launch};
-
-const ROUTES: &str = r#"
-[backends.nobody]
-kind = "worker"
-concurrency = 10
-[routes.unserved]
-service = "unserved"
-operation = "run"
-backend = "nobody"
-"#;
+use crate::process::{Daemon, Launch, UNSERVED};
 
 #[test]
 fn the_list_of_losses_is_closed_and_documented_in_its_order() {
@@ -77,7 +67,7 @@ async fn lost(daemon: &Daemon, operation: &Value) -> Vec<(&'static str, String)>
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_face_cannot_carry_is_named_in_its_reply() {
     let dir = tempfile::tempdir().unwrap();
-    let daemon = Launch::new(dir.path()).config(ROUTES).start();
+    let daemon = Launch::new(dir.path()).config(UNSERVED).start();
     let plain = json!({ "failed": { "code": "NOT_FOUND", "message": "no such disk" } });
     for (face, lost) in lost(&daemon, &ended(&daemon, &plain)).await {
         // How it was ended by hand is a line of the log, which these do not show.
@@ -139,14 +129,14 @@ async fn what_a_face_cannot_carry_is_named_in_its_reply() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_lost_on_the_way_in_is_kept_with_the_operation() {
     let dir = tempfile::tempdir().unwrap();
-    let daemon = Launch::new(dir.path()).config(ROUTES).start();
+    let daemon = Launch::new(dir.path()).config(UNSERVED).start();
     let body = b"{\"title\":  \"t\"}";
     let headers = ["Content-Type: application/json", "Content-Language: de"];
     let started = raw(daemon.http, "POST", "/nexus/unserved/run", &headers, body);
     assert_eq!((started.status, started.header("opgate-loss")), (201, Some("input-type")));
     let token = started.json()["token"].as_str().unwrap().to_owned();
     drop(daemon);
-    let daemon = Launch::new(dir.path()).config(ROUTES).start();
+    let daemon = Launch::new(dir.path()).config(UNSERVED).start();
     let shown: Value = serde_json::from_str(&ops(&daemon, &["get", &token, "-o", "json"])).unwrap();
     // This reply writes JSON without blanks.
     assert_eq!(shown["lost"], json!(["input-type", "input-text"]));

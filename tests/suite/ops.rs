@@ -4,22 +4,11 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
-use crate::process::{Daemon, Launch, PATIENCE};
-
-/// A route without a door: only opgate's own API starts it. And a queue that no worker serves.
-const ROUTES: &str = r#"
-[backends.nobody]
-kind = "worker"
-concurrency = 10
-[routes.unserved]
-service = "unserved"
-operation = "run"
-backend = "nobody"
-"#;
+use crate::process::{Daemon, Launch, PATIENCE, UNSERVED};
 
 fn daemon() -> (tempfile::TempDir, Daemon) {
     let dir = tempfile::tempdir().unwrap();
-    let daemon = Launch::new(dir.path()).config(ROUTES).start();
+    let daemon = Launch::new(dir.path()).config(UNSERVED).start();
     (dir, daemon)
 }
 
@@ -249,7 +238,7 @@ fn a_watch_follows_an_operation_to_its_end() {
 fn a_watch_goes_on_when_the_gateway_is_back() {
     let dir = tempfile::tempdir().unwrap();
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let launch = Launch::new(dir.path()).config(ROUTES);
+    let launch = Launch::new(dir.path()).config(UNSERVED);
     let daemon = launch.set(&format!("http.listen=127.0.0.1:{port}")).start();
     let started = json(&daemon, 0, &["start", "unserved"]);
     let watch = watching(&daemon, id(&started));
@@ -302,7 +291,7 @@ fn backends_are_shown_with_what_is_wrong_with_them() {
          concurrency = 7\nbreaker = 1\nbreaker_pause = \"1h\"\nbreaker_longest = \"1h\"\n\
          [routes.bill]\nservice = \"billing\"\noperation = \"Bill\"\nbackend = \"billing\"\n"
     );
-    let daemon = Launch::new(dir.path()).config(ROUTES).config(&billing).start();
+    let daemon = Launch::new(dir.path()).config(UNSERVED).config(&billing).start();
     json(&daemon, 0, &["start", "unserved"]);
     let admin = format!("http://{}", daemon.admin);
     let backends = || {

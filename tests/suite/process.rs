@@ -15,6 +15,17 @@ use tempfile::TempDir;
 /// Longest time for a daemon to be ready or to end: far more than either takes, so that only a
 /// hang is cut short by it.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A route without a door: only opgate's own API starts it. And a queue that no worker serves.
+pub(crate) const UNSERVED: &str = r#"
+[backends.nobody]
+kind = "worker"
+concurrency = 10
+[routes.unserved]
+service = "unserved"
+operation = "run"
+backend = "nobody"
+"#;
 /// The log line that says the ready file is there.
 const READY: &str = "ready";
 

@@ -1,5 +1,9 @@
 //! SIGHUP: settings that are read again while requests are served.
 
+mod credentials;
+mod limits;
+mod routes;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::{SocketAddr, TcpStream};
@@ -88,11 +92,11 @@ fn keys_are_replaced_at_sighup_and_what_needs_a_restart_is_named() {
     assert_eq!(get(&daemon, Some(&session)), 401);
 
     // Rotation: the new key beside the old one, then alone.
-    std::fs::write(&file, config(&["user", "session"], "[wait]\nopen = 7")).unwrap();
+    std::fs::write(&file, config(&["user", "session"], "[data]\nqueue = 7")).unwrap();
     daemon.signal("HUP");
     daemon.await_message("settings read again");
     let line = said(&daemon, "settings read again").pop().unwrap();
-    assert_eq!((&line["oci_keys"], &line["needs_restart"]), (&2.into(), &"wait.open".into()));
+    assert_eq!((&line["oci_keys"], &line["needs_restart"]), (&2.into(), &"data.queue".into()));
     assert_eq!([&user, &session].map(|signer| get(&daemon, Some(signer))), [404, 404]);
     std::fs::write(&file, config(&["session"], "")).unwrap();
     daemon.signal("HUP");
@@ -166,7 +170,7 @@ fn no_request_is_dropped_while_keys_are_replaced() {
 fn strangers_learn_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let launch = Launch::new(dir.path()).config(&config(&["user"], "hosts = [\"127.0.0.1\"]"));
-    let daemon = launch.set("log.level=info,opgate_oci=debug").start();
+    let daemon = launch.set("log.level=info,opgate_oci=trace").start();
     let body = |answer: &str| answer.split_once("\r\n\r\n").unwrap().1.to_owned();
     let unsigned = send(daemon.http, &Method::GET, NOTHING, None);
     assert_eq!(unsigned.0, 401);

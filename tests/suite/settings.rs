@@ -2,6 +2,7 @@
 
 mod amqp_backend;
 mod amqp_users;
+mod console;
 mod longrunning_backend;
 mod manner;
 mod mistakes;
@@ -9,6 +10,7 @@ mod nexus;
 mod oci;
 mod oci_backend;
 mod oci_keys;
+mod reload;
 mod starts;
 mod tls;
 
@@ -102,6 +104,7 @@ fn the_shipped_file_has_every_key_and_only_those() {
         "http",
         "http.tls",
         "admin",
+        "admin.console",
         "admin.tls",
         "amqp.tls",
         "wait",

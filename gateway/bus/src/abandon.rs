@@ -1,12 +1,13 @@
 //! Telling a backend that an operation it was given has ended without it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use opgate_core::{Epoch, OperationId};
 use tokio::time::{sleep, timeout};
 
 use crate::carry::Carrier;
-use crate::router::{BackendIndex, Carrying};
+use crate::router::{BackendIndex, Carrying, Route};
 
 /// How long a backend may take over one operation that it is to leave off.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -17,8 +18,16 @@ pub(crate) const AT_A_TIME: usize = 64;
 
 impl Carrier {
     /// Tells a backend, once and for a bounded time. What it was never given is not its business.
-    pub(crate) async fn abandon(&self, id: OperationId, backend: BackendIndex) {
-        let Carrying::Push(backend) = &self.router.placed(backend).carrying else { return };
+    ///
+    /// `route`: by which it was given it last, where that is known.
+    pub(crate) async fn abandon(
+        &self,
+        id: OperationId,
+        backend: BackendIndex,
+        route: Option<Arc<Route>>,
+    ) {
+        let router = self.router();
+        let Carrying::Push(backend) = &router.placed(backend).carrying else { return };
         let Ok(_turn) = self.abandoning.acquire().await else { return };
         if self.drain.is_cancelled() {
             return;
@@ -31,9 +40,9 @@ impl Carrier {
                 return;
             }
         };
-        // It was dispatched by this route, and routes do not go.
-        let Some(target) = self.router.target(&ended.routed.route) else { return };
-        let Some(told) = backend.abandon(&target.route, ended) else { return };
+        let of_name = || Some(Arc::clone(&router.target(&ended.routed.route)?.route));
+        let Some(route) = route.or_else(of_name) else { return };
+        let Some(told) = backend.abandon(&route, Arc::clone(&ended)) else { return };
         let drained = async {
             self.drain.cancelled().await;
             sleep(GRACE).await;
@@ -41,7 +50,9 @@ impl Carrier {
         tokio::select! {
             told = timeout(LIMIT, told) => {
                 if told.is_err() {
-                    tracing::warn!(operation = %id, "its backend did not take its end in time");
+                    let trace_id = ended.trace_id();
+                    let text = "its backend did not take its end in time";
+                    tracing::warn!(operation = %id, trace_id, "{text}");
                 }
             }
             () = drained => {}

@@ -161,6 +161,11 @@ impl<'a> Asked<'a> {
         self.tell(decision, snapshot);
     }
 
+    /// It is refused.
+    fn refused(mut self, kind: ErrorKind) {
+        self.tell(Decision::Refused(kind), None);
+    }
+
     fn tell(&mut self, decision: Decision, snapshot: Option<&Snapshot>) {
         self.told = true;
         self.auditor.note(&Decided {
@@ -173,6 +178,22 @@ impl<'a> Asked<'a> {
             route: self.route.as_deref(),
             snapshot,
         });
+    }
+}
+
+impl Bus {
+    /// Tells of a change that a face refuses before it asks for it: it has looked at the operation, which is not there,
+    /// is another's, or is not as it would have to be. What cannot be read as being about any operation is not told.
+    pub fn refused(
+        &self,
+        action: Action,
+        caller: &Caller,
+        operation: OperationId,
+        kind: ErrorKind,
+    ) {
+        if let Some(asked) = Asked::about(self, action, caller, operation) {
+            asked.refused(kind);
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The door itself.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -11,6 +11,7 @@ use opgate_core::{
 use opgate_store::{Health, Peek, Receipt, Snapshot, Store};
 use opgate_telemetry::{Metrics, Permit};
 use tokio::sync::{Semaphore, watch};
+use tokio::time::sleep;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
@@ -23,10 +24,12 @@ use crate::carry::Carrier;
 use crate::deliver::{Callbacks, Courier, deliver};
 use crate::dispatch::dispatch;
 use crate::handles::Handles;
+use crate::notify::Notifier;
 use crate::reach::Reach;
 use crate::repeat::dedupe;
 use crate::resources;
-use crate::router::{Carrying, Route, Router};
+use crate::room::Room;
+use crate::router::{BackendIndex, Carrying, Placed, Route, Router, RouterBuilder};
 use crate::share;
 use crate::start::{Caller, Start};
 use crate::token::Sealer;
@@ -95,13 +98,15 @@ pub struct Bus(Arc<Door>);
 pub(crate) struct Door {
     pub(crate) store: Store,
     pub(crate) sealer: Sealer,
-    pub(crate) waits: Semaphore,
-    pub(crate) watches: Arc<Semaphore>,
-    pub(crate) askers: Semaphore,
+    pub(crate) waits: Room,
+    pub(crate) watches: Room,
+    pub(crate) askers: Room,
     pub(crate) drain: CancellationToken,
     /// Callbacks owed at a time.
     owed: usize,
     carrier: Arc<Carrier>,
+    /// None where nobody is told.
+    courier: Option<Arc<Courier>>,
     pub(crate) metrics: Arc<Metrics>,
     dispatcher: TaskTracker,
     auditor: OnceLock<Arc<dyn Auditor>>,
@@ -109,8 +114,18 @@ pub(crate) struct Door {
 }
 
 impl Door {
-    pub(crate) fn router(&self) -> &Router {
-        &self.carrier.router
+    pub(crate) fn router(&self) -> Arc<Router> {
+        self.carrier.router()
+    }
+
+    /// Tells how much a backend has room for.
+    pub(crate) fn show_room(&self, placed: &Placed) {
+        show_room(placed, &self.metrics);
+    }
+
+    /// Has the dispatcher look at once what there is room for.
+    pub(crate) fn look_again(&self) {
+        self.carrier.gates.notify_one();
     }
 
     pub(crate) fn reach(&self) -> &Reach {
@@ -124,7 +139,7 @@ impl Door {
 
 impl std::fmt::Debug for Door {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Door").field("router", &self.carrier.router).finish_non_exhaustive()
+        f.debug_struct("Door").field("router", &self.router()).finish_non_exhaustive()
     }
 }
 
@@ -134,54 +149,51 @@ impl Bus {
     pub fn open(store: Store, router: Router, options: Options, metrics: Arc<Metrics>) -> Self {
         let drain = CancellationToken::new();
         let carrier = Arc::new(Carrier {
-            work: Work::new(&router, &store, &metrics),
-            reach: Reach::new(&router),
+            work: Work::default(),
+            reach: Reach::default(),
             store: store.clone(),
-            router,
+            routers: watch::Sender::new(Arc::new(router)),
             backoff: options.backoff,
-            grace: options.grace,
+            grace: RwLock::new(options.grace),
             metrics: Arc::clone(&metrics),
             drain: drain.clone(),
             gates: Arc::default(),
             abandoning: Semaphore::new(AT_A_TIME),
             again: Again::default(),
         });
-        for (what, most) in [
-            (Permit::Wait, options.waits),
-            (Permit::Watch, options.watches),
-            (Permit::Ask, options.askers),
-        ] {
-            metrics.bus.permits_max.of(what).set(most as u64);
-        }
-        for placed in carrier.router.backends() {
-            if let Some(of) = metrics.dispatch.backend(&placed.name) {
-                of.leases_max.set(placed.concurrency as u64);
-            }
-        }
+        show(&options, &metrics);
+        metrics.callbacks.owed_max.set(options.callbacks.owed as u64);
+        let router = carrier.router();
+        carrier.work.furnish(&router, &store, &metrics);
+        router.backends().iter().for_each(|placed| show_room(placed, &metrics));
         let dispatcher = TaskTracker::new();
         dispatcher.spawn(dispatch(Arc::clone(&carrier)));
-        if let Some(notifier) = carrier.router.notifier() {
-            dispatcher.spawn(deliver(Arc::new(Courier {
+        let courier = router.notifier().map(|notifier| {
+            Arc::new(Courier {
                 store: store.clone(),
-                notifier: Arc::clone(notifier),
+                notifier: RwLock::new(Arc::clone(notifier)),
                 handles: Handles::new(store.secret()),
                 callbacks: options.callbacks,
                 backoff: options.backoff,
                 metrics: Arc::clone(&metrics),
                 drain: drain.clone(),
-            })));
+            })
+        });
+        if let Some(courier) = &courier {
+            dispatcher.spawn(deliver(Arc::clone(courier)));
         }
         dispatcher.close();
         Self(Arc::new(Door {
             sealer: Sealer::new(store.secret()),
             store,
-            waits: Semaphore::new(options.waits.min(Semaphore::MAX_PERMITS)),
-            watches: Arc::new(Semaphore::new(options.watches.min(Semaphore::MAX_PERMITS))),
-            askers: Semaphore::new(options.askers.min(Semaphore::MAX_PERMITS)),
+            waits: Room::new(options.waits),
+            watches: Room::new(options.watches),
+            askers: Room::new(options.askers),
             _drained_when_dropped: drain.clone().drop_guard(),
             drain,
             owed: options.callbacks.owed,
             carrier,
+            courier,
             metrics,
             dispatcher,
             auditor: OnceLock::new(),
@@ -193,6 +205,24 @@ impl Bus {
         self.0.auditor.get_or_init(|| auditor);
     }
 
+    /// Has somebody else tell of completions from the next attempt on, where somebody does.
+    pub fn notify_by(&self, notifier: Arc<dyn Notifier>) {
+        if let Some(courier) = &self.0.courier {
+            courier.notify_by(notifier);
+        }
+    }
+
+    /// Goes by other bounds from now on: how much may wait, watch and ask, and how long a drain waits for leases. What
+    /// is beyond them already stays. The other options are not looked at.
+    pub fn bound(&self, options: &Options) {
+        let door = &self.0;
+        door.waits.resize(options.waits);
+        door.watches.resize(options.watches);
+        door.askers.resize(options.askers);
+        *door.carrier.grace.write().unwrap_or_else(PoisonError::into_inner) = options.grace;
+        show(options, &door.metrics);
+    }
+
     pub(crate) fn auditor(&self) -> Option<&dyn Auditor> {
         self.0.auditor.get().map(|auditor| &**auditor)
     }
@@ -202,13 +232,13 @@ impl Bus {
     }
 
     /// The route of this name.
-    pub fn route(&self, name: &str) -> Option<&Route> {
-        self.0.carrier.router.route(name)
+    pub fn route(&self, name: &str) -> Option<Arc<Route>> {
+        self.0.router().route(name).cloned()
     }
 
     /// Whether a route leads to a queue of this name.
     pub fn has_queue(&self, name: &str) -> bool {
-        self.0.carrier.router.queue(name).is_some()
+        self.0.router().queue(name).is_some()
     }
 
     /// The time by the clock that operations go by.
@@ -217,14 +247,52 @@ impl Bus {
     }
 
     /// The routes of one kind, by name.
-    pub fn routes_of(&self, service: &str, operation: &str) -> Vec<&Route> {
-        self.0.carrier.router.routes_of(service, operation)
+    pub fn routes_of(&self, service: &str, operation: &str) -> Vec<Arc<Route>> {
+        self.0.router().routes_of(service, operation)
+    }
+
+    /// Begins another table of routes, with the backends there are and none of the routes.
+    pub fn rerouting(&self) -> RouterBuilder {
+        self.0.router().next()
+    }
+
+    /// Goes by another table of routes from now on, whose making began with [`Bus::rerouting`]. Leases keep the route they were begun by
+    /// to their end; every later one goes by the table of then, as after a restart: an operation whose route leads to
+    /// another backend goes there, and one whose route is gone waits until there is one of that name. Of routes that are
+    /// gone requests that were on their way can still be started, and what was is carried on, for as long as `grace`.
+    pub fn reroute(&self, next: Router, grace: Duration) {
+        let carrier = &self.0.carrier;
+        let router = Arc::new(next);
+        carrier.work.furnish(&router, &self.0.store, &self.0.metrics);
+        router.backends().iter().for_each(|placed| self.0.show_room(placed));
+        carrier.routers.send_replace(Arc::clone(&router));
+        for (index, placed) in router.backends().iter().enumerate() {
+            if let Some(desk) = placed.desk() {
+                router.left_queues(BackendIndex(index)).for_each(|queue| desk.dismiss(queue));
+            }
+        }
+        if !router.is_settled() {
+            let carrier = Arc::clone(carrier);
+            self.0.dispatcher.spawn(async move {
+                tokio::select! {
+                    () = sleep(grace) => {}
+                    () = carrier.drain.cancelled() => return,
+                }
+                carrier.routers.send_if_modified(|now| {
+                    let is_now = Arc::ptr_eq(now, &router);
+                    if is_now {
+                        *now = Arc::new(router.settled());
+                    }
+                    is_now
+                });
+            });
+        }
     }
 
     /// How long operations of this route have lately taken from their acceptance to their success;
     /// `None` until one has succeeded since the start of the process.
     pub fn typical(&self, route: &str) -> Option<Duration> {
-        self.0.carrier.router.target(route)?.pace.typical()
+        self.0.router().target(route)?.pace.typical()
     }
 
     /// Whether changes can be made durable, and every change of that.
@@ -236,7 +304,7 @@ impl Bus {
     /// configured any more, and those whose last attempt found nobody (`Unavailable`,
     /// `DeadlineExceeded`). A backend of workers is never among the latter.
     pub fn unreachable(&self) -> Vec<Arc<str>> {
-        self.0.carrier.reach.unreachable(&self.0.carrier.router)
+        self.0.carrier.reach.unreachable(&self.0.router())
     }
 
     /// Starts an operation, or finds the one that the same dedupe key has started. On return it is
@@ -258,7 +326,7 @@ impl Bus {
     }
 
     async fn accept(&self, caller: &Caller, start: Start) -> Result<Receipt, Error> {
-        let router = &self.0.carrier.router;
+        let router = self.0.router();
         let target = router
             .target(&start.route)
             .ok_or_else(|| Error::new(ErrorKind::Unsupported, "no such route"))?;
@@ -272,8 +340,7 @@ impl Bus {
                 }
             }
         };
-        let place =
-            target.queue.and_then(|queue| Some(self.0.work().desk(target.backend)?.place(queue)));
+        let place = target.queue.and_then(|queue| Some(router.desk(target.backend)?.place(queue)));
         let owing = usize::try_from(self.0.store.owed()).unwrap_or(usize::MAX);
         let crowded = !start.callbacks.is_empty() && owing >= self.0.owed;
         // For a full queue there are only repeats, and where too much is owed.
@@ -442,9 +509,10 @@ impl Bus {
         };
         let carrier = &self.0.carrier;
         let asked = Asked::about(self, Action::Redrive, caller, subject.id);
-        let target = carrier.router.target(&live.routed.route);
+        let router = carrier.router();
+        let target = router.target(&live.routed.route);
         let pushed = target.filter(|_| live.job().is_none()).is_some_and(|target| {
-            matches!(carrier.router.placed(target.backend).carrying, Carrying::Push(_))
+            matches!(router.placed(target.backend).carrying, Carrying::Push(_))
         });
         let result = if pushed {
             // Before it is on record, for who has it looks for this when that changes.
@@ -565,6 +633,24 @@ impl Bus {
             None => snapshot.removed.is_none(),
         };
         if same_tenant && visible { Ok(snapshot) } else { Err(Error::not_found()) }
+    }
+}
+
+/// Tells how much may wait, watch and ask.
+fn show(options: &Options, metrics: &Metrics) {
+    for (what, most) in [
+        (Permit::Wait, options.waits),
+        (Permit::Watch, options.watches),
+        (Permit::Ask, options.askers),
+    ] {
+        metrics.bus.permits_max.of(what).set(most as u64);
+    }
+}
+
+/// Tells how much a backend has room for.
+fn show_room(placed: &Placed, metrics: &Metrics) {
+    if let Some(of) = metrics.dispatch.backend(&placed.name) {
+        of.leases_max.set(placed.concurrency() as u64);
     }
 }
 

@@ -40,10 +40,20 @@ impl CancelAttempt {
         match self {
             Self::Acknowledged => {}
             Self::Refused(problem) | Self::Gone(problem) => {
-                tracing::info!(operation = %operation.id, problem, "not canceled upstream");
+                tracing::info!(
+                    operation = %operation.id,
+                    trace_id = operation.trace_id(),
+                    problem,
+                    "not canceled upstream",
+                );
             }
             Self::Retry(error) => {
-                tracing::warn!(operation = %operation.id, %error, "not canceled upstream");
+                tracing::warn!(
+                    operation = %operation.id,
+                    trace_id = operation.trace_id(),
+                    %error,
+                    "not canceled upstream",
+                );
             }
         }
     }

@@ -2,13 +2,13 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use opgate_core::{
-    Code, Command, Epoch, Error, ErrorKind, Failure, Finish, LogEntry, Losses, OperationId,
-    Outcome, Report, Retry, Submission, Version,
+    Code, Command, Epoch, Error, ErrorKind, Failure, Finish, LogEntry, OperationId, Outcome,
+    Report, Retry, Submission, Version,
 };
 use opgate_store::{Snapshot, Store};
 use opgate_telemetry::{self as telemetry, Metrics};
@@ -23,7 +23,7 @@ use crate::blame;
 use crate::gate::Gate;
 use crate::lease::{Lease, Lost, settled};
 use crate::reach::Reach;
-use crate::router::{BackendIndex, Carrying, Router};
+use crate::router::{BackendIndex, Carrying, Placed, Route, Router};
 use crate::work::Work;
 
 /// What became of a lease.
@@ -42,18 +42,24 @@ pub(crate) enum Verdict {
     },
     /// Given back because the gateway drains.
     Released,
+    /// Its route leads elsewhere now, or nowhere: it has not begun.
+    Elsewhere,
 }
+
+/// What became of a lease, and the route it was begun by; none where it was not begun.
+pub(crate) type Carried = (Option<Arc<Route>>, Verdict);
 
 /// What every lease shares.
 #[derive(Debug)]
 pub(crate) struct Carrier {
     pub(crate) store: Store,
-    pub(crate) router: Router,
+    /// The routes of now, which go by as a whole.
+    pub(crate) routers: watch::Sender<Arc<Router>>,
     pub(crate) work: Work,
     pub(crate) reach: Reach,
     pub(crate) backoff: Backoff,
     /// How long a drain waits for leases that are held.
-    pub(crate) grace: Duration,
+    pub(crate) grace: RwLock<Duration>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) drain: CancellationToken,
     /// Told when an upstream is left alone, or called again.
@@ -65,46 +71,68 @@ pub(crate) struct Carrier {
 }
 
 impl Carrier {
-    /// Leases an operation, has its backend carry it out, and makes the end durable.
-    pub(crate) async fn carry(&self, id: OperationId, attempts: u32) -> Verdict {
+    /// The routes of now. Whoever does several things by them does all by the same.
+    pub(crate) fn router(&self) -> Arc<Router> {
+        Arc::clone(&self.routers.borrow())
+    }
+
+    /// Leases an operation to a backend, has that carry it out, and makes the end durable. All of a lease goes by the
+    /// route as it was when the lease began.
+    pub(crate) async fn carry(&self, id: OperationId, of: BackendIndex, attempts: u32) -> Carried {
         let again =
             |attempts: u32| Verdict::Again { after: self.backoff.after(attempts.max(1)), attempts };
         if self.drain.is_cancelled() {
-            return Verdict::Released;
+            return (None, Verdict::Released);
         }
         let current = match self.store.get(id).await {
             Ok(Some(snapshot)) if !snapshot.is_done() => snapshot,
             // Its backend had it before, and it has ended since.
-            Ok(_) => return Verdict::Lost,
-            Err(_) => return again(attempts),
+            Ok(_) => return (None, Verdict::Lost),
+            Err(_) => return (None, again(attempts)),
         };
         // No backend is to begin what could only end too late.
         if current.deadline.is_some_and(|deadline| deadline <= self.store.clock().now()) {
             self.expire(id).await;
-            return Verdict::Lost;
+            return (None, Verdict::Lost);
         }
-        let Some(target) = self.router.target(&current.routed.route) else { return Verdict::Over };
-        let index = self.router.carrier(&current, target);
-        let placed = self.router.placed(index);
-        let Carrying::Push(backend) = &placed.carrying else { return Verdict::Over };
+        let router = self.router();
+        let target = router.target(&current.routed.route);
+        let target = target.filter(|target| target.carrier(&current) == of);
+        let Some(target) = target else { return (None, Verdict::Elsewhere) };
+        let placed = router.placed(of);
+        let Carrying::Push(backend) = &placed.carrying else { return (None, Verdict::Elsewhere) };
         let epoch = Epoch(current.epoch.0.saturating_add(1));
         let snapshot = match self.submit(&current, None, Command::Start { epoch }).await {
             Ok(snapshot) => snapshot,
             // It was canceled, finished or has passed its deadline in the queue.
-            Err(error) if error.kind == ErrorKind::FailedPrecondition => return Verdict::Lost,
+            Err(error) if error.kind == ErrorKind::FailedPrecondition => {
+                return (None, Verdict::Lost);
+            }
             // The backend has not seen it: this is no attempt of its.
-            Err(_) => return again(attempts),
+            Err(_) => return (None, again(attempts)),
         };
+        let verdict = self.under_lease((placed, backend), &target.route, snapshot, attempts).await;
+        (Some(Arc::clone(&target.route)), verdict)
+    }
+
+    /// The lease itself.
+    async fn under_lease(
+        &self,
+        (placed, backend): (&Placed, &Arc<dyn Backend>),
+        route: &Arc<Route>,
+        snapshot: Arc<Snapshot>,
+        attempts: u32,
+    ) -> Verdict {
+        let (id, epoch) = (snapshot.id, snapshot.epoch);
         let metrics = self.metrics.dispatch.backend(&placed.name);
         let _held = metrics.map(|metrics| metrics.leases.hold());
         let began = Instant::now();
         let holds = watch::Sender::new(0);
         let drained = self.drained(holds.subscribe());
         let over = self.over(id, epoch, holds.subscribe());
-        let (route, gate) =
-            (Arc::clone(&target.route), backend.gate().cloned().unwrap_or_default());
+        let (route, gate) = (Arc::clone(route), backend.gate().cloned().unwrap_or_default());
         let (store, lost) = (self.store.clone(), Lost::default());
-        let trouble = self.reach.trouble(index.0);
+        let trouble = Arc::clone(placed.seen.trouble());
         let lease = Lease::new(store, route, Arc::clone(&snapshot), holds, gate, lost.clone());
         let lease = lease.telling(trouble);
         let result = tokio::select! {
@@ -112,7 +140,7 @@ impl Carrier {
             result = contained(async { backend.run(lease).await }) => result,
             over = over => {
                 if over == Verdict::Lost {
-                    self.lost(index);
+                    self.lost(placed);
                 }
                 return over;
             }
@@ -129,10 +157,10 @@ impl Carrier {
             metrics.requests.of(code).increment(1);
             metrics.request_duration.record(began.elapsed());
         }
-        self.reach.heard(index, &result, self.store.clock().now());
+        self.reach.heard(&placed.seen, &result, self.store.clock().now());
         match result {
-            Ok(outcome) => self.end(index, &snapshot, outcome, lost.so_far()).await,
-            Err(error) => self.failed((index, &**backend), &snapshot, attempts, &error).await,
+            Ok(outcome) => self.end(placed, &snapshot, outcome, lost.so_far()).await,
+            Err(error) => self.failed((placed, &**backend), &snapshot, attempts, &error).await,
         }
     }
 
@@ -164,13 +192,14 @@ impl Carrier {
     async fn drained(&self, mut holds: watch::Receiver<usize>) {
         self.drain.cancelled().await;
         // An error is the end of the lease, which nobody holds then.
-        timeout(self.grace, holds.wait_for(|holds| *holds == 0)).await.ok();
+        let grace = *self.grace.read().unwrap_or_else(PoisonError::into_inner);
+        timeout(grace, holds.wait_for(|holds| *holds == 0)).await.ok();
     }
 
     /// The backend could not carry it out: again after a while, or the end.
     async fn failed(
         &self,
-        (index, backend): (BackendIndex, &dyn Backend),
+        (placed, backend): (&Placed, &dyn Backend),
         leased: &Arc<Snapshot>,
         attempts: u32,
         error: &Error,
@@ -178,7 +207,7 @@ impl Carrier {
         let mut told = false;
         if let Ok(Some(now)) = self.store.get(leased.id).await {
             if now.is_done() || now.epoch != leased.epoch {
-                self.lost(index);
+                self.lost(placed);
                 return Verdict::Lost;
             }
             told = now.log.iter().any(|line| line.error && line.code.is_empty());
@@ -191,7 +220,7 @@ impl Carrier {
         let attempts = attempts.saturating_add(u32::from(counts));
         if error.retry == Retry::Never || (counts && attempts >= backoff.attempts.max(1)) {
             let outcome = Outcome::Failed(blame::failure(error));
-            return self.end(index, leased, outcome, Losses::NONE).await;
+            return self.end(placed, leased, outcome, Report::default()).await;
         }
         let asked = match error.retry {
             Retry::After(delay) => delay.min(LONGEST),
@@ -219,7 +248,12 @@ impl Carrier {
         let report = Report { epoch: leased.epoch, log: vec![entry], ..Report::default() };
         // The line is for whoever looks; the operation goes on without it.
         if let Err(error) = self.submit(leased, None, Command::Report(Box::new(report))).await {
-            tracing::debug!(%error, operation = %leased.id, "an attempt's error was not recorded");
+            tracing::debug!(
+                %error,
+                operation = %leased.id,
+                trace_id = leased.trace_id(),
+                "an attempt's error was not recorded",
+            );
         }
         again
     }
@@ -228,14 +262,14 @@ impl Carrier {
     /// not lost to a full disk.
     async fn end(
         &self,
-        backend: BackendIndex,
+        placed: &Placed,
         leased: &Arc<Snapshot>,
         mut outcome: Outcome,
-        lost: Losses,
+        noted: Report,
     ) -> Verdict {
         let epoch = leased.epoch;
-        let told = !lost.without(leased.lost).is_empty();
-        let report = || told.then(|| Box::new(Report { lost, ..Report::default() }));
+        let told = (leased.lost.without(noted.kept) | noted.lost) != leased.lost;
+        let report = || told.then(|| Box::new(noted.clone()));
         let (mut tries, mut replaced) = (0, false);
         loop {
             let outcome_now = outcome.clone();
@@ -256,7 +290,7 @@ impl Carrier {
             if error.retry == Retry::Never {
                 let trace_id = leased.trace_id();
                 tracing::warn!(%error, operation = %leased.id, trace_id, "an outcome was refused");
-                self.lost(backend);
+                self.lost(placed);
                 // The backend is done with it: there is nothing to leave off.
                 return Verdict::Over;
             }
@@ -279,17 +313,22 @@ impl Carrier {
 
     /// Ends an operation whose deadline has passed, whoever has it.
     pub(crate) async fn expire(&self, id: OperationId) {
-        self.conclude(id, Outcome::Failed(overdue())).await;
+        self.conclude(id, |_| Outcome::Failed(overdue())).await;
     }
 
-    /// Ends an operation without a lease. Goes on trying until it has ended or the gateway drains.
-    pub(crate) async fn conclude(&self, id: OperationId, outcome: Outcome) {
+    /// Ends an operation without a lease. Goes on trying until it has ended or the gateway drains. `outcome` is asked
+    /// of the operation as it is when it ends.
+    pub(crate) async fn conclude(
+        &self,
+        id: OperationId,
+        outcome: impl Fn(&Snapshot) -> Outcome + Send,
+    ) {
         let mut tries = 0;
         loop {
             match self.store.get(id).await {
                 Ok(Some(current)) if !current.is_done() => {
                     let finish =
-                        Finish { epoch: None, by: None, outcome: outcome.clone(), report: None };
+                        Finish { epoch: None, by: None, outcome: outcome(&current), report: None };
                     let command = Command::Finish(Box::new(finish));
                     // Bound to the version that was seen to be open: an end that comes first stands
                     // without a contradiction on record.
@@ -321,8 +360,8 @@ impl Carrier {
         self.store.submit(submission).await.map(|receipt| receipt.snapshot)
     }
 
-    fn lost(&self, backend: BackendIndex) {
-        if let Some(metrics) = self.metrics.dispatch.backend(&self.router.placed(backend).name) {
+    fn lost(&self, placed: &Placed) {
+        if let Some(metrics) = self.metrics.dispatch.backend(&placed.name) {
             metrics.leases_lost.increment(1);
         }
     }
@@ -370,7 +409,8 @@ pub(crate) async fn contained<F: Future>(future: F) -> Result<F::Output, Panicke
 mod tests {
     use bytes::Bytes;
     use opgate_core::{
-        Accept, Expects, Face, Kind, Origin, Parent, Payload, Routed, State, Tenant, Timestamp,
+        Accept, Expects, Face, Kind, Losses, Origin, Parent, Payload, Routed, State, Tenant,
+        Timestamp,
     };
     use opgate_store::{Clock, Durability, ManualClock, Options};
 
@@ -420,11 +460,11 @@ mod tests {
         let router = Router::builder().build().unwrap();
         let carrier = Carrier {
             store: store.clone(),
-            work: Work::new(&router, &store, &metrics),
-            reach: Reach::new(&router),
-            router,
+            work: Work::default(),
+            reach: Reach::default(),
+            routers: watch::Sender::new(Arc::new(router)),
             backoff: Backoff::default(),
-            grace: Duration::ZERO,
+            grace: RwLock::default(),
             metrics,
             drain: CancellationToken::new(),
             gates: Arc::default(),
@@ -435,7 +475,7 @@ mod tests {
         let command = Command::Accept(Box::new(accept(now)));
         let submission = Submission { tenant: Tenant::anonymous(), target, expect: None, command };
         store.submit(submission).await.unwrap();
-        assert_eq!(carrier.carry(target, 0).await, Verdict::Lost);
+        assert_eq!(carrier.carry(target, BackendIndex(1), 0).await, (None, Verdict::Lost));
         let ended = store.get(target).await.unwrap().unwrap();
         assert_eq!((ended.state, ended.epoch), (State::Failed, Epoch(0)));
     }

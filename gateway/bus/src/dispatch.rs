@@ -12,15 +12,15 @@ use std::time::Duration;
 
 use opgate_core::{OperationId, Outcome, State, Tenant, Timestamp};
 use opgate_store::{Changed, Peek, Snapshot};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::carry::{Carrier, Verdict, abandoned, contained};
+use crate::carry::{Carried, Carrier, Verdict, abandoned, contained};
 use crate::gate::{Gate, Leasing};
 use crate::ready::{Ready, Ticket};
-use crate::router::{BackendIndex, Carrying, Placed, QueueIndex, Target};
+use crate::router::{BackendIndex, Carrying, Placed, QueueIndex, Route, Router, Target};
 use crate::work::books::{Arrival, End};
 use crate::work::desk::Desk;
 
@@ -45,6 +45,12 @@ enum Phase {
 #[derive(Debug)]
 struct Known {
     tenant: Tenant,
+    /// Which one of all it was when it came.
+    came: u64,
+    /// The name of its route.
+    route: Arc<str>,
+    /// By which it was leased last, in this process.
+    by: Option<Arc<Route>>,
     /// None where its route is not configured any more.
     backend: Option<BackendIndex>,
     /// Its backend's name, where that is not configured any more.
@@ -75,8 +81,10 @@ type Due = (Option<Timestamp>, Option<Instant>, Option<Instant>, Option<Instant>
 /// One backend's queue and room.
 #[derive(Debug)]
 struct Lane {
+    placed: Arc<Placed>,
     ready: Ready,
-    room: usize,
+    /// How many operations the backend has.
+    leased: usize,
     /// What its calls pass through.
     gate: Gate,
     /// The last time that one was leased to find out whether the upstream is back.
@@ -85,9 +93,23 @@ struct Lane {
     told: usize,
 }
 
+impl Lane {
+    /// `follower` is told when the upstream is left alone, or called again.
+    fn new(placed: &Arc<Placed>, follower: &Arc<Notify>) -> Self {
+        Self {
+            placed: Arc::clone(placed),
+            ready: Ready::default(),
+            leased: 0,
+            gate: gate(placed, follower),
+            tried: None,
+            told: usize::MAX,
+        }
+    }
+}
+
 /// How a spawned future ended.
 enum Ended {
-    Lease(OperationId, BackendIndex, Verdict),
+    Lease(OperationId, BackendIndex, Carried),
     /// Something beside the leases.
     Aside,
 }
@@ -108,8 +130,13 @@ pub(crate) async fn dispatch(carrier: Arc<Carrier>) {
 
 struct Dispatcher {
     carrier: Arc<Carrier>,
-    lanes: Box<[Lane]>,
+    /// The routes of now, as far as it has heard.
+    router: Arc<Router>,
+    routers: watch::Receiver<Arc<Router>>,
+    /// One for each backend.
+    lanes: Vec<Lane>,
     known: HashMap<OperationId, Known>,
+    known_so_far: u64,
     deadlines: BTreeSet<(Timestamp, OperationId)>,
     resting: BTreeSet<(Instant, OperationId)>,
     spawned: JoinSet<Ended>,
@@ -125,21 +152,18 @@ struct Dispatcher {
 
 impl Dispatcher {
     fn new(carrier: Arc<Carrier>) -> Self {
-        let lanes = carrier.router.backends().iter();
+        let mut routers = carrier.routers.subscribe();
+        let router = Arc::clone(&routers.borrow_and_update());
         carrier.reach.forget_missing();
-        carrier.work.desks().for_each(|desk| desk.retell());
+        router.desks().for_each(|desk| desk.retell());
+        let lanes = router.backends().iter().map(|placed| Lane::new(placed, &carrier.gates));
         Self {
-            lanes: lanes
-                .map(|placed| Lane {
-                    ready: Ready::default(),
-                    room: placed.concurrency,
-                    gate: gate(placed, &carrier.gates),
-                    tried: None,
-                    told: usize::MAX,
-                })
-                .collect(),
+            lanes: lanes.collect(),
             carrier,
+            router,
+            routers,
             known: HashMap::new(),
+            known_so_far: 0,
             deadlines: BTreeSet::new(),
             resting: BTreeSet::new(),
             spawned: JoinSet::new(),
@@ -161,6 +185,7 @@ impl Dispatcher {
         let _known = carrier.work.taken_up.set(());
         let mut timer = Box::pin(sleep(STRIDE));
         while !carrier.drain.is_cancelled() {
+            self.follow_routes().await;
             // What is overdue is not to be leased any more.
             self.due();
             // Without the journal no lease can begin: none is tried until it is back.
@@ -169,18 +194,18 @@ impl Dispatcher {
                 (now.unwritable.is_none(), now.has_changed())
             };
             if changed {
-                carrier.work.desks().for_each(Desk::reopen);
+                self.router.desks().for_each(Desk::reopen);
             }
             if writable {
                 self.lease();
             }
             self.count();
-            self.look();
+            self.look().await;
             self.arm(timer.as_mut());
             tokio::select! {
                 () = carrier.drain.cancelled() => break,
                 Some(ended) = self.spawned.join_next() => match ended {
-                    Ok(ended) => self.ended(ended),
+                    Ok(ended) => self.ended(ended).await,
                     // Everything spawned is contained; a second panic while the first unwound is not.
                     Err(error) => tracing::error!(%error, "a lease was lost to a defect"),
                 },
@@ -189,7 +214,8 @@ impl Dispatcher {
                     Some(Err(_)) => self.scan().await,
                     None => break,
                 },
-                Ok(()) = health.changed() => carrier.work.desks().for_each(Desk::reopen),
+                Ok(()) = health.changed() => self.router.desks().for_each(Desk::reopen),
+                Ok(()) = self.routers.changed() => self.reroute().await,
                 () = carrier.work.nudge.notified() => self.nudged = true,
                 () = carrier.gates.notified() => {}
                 () = timer.as_mut() => (self.armed, self.nudged) = (None, true),
@@ -203,11 +229,11 @@ impl Dispatcher {
     /// hears of cancel requests. What changes meanwhile is in the feed.
     async fn scan(&mut self) {
         let live = self.carrier.store.live();
-        let pulls = self.carrier.work.desks().next().is_some();
+        let pulls = self.router.desks().next().is_some();
         if pulls || !self.known.is_empty() {
             let open: HashSet<OperationId> = live.iter().copied().collect();
             // A dispatcher before this one may have missed an end.
-            self.carrier.work.keep(&open);
+            self.router.desks().for_each(|desk| desk.keep(&open));
             let ended: Vec<OperationId> =
                 self.known.keys().filter(|id| !open.contains(id)).copied().collect();
             for id in ended {
@@ -224,6 +250,8 @@ impl Dispatcher {
     }
 
     async fn changed(&mut self, changed: Changed) {
+        // What was started by a new route comes after it.
+        self.follow_routes().await;
         match changed.state {
             State::Accepted => {
                 if !self.known.contains_key(&changed.id) {
@@ -249,7 +277,7 @@ impl Dispatcher {
         }
         if let Peek::Resident(snapshot) = self.carrier.store.peek(changed.id)
             && let Some(closed) = snapshot.times.closed.filter(|at| *at == snapshot.times.updated)
-            && let Some(target) = self.carrier.router.target(&snapshot.routed.route)
+            && let Some(target) = self.router.target(&snapshot.routed.route)
         {
             target.pace.heard(closed.since(snapshot.times.accepted));
         }
@@ -259,7 +287,7 @@ impl Dispatcher {
     async fn learn(&mut self, id: OperationId) {
         match self.carrier.store.get(id).await {
             Ok(Some(snapshot)) if snapshot.is_done() => {}
-            Ok(Some(snapshot)) if !self.known.contains_key(&id) => self.take(&snapshot),
+            Ok(Some(snapshot)) if !self.known.contains_key(&id) => self.take(&snapshot, true),
             Ok(Some(snapshot)) if snapshot.is_canceling() => self.hurry(id),
             Ok(_) => {}
             Err(error) => {
@@ -268,21 +296,99 @@ impl Dispatcher {
         }
     }
 
-    fn take(&mut self, snapshot: &Arc<Snapshot>) {
+    async fn follow_routes(&mut self) {
+        if self.routers.has_changed().is_ok_and(|changed| changed) {
+            self.reroute().await;
+        }
+    }
+
+    /// Goes by the routes of now: what waits and whose route leads elsewhere goes there. Leases go on.
+    async fn reroute(&mut self) {
+        let router = Arc::clone(&self.routers.borrow_and_update());
+        let before = std::mem::replace(&mut self.router, Arc::clone(&router));
+        for placed in router.backends().iter().skip(self.lanes.len()) {
+            self.lanes.push(Lane::new(placed, &self.carrier.gates));
+        }
+        let (mut moved, mut on_desks) = (Vec::new(), Vec::new());
+        for (id, known) in &self.known {
+            let (was, is) = (before.target(&known.route), router.target(&known.route));
+            if was.map(Target::leads) == is.map(Target::leads) {
+                continue;
+            }
+            match known.phase {
+                Phase::Leased => {}
+                Phase::Pulled => {
+                    let same = is.filter(|target| known.backend == Some(target.backend));
+                    on_desks.push((known.came, *id, same.and_then(|target| target.queue)));
+                }
+                Phase::Queued(_) | Phase::Resting(_) | Phase::Withheld if known.overdue => {}
+                Phase::Queued(_) | Phase::Resting(_) | Phase::Withheld => {
+                    moved.push((known.came, *id));
+                }
+            }
+        }
+        // They queue as they came.
+        on_desks.sort_unstable_by_key(|(came, ..)| *came);
+        for (came, id, queue) in on_desks {
+            let desk = self.known.get(&id).and_then(|known| self.desk(known));
+            if desk.is_some_and(|desk| desk.reroute(id, queue)) {
+                moved.push((came, id));
+            }
+        }
+        moved.sort_unstable();
+        for (_, id) in moved {
+            // There may be a million of them.
+            consume_budget().await;
+            self.retake(id).await;
+        }
+    }
+
+    /// Takes an operation up anew that nobody has and whose route leads elsewhere.
+    async fn retake(&mut self, id: OperationId) {
+        let Some(known) = self.known.remove(&id) else { return };
+        if let Some(deadline) = known.deadline {
+            self.deadlines.remove(&(deadline, id));
+        }
+        if let Some(missing) = &known.missing {
+            self.carrier.reach.misses_no_more(missing);
+        }
+        self.leave(id, &known);
+        self.carrier.again.take(id);
+        match self.carrier.store.get(id).await {
+            Ok(Some(snapshot)) if !snapshot.is_done() => {
+                self.take(&snapshot, false);
+                if let Some(again) = self.known.get_mut(&id) {
+                    again.came = known.came;
+                }
+            }
+            Ok(_) => {}
+            Err(error) => {
+                tracing::error!(%error, operation = %id, "a live operation cannot be read");
+            }
+        }
+    }
+
+    /// `held`: whether a worker may have it that this process has not given it to.
+    fn take(&mut self, snapshot: &Arc<Snapshot>, held: bool) {
         let id = snapshot.id;
         let carrier = Arc::clone(&self.carrier);
-        let target = carrier.router.target(&snapshot.routed.route);
-        let backend = target.map(|target| carrier.router.carrier(snapshot, target));
+        let router = Arc::clone(&self.router);
+        let target = router.target(&snapshot.routed.route);
+        let backend = target.map(|target| target.carrier(snapshot));
         let mut missing = None;
         let phase = match target {
             Some(Target { backend, queue: Some(queue), .. }) if snapshot.job().is_none() => {
-                if let Some(desk) = carrier.work.desk(*backend) {
-                    desk.arrive(arrival(snapshot, *queue, desk.pull.lease));
+                if let Some(desk) = router.desk(*backend) {
+                    let lease = held.then(|| desk.pull().lease);
+                    desk.arrive(arrival(snapshot, *queue, lease));
+                    if !held && snapshot.is_canceling() {
+                        desk.cancel(id);
+                    }
                 }
                 Phase::Pulled
             }
             Some(target) => {
-                let lane = &mut self.lanes[carrier.router.carrier(snapshot, target).0];
+                let lane = &mut self.lanes[target.carrier(snapshot).0];
                 Phase::Queued(lane.ready.push(&snapshot.tenant, id))
             }
             None => {
@@ -290,7 +396,7 @@ impl Dispatcher {
                 let route = &*snapshot.routed.route;
                 let trace_id = snapshot.trace_id();
                 tracing::warn!(operation = %id, route, trace_id, "an operation's route is not configured");
-                if !carrier.router.backend_names().any(|name| *name == *snapshot.routed.backend) {
+                if !router.backend_names().any(|name| *name == *snapshot.routed.backend) {
                     carrier.reach.misses(&snapshot.routed.backend);
                     missing = Some(Arc::clone(&snapshot.routed.backend));
                 }
@@ -302,6 +408,9 @@ impl Dispatcher {
         }
         let known = Known {
             tenant: snapshot.tenant.clone(),
+            came: self.known_so_far,
+            route: Arc::clone(&snapshot.routed.route),
+            by: None,
             backend,
             missing,
             deadline: snapshot.deadline,
@@ -311,6 +420,7 @@ impl Dispatcher {
             attempts: 0,
             phase,
         };
+        self.known_so_far += 1;
         self.known.insert(id, known);
     }
 
@@ -331,19 +441,19 @@ impl Dispatcher {
         if let (Phase::Queued(_) | Phase::Resting(_) | Phase::Withheld, Some(backend)) =
             (known.phase, known.backend)
         {
-            self.abandon(id, backend);
+            self.abandon(id, backend, known.by);
         }
     }
 
     /// Has the backend hear, beside the loop, that an operation it was given has ended without it.
-    fn abandon(&mut self, id: OperationId, backend: BackendIndex) {
+    fn abandon(&mut self, id: OperationId, backend: BackendIndex, route: Option<Arc<Route>>) {
         let carrier = Arc::clone(&self.carrier);
-        self.aside(id, async move { carrier.abandon(id, backend).await });
+        self.aside(id, async move { carrier.abandon(id, backend, route).await });
     }
 
     /// The desk an operation is on.
     fn desk(&self, known: &Known) -> Option<&Arc<Desk>> {
-        self.carrier.work.desk(known.backend.filter(|_| known.phase == Phase::Pulled)?)
+        self.router.desk(known.backend.filter(|_| known.phase == Phase::Pulled)?)
     }
 
     /// Takes an operation out of where its phase has it.
@@ -366,7 +476,7 @@ impl Dispatcher {
             known.canceling = true;
             known.hurried = known.phase == Phase::Leased;
             let on_desk = known.backend.filter(|_| known.phase == Phase::Pulled);
-            if let Some(desk) = on_desk.and_then(|backend| self.carrier.work.desk(backend)) {
+            if let Some(desk) = on_desk.and_then(|backend| self.router.desk(backend)) {
                 desk.cancel(id);
             }
             self.rouse(id);
@@ -400,7 +510,7 @@ impl Dispatcher {
         let now = Instant::now();
         self.opens = None;
         for (index, lane) in self.lanes.iter_mut().enumerate() {
-            while lane.room > 0 && lane.ready.len() > 0 {
+            while lane.leased < lane.placed.concurrency() && lane.ready.len() > 0 {
                 match lane.gate.leasing(now, lane.tried) {
                     Leasing::Free => lane.tried = None,
                     Leasing::One(occasion) => lane.tried = Some(occasion),
@@ -412,16 +522,18 @@ impl Dispatcher {
                 let Some((_, id)) = lane.ready.pop() else { break };
                 let Some(known) = self.known.get_mut(&id) else { continue };
                 known.phase = Phase::Leased;
-                lane.room -= 1;
+                lane.leased += 1;
                 let (carrier, attempts) = (Arc::clone(&self.carrier), known.attempts);
+                let backend = BackendIndex(index);
                 self.spawned.spawn(async move {
-                    let verdict =
-                        contained(carrier.carry(id, attempts)).await.unwrap_or_else(|_| {
-                            tracing::error!(operation = %id, "a lease panicked");
-                            let attempts = attempts.saturating_add(1);
-                            Verdict::Again { after: carrier.backoff.after(attempts), attempts }
-                        });
-                    Ended::Lease(id, BackendIndex(index), verdict)
+                    let carried = contained(carrier.carry(id, backend, attempts)).await;
+                    let carried = carried.unwrap_or_else(|_| {
+                        tracing::error!(operation = %id, "a lease panicked");
+                        let attempts = attempts.saturating_add(1);
+                        let after = carrier.backoff.after(attempts);
+                        (None, Verdict::Again { after, attempts })
+                    });
+                    Ended::Lease(id, backend, carried)
                 });
             }
         }
@@ -430,33 +542,43 @@ impl Dispatcher {
     /// Tells how many operations wait for each backend to have room.
     fn count(&mut self) {
         let carrier = &self.carrier;
-        for (index, (lane, placed)) in
-            self.lanes.iter_mut().zip(carrier.router.backends()).enumerate()
-        {
+        for lane in &mut self.lanes {
             let queued = lane.ready.len();
-            carrier.reach.counted(index, placed.concurrency.saturating_sub(lane.room), queued);
+            lane.placed.seen.counted(lane.leased, queued);
             if std::mem::replace(&mut lane.told, queued) != queued
-                && let Some(metrics) = carrier.metrics.dispatch.backend(&placed.name)
+                && let Some(metrics) = carrier.metrics.dispatch.backend(&lane.placed.name)
             {
                 metrics.queued.set(queued as u64);
             }
         }
     }
 
-    fn ended(&mut self, ended: Ended) {
-        let Ended::Lease(id, backend, verdict) = ended else { return };
+    async fn ended(&mut self, ended: Ended) {
+        let Ended::Lease(id, backend, (route, verdict)) = ended else { return };
         let lane = &mut self.lanes[backend.0];
         // Perhaps it ended before it had found out.
-        (lane.room, lane.tried) = (lane.room + 1, None);
+        (lane.leased, lane.tried) = (lane.leased.saturating_sub(1), None);
         match verdict {
             Verdict::Over => self.forget(id),
             Verdict::Lost => {
+                let by = self.known.get_mut(&id).and_then(|known| known.by.take());
                 self.forget(id);
-                self.abandon(id, backend);
+                self.abandon(id, backend, route.or(by));
             }
             Verdict::Again { after, attempts } => {
                 // It has ended since the lease did.
-                let Some(known) = self.known.get_mut(&id) else { return self.abandon(id, backend) };
+                let Some(known) = self.known.get_mut(&id) else {
+                    return self.abandon(id, backend, route);
+                };
+                known.by = route.or(known.by.take());
+                let target = self.router.target(&known.route);
+                let stays = match known.backend {
+                    Some(BackendIndex::FOLLOWER) => target.is_some(),
+                    backend => target.map(|target| target.backend) == backend,
+                };
+                if !stays && !known.overdue {
+                    return self.retake(id).await;
+                }
                 // Its lease may have ended before it heard of it.
                 let put_back = self.carrier.again.take(id);
                 known.attempts = if put_back { 0 } else { attempts };
@@ -470,23 +592,38 @@ impl Dispatcher {
                 };
             }
             Verdict::Released => {}
+            Verdict::Elsewhere => match self.known.get_mut(&id) {
+                Some(known) if known.overdue => known.phase = Phase::Withheld,
+                Some(_) | None => self.retake(id).await,
+            },
         }
     }
 
     /// Does what is due on the desks.
-    fn look(&mut self) {
+    async fn look(&mut self) {
         if !std::mem::take(&mut self.nudged) {
             return;
         }
-        let (carrier, now) = (Arc::clone(&self.carrier), Instant::now());
+        let (carrier, router) = (Arc::clone(&self.carrier), Arc::clone(&self.router));
+        let now = Instant::now();
         self.looks = None;
-        for desk in carrier.work.desks() {
+        for desk in router.desks() {
             let (ends, looks) = desk.look(now);
             self.looks = [self.looks, looks].into_iter().flatten().min();
             for (id, end) in ends {
-                let outcome = match end {
-                    End::Canceled => Outcome::Canceled(None),
-                    End::Expired(leases) => Outcome::Failed(abandoned(leases)),
+                let leases = match end {
+                    End::Moved => {
+                        desk.forget(id);
+                        self.retake(id).await;
+                        continue;
+                    }
+                    End::Expired(leases) => Some(leases),
+                    End::Canceled => None,
+                };
+                let outcome = move |current: &Snapshot| match leases {
+                    // The desk may not have heard of a cancel request yet that is on record.
+                    Some(leases) if !current.is_canceling() => Outcome::Failed(abandoned(leases)),
+                    Some(_) | None => Outcome::Canceled(None),
                 };
                 let carrier = Arc::clone(&carrier);
                 self.aside(id, async move { carrier.conclude(id, outcome).await });
@@ -568,14 +705,14 @@ fn gate(placed: &Placed, follower: &Arc<Notify>) -> Gate {
 }
 
 /// How an operation comes to its desk. One that was under a lease when the gateway stopped is
-/// presumed to be: its worker may go on, for as long as a lease usually lasts.
-fn arrival(snapshot: &Snapshot, queue: QueueIndex, lease: Duration) -> Arrival {
+/// presumed to be: its worker may go on, for as long as `lease`.
+fn arrival(snapshot: &Snapshot, queue: QueueIndex, lease: Option<Duration>) -> Arrival {
     let running = snapshot.state == State::Running;
     Arrival {
         id: snapshot.id,
         tenant: snapshot.tenant.clone(),
         queue,
         canceling: snapshot.is_canceling(),
-        held: running.then(|| (snapshot.epoch, Instant::now() + lease)),
+        held: lease.filter(|_| running).map(|lease| (snapshot.epoch, Instant::now() + lease)),
     }
 }

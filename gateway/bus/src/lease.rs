@@ -31,13 +31,17 @@ pub struct Lease {
     trouble: Arc<Trouble>,
 }
 
-/// What a lease could not carry: it becomes durable with the next report, or with the end.
+/// What a lease could not carry, and what it could after all: it becomes durable with the next report, or with the
+/// end.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Lost(Arc<AtomicU32>);
+pub(crate) struct Lost(Arc<[AtomicU32; 2]>);
 
 impl Lost {
-    pub(crate) fn so_far(&self) -> Losses {
-        Losses::from_bits(self.0.load(Ordering::Relaxed))
+    /// A report of these, and of nothing else.
+    pub(crate) fn so_far(&self) -> Report {
+        let [lost, kept] =
+            [0, 1].map(|at: usize| Losses::from_bits(self.0[at].load(Ordering::Relaxed)));
+        Report { lost, kept, ..Report::default() }
     }
 }
 
@@ -74,7 +78,12 @@ impl Lease {
     /// Notes what could not be carried to the backend, or from it, of this operation. It is durable with
     /// the next report, or with the end.
     pub fn note_lost(&self, lost: Losses) {
-        self.lost.0.fetch_or(lost.bits(), Ordering::Relaxed);
+        self.lost.0[0].fetch_or(lost.bits(), Ordering::Relaxed);
+    }
+
+    /// Notes what was thought to be lost, and reached the backend after all. As durable as [`Lease::note_lost`].
+    pub fn note_kept(&self, kept: Losses) {
+        self.lost.0[1].fetch_or(kept.bits(), Ordering::Relaxed);
     }
 
     /// Asks a drain not to cut the lease short while what is returned lives: for what would be lost, and
@@ -109,7 +118,9 @@ impl Lease {
     /// exceeds a limit, `Unavailable` when the journal takes no writes: nothing has changed then.
     pub async fn report(&self, mut report: Report) -> Result<Arc<Snapshot>, Error> {
         report.epoch = self.epoch();
-        report.lost |= self.lost.so_far();
+        let noted = self.lost.so_far();
+        report.lost |= noted.lost;
+        report.kept |= noted.kept;
         let submission = Submission {
             tenant: self.snapshot.tenant.clone(),
             target: self.snapshot.id,

@@ -28,8 +28,10 @@ mod pace;
 mod pull;
 mod reach;
 mod ready;
+mod recent;
 mod repeat;
 mod resources;
+mod room;
 mod router;
 mod share;
 mod sight;
@@ -57,6 +59,7 @@ pub use once::{Once, outcome_unknown};
 pub use opgate_core as core;
 pub use opgate_store::{Durability, Health, Receipt, Rendered, Rendering, Snapshot};
 pub use pull::{LEASE, Pull};
+pub use recent::{News, Recent};
 pub use router::{
     CONCURRENCY, IN_PROGRESS, Placing, Problem, QUEUE, ResourceRule, Route, Router, RouterBuilder,
 };

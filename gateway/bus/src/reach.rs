@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use opgate_core::{Error, ErrorKind, Outcome, Timestamp, limits};
 
-use crate::router::{BackendIndex, Router};
+use crate::router::Router;
 
 /// What went wrong with a backend last. Shared with its leases.
 #[derive(Debug, Default)]
@@ -28,7 +28,7 @@ impl Trouble {
 
 /// What the dispatcher and the leases know of one backend.
 #[derive(Debug, Default)]
-struct Seen {
+pub(crate) struct Seen {
     /// Whether its last attempt did not reach what is behind it.
     down: AtomicBool,
     /// Operations that it has.
@@ -38,11 +38,32 @@ struct Seen {
     trouble: Arc<Trouble>,
 }
 
-/// What the last attempts say of each backend, and which backends are missed.
-#[derive(Debug)]
+impl Seen {
+    /// Hears how much of a backend's room is taken, and how many operations wait for more.
+    pub(crate) fn counted(&self, leased: usize, queued: usize) {
+        self.leased.store(leased, Ordering::Relaxed);
+        self.queued.store(queued, Ordering::Relaxed);
+    }
+
+    /// How many operations a backend has, and how many wait for it.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        (self.leased.load(Ordering::Relaxed), self.queued.load(Ordering::Relaxed))
+    }
+
+    /// Where a backend's trouble is noted.
+    pub(crate) const fn trouble(&self) -> &Arc<Trouble> {
+        &self.trouble
+    }
+
+    /// Whether the last attempt of a backend did not reach what is behind it.
+    pub(crate) fn is_down(&self) -> bool {
+        self.down.load(Ordering::Relaxed)
+    }
+}
+
+/// How many backends did not answer last, and which backends are missed.
+#[derive(Debug, Default)]
 pub(crate) struct Reach {
-    /// In the order of the backends.
-    seen: Box<[Seen]>,
     /// Backends that live operations name and that are not configured, with how many name them.
     missing: Mutex<BTreeMap<Arc<str>, usize>>,
     /// How many of either there are, so that the usual look takes no lock.
@@ -50,52 +71,13 @@ pub(crate) struct Reach {
 }
 
 impl Reach {
-    pub(crate) fn new(router: &Router) -> Self {
-        Self {
-            seen: router.backends().iter().map(|_| Seen::default()).collect(),
-            missing: Mutex::default(),
-            count: AtomicUsize::new(0),
-        }
-    }
-
-    /// Hears how much of a backend's room is taken, and how many operations wait for more.
-    pub(crate) fn counted(&self, backend: usize, leased: usize, queued: usize) {
-        if let Some(seen) = self.seen.get(backend) {
-            seen.leased.store(leased, Ordering::Relaxed);
-            seen.queued.store(queued, Ordering::Relaxed);
-        }
-    }
-
-    /// How many operations a backend has, and how many wait for it.
-    pub(crate) fn counts(&self, backend: usize) -> (usize, usize) {
-        self.seen.get(backend).map_or((0, 0), |seen| {
-            (seen.leased.load(Ordering::Relaxed), seen.queued.load(Ordering::Relaxed))
-        })
-    }
-
-    /// Where a backend's trouble is noted.
-    pub(crate) fn trouble(&self, backend: usize) -> Arc<Trouble> {
-        self.seen.get(backend).map(|seen| Arc::clone(&seen.trouble)).unwrap_or_default()
-    }
-
-    /// Whether the last attempt of a backend did not reach what is behind it.
-    pub(crate) fn is_down(&self, backend: usize) -> bool {
-        self.seen.get(backend).is_some_and(|seen| seen.down.load(Ordering::Relaxed))
-    }
-
     /// The backends that are missed, with how many live operations name each.
     pub(crate) fn missed(&self) -> Vec<(Arc<str>, usize)> {
         self.missing().iter().map(|(name, count)| (Arc::clone(name), *count)).collect()
     }
 
     /// Hears how an attempt ended.
-    pub(crate) fn heard(
-        &self,
-        backend: BackendIndex,
-        result: &Result<Outcome, Error>,
-        now: Timestamp,
-    ) {
-        let Some(seen) = self.seen.get(backend.0) else { return };
+    pub(crate) fn heard(&self, seen: &Seen, result: &Result<Outcome, Error>, now: Timestamp) {
         if let Err(error) = result {
             seen.trouble.note(now, &error.message);
         }
@@ -142,9 +124,8 @@ impl Reach {
         if self.count.load(Ordering::Relaxed) == 0 {
             return Vec::new();
         }
-        let placed = router.backends().iter().zip(&self.seen);
-        let down = placed.filter(|(_, seen)| seen.down.load(Ordering::Relaxed));
-        let mut names: Vec<Arc<str>> = down.map(|(placed, _)| Arc::clone(&placed.name)).collect();
+        let down = router.backends().iter().filter(|placed| placed.seen.is_down());
+        let mut names: Vec<Arc<str>> = down.map(|placed| Arc::clone(&placed.name)).collect();
         names.extend(self.missing().keys().cloned());
         names
     }

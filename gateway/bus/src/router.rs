@@ -1,4 +1,12 @@
-//! Which backend carries out what. Closed at start: nothing here changes while the daemon runs.
+//! Which backend carries out what.
+//!
+//! A table of routes never changes: another takes its place as a whole ([`Bus::reroute`](crate::Bus::reroute)). Backends
+//! outlast tables, with all that is known of them, each at the same place of every table.
+
+mod builder;
+mod placed;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
@@ -7,11 +15,12 @@ use std::time::Duration;
 
 use opgate_core::{Expects, Kind, Operation, Parent, Payload};
 
-use crate::backend::Backend;
 use crate::notify::Notifier;
 use crate::pace::Pace;
-use crate::pull::Pull;
-use crate::share::Follower;
+use crate::work::desk::Desk;
+pub use builder::RouterBuilder;
+use builder::queue_of;
+pub(crate) use placed::{Carrying, Placed};
 
 /// Operations one backend carries out at a time, unless configured otherwise. A lease costs one
 /// task of a few kilobytes, so this bounds the load on the upstream, not on the gateway.
@@ -106,23 +115,6 @@ pub enum Problem {
     },
 }
 
-/// How a backend's operations get to where they are carried out.
-pub(crate) enum Carrying {
-    /// They are given to it.
-    Push(Arc<dyn Backend>),
-    /// Workers come for them.
-    Pull(Pull),
-}
-
-/// A backend and what is configured for it.
-pub(crate) struct Placed {
-    pub(crate) name: Arc<str>,
-    pub(crate) carrying: Carrying,
-    pub(crate) concurrency: usize,
-    /// The names of its queues; none where it is given its operations.
-    pub(crate) queues: Vec<Arc<str>>,
-}
-
 /// A queue by its place among its backend's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct QueueIndex(pub(crate) usize);
@@ -139,11 +131,23 @@ pub(crate) struct Target {
     /// None where operations are given to the backend.
     pub(crate) queue: Option<QueueIndex>,
     /// How long its operations take.
-    pub(crate) pace: Pace,
+    pub(crate) pace: Arc<Pace>,
     /// Whether a caller's key is the same start through whichever face.
     pub(crate) unified: bool,
     /// Says of an input by which key its work is shared; none where none is.
     pub(crate) share: Option<Box<str>>,
+}
+
+impl Target {
+    /// Where its operations go.
+    pub(crate) const fn leads(&self) -> (BackendIndex, Option<QueueIndex>) {
+        (self.backend, self.queue)
+    }
+
+    /// Who has an operation of this route: its backend, or who follows the job that it shares.
+    pub(crate) fn carrier(&self, operation: &Operation) -> BackendIndex {
+        if operation.job().is_some() { BackendIndex::FOLLOWER } else { self.backend }
+    }
 }
 
 /// Which parent an operation of a route belongs to, by its input: asked where its face says none.
@@ -153,9 +157,18 @@ pub type Placing = Arc<dyn Fn(&Route, &Payload) -> Option<Parent> + Send + Sync>
 pub struct Router {
     notifier: Option<Arc<dyn Notifier>>,
     placing: Option<Placing>,
-    routes: HashMap<Arc<str>, Target>,
-    backends: Box<[Placed]>,
+    routes: HashMap<Arc<str>, Arc<Target>>,
+    /// What the table before had and this one has not. Requests that were on their way by it go on.
+    leaving: HashMap<Arc<str>, Arc<Target>>,
+    backends: Box<[Arc<Placed>]>,
+    /// The names of each backend's queues, by their index; empty where there is none any more.
+    names: Box<[Vec<Arc<str>>]>,
     queues: HashMap<Arc<str>, (BackendIndex, QueueIndex)>,
+}
+
+impl BackendIndex {
+    /// Who follows jobs that are shared.
+    pub(crate) const FOLLOWER: Self = Self(0);
 }
 
 impl Router {
@@ -164,9 +177,53 @@ impl Router {
         RouterBuilder::default()
     }
 
+    /// Begins with the backends of this one and without routes. What is not declared anew is left out, but for what
+    /// is on its way by it.
+    pub(crate) fn next(self: &Arc<Self>) -> RouterBuilder {
+        RouterBuilder::after(self)
+    }
+
+    /// The names of each backend's queues, for a table of these routes: an empty one for a queue that neither this table
+    /// nor that one has, and where nothing is any more. Another may have its place.
+    fn kept(&self, routes: &[Route]) -> Vec<Vec<Arc<str>>> {
+        let wanted: HashSet<&str> = routes.iter().map(queue_of).collect();
+        let targets = self.routes.values().chain(self.leaving.values());
+        let taken: HashSet<(usize, usize)> =
+            targets.filter_map(|target| Some((target.backend.0, target.queue?.0))).collect();
+        let mut names = self.names.to_vec();
+        for (backend, names) in names.iter_mut().enumerate() {
+            let Some(desk) = self.desk(BackendIndex(backend)) else { continue };
+            for (queue, name) in names.iter_mut().enumerate() {
+                let used = wanted.contains(&**name) || taken.contains(&(backend, queue));
+                if !used && desk.is_vacant(QueueIndex(queue)) {
+                    *name = "".into();
+                }
+            }
+        }
+        names
+    }
+
+    /// The same without what was on its way by routes that are left out.
+    pub(crate) fn settled(&self) -> Self {
+        Self {
+            notifier: self.notifier.clone(),
+            placing: self.placing.clone(),
+            routes: self.routes.clone(),
+            leaving: HashMap::new(),
+            backends: self.backends.clone(),
+            names: self.names.clone(),
+            queues: self.queues.clone(),
+        }
+    }
+
+    /// Whether there is anything on its way by routes that are left out.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.leaving.is_empty()
+    }
+
     /// The route of this name.
-    pub fn route(&self, name: &str) -> Option<&Route> {
-        self.routes.get(name).map(|target| &*target.route)
+    pub fn route(&self, name: &str) -> Option<&Arc<Route>> {
+        self.routes.get(name).map(|target| &target.route)
     }
 
     /// Who tells of completions; without one callbacks stay owed.
@@ -180,28 +237,54 @@ impl Router {
         placed.unwrap_or_else(Parent::root)
     }
 
-    /// The route of this name and its backend.
+    /// The route of this name and its backend, also while it is leaving.
     pub(crate) fn target(&self, name: &str) -> Option<&Target> {
-        self.routes.get(name)
-    }
-
-    /// Who has an operation of this route: its backend, or who follows the job that it shares.
-    pub(crate) fn carrier(&self, operation: &Operation, target: &Target) -> BackendIndex {
-        if operation.job().is_some() {
-            BackendIndex(self.backends.len() - 1)
-        } else {
-            target.backend
-        }
+        self.routes.get(name).or_else(|| self.leaving.get(name)).map(|target| &**target)
     }
 
     /// A backend of this router.
-    pub(crate) fn placed(&self, backend: BackendIndex) -> &Placed {
+    pub(crate) fn placed(&self, backend: BackendIndex) -> &Arc<Placed> {
         &self.backends[backend.0]
     }
 
-    /// Every backend, in the order they were declared, and last who follows jobs that are shared.
-    pub(crate) fn backends(&self) -> &[Placed] {
+    /// First who follows jobs that are shared, then every backend, in the order they were declared.
+    pub(crate) fn backends(&self) -> &[Arc<Placed>] {
         &self.backends
+    }
+
+    /// The backend of this name.
+    pub(crate) fn backend(&self, name: &str) -> Option<&Arc<Placed>> {
+        self.backends.iter().find(|placed| *placed.name == *name)
+    }
+
+    /// The desk of a backend; none where operations are given to it.
+    pub(crate) fn desk(&self, backend: BackendIndex) -> Option<&Arc<Desk>> {
+        self.backends.get(backend.0)?.desk()
+    }
+
+    /// The desks of all backends of workers.
+    pub(crate) fn desks(&self) -> impl Iterator<Item = &Arc<Desk>> {
+        self.backends.iter().filter_map(|placed| placed.desk())
+    }
+
+    /// How many queues a backend has, those included that no route leads to any more.
+    pub(crate) fn queue_count(&self, backend: BackendIndex) -> usize {
+        self.names.get(backend.0).map_or(0, Vec::len)
+    }
+
+    /// A backend's queues that no route leads to any more.
+    pub(crate) fn left_queues(&self, backend: BackendIndex) -> impl Iterator<Item = QueueIndex> {
+        let names = self.names.get(backend.0).map_or(&[][..], Vec::as_slice);
+        let leads = move |name| self.queues.get(name).is_some_and(|(of, _)| *of == backend);
+        let left = names.iter().enumerate().filter(move |(_, name)| !leads(*name));
+        left.map(|(index, _)| QueueIndex(index))
+    }
+
+    /// The names of a backend's queues that routes lead to, in the order they were declared.
+    pub(crate) fn queues_of(&self, backend: BackendIndex) -> Vec<Arc<str>> {
+        let names = self.names.get(backend.0).map_or(&[][..], Vec::as_slice);
+        let leads = |name: &&Arc<str>| self.queues.get(*name).is_some_and(|(of, _)| *of == backend);
+        names.iter().filter(leads).cloned().collect()
     }
 
     /// The queue of this name.
@@ -215,22 +298,22 @@ impl Router {
     }
 
     /// Every route, in no order.
-    pub fn routes(&self) -> impl Iterator<Item = &Route> {
-        self.routes.values().map(|target| &*target.route)
+    pub fn routes(&self) -> impl Iterator<Item = &Arc<Route>> {
+        self.routes.values().map(|target| &target.route)
     }
 
     /// The routes of one kind, by name.
-    pub fn routes_of(&self, service: &str, operation: &str) -> Vec<&Route> {
+    pub fn routes_of(&self, service: &str, operation: &str) -> Vec<Arc<Route>> {
         let is_one = |kind: &Kind| kind.service() == service && kind.operation() == operation;
-        let mut routes: Vec<&Route> = self.routes().filter(|route| is_one(&route.kind)).collect();
+        let routes = self.routes().filter(|route| is_one(&route.kind));
+        let mut routes: Vec<Arc<Route>> = routes.cloned().collect();
         routes.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         routes
     }
 
     /// Every backend's name, in the order they were declared.
     pub fn backend_names(&self) -> impl Iterator<Item = &str> {
-        let declared = self.backends.split_last().map_or(&[][..], |(_, declared)| declared);
-        declared.iter().map(|placed| &*placed.name)
+        self.backends.iter().skip(1).map(|placed| &*placed.name)
     }
 }
 
@@ -240,317 +323,5 @@ impl fmt::Debug for Router {
             .field("routes", &self.routes)
             .field("backends", &self.backends)
             .finish_non_exhaustive()
-    }
-}
-
-/// Collects routes and backends in any order.
-#[derive(Default)]
-pub struct RouterBuilder {
-    notifier: Option<Arc<dyn Notifier>>,
-    placing: Option<Placing>,
-    routes: Vec<Route>,
-    backends: Vec<Placed>,
-    unified: HashSet<Arc<str>>,
-    shared: HashMap<Arc<str>, Box<str>>,
-}
-
-impl RouterBuilder {
-    /// Adds a backend that carries out at most `concurrency` operations at a time (see
-    /// [`CONCURRENCY`]).
-    #[must_use]
-    pub fn backend(
-        mut self,
-        name: impl Into<Arc<str>>,
-        backend: Arc<dyn Backend>,
-        concurrency: usize,
-    ) -> Self {
-        let carrying = Carrying::Push(backend);
-        self.backends.push(Placed { name: name.into(), carrying, concurrency, queues: Vec::new() });
-        self
-    }
-
-    /// Adds a backend of workers: the operations of its routes wait in queues until a worker leases
-    /// them.
-    #[must_use]
-    pub fn worker(mut self, name: impl Into<Arc<str>>, pull: Pull) -> Self {
-        self.backends.push(Placed {
-            name: name.into(),
-            concurrency: pull.concurrency,
-            carrying: Carrying::Pull(pull),
-            queues: Vec::new(),
-        });
-        self
-    }
-
-    /// Sets where operations belong whose faces do not say.
-    #[must_use]
-    pub fn placing(mut self, placing: Placing) -> Self {
-        self.placing = Some(placing);
-        self
-    }
-
-    /// Sets who tells of completions.
-    #[must_use]
-    pub fn notifier(mut self, notifier: Arc<dyn Notifier>) -> Self {
-        self.notifier = Some(notifier);
-        self
-    }
-
-    /// Adds a route.
-    #[must_use]
-    pub fn route(mut self, route: Route) -> Self {
-        self.routes.push(route);
-        self
-    }
-
-    /// Has one key and the same input start one operation of this route, through whichever faces they
-    /// come. Otherwise each face has its own keys: strangers who happen on one do not meet.
-    #[must_use]
-    pub fn unify(mut self, route: impl Into<Arc<str>>) -> Self {
-        self.unified.insert(route.into());
-        self
-    }
-
-    /// Has those operations of this route share one job for which this template (see [`opgate_template`]) makes the
-    /// same text of the input, while it has not ended. One of whose input it makes none, or an empty one, has a job of
-    /// its own.
-    #[must_use]
-    pub fn share(mut self, route: impl Into<Arc<str>>, template: impl Into<Box<str>>) -> Self {
-        self.shared.insert(route.into(), template.into());
-        self
-    }
-
-    /// Checks everything.
-    ///
-    /// # Errors
-    /// Every problem there is, in the order of declaration.
-    pub fn build(mut self) -> Result<Router, Vec<Problem>> {
-        let mut problems = Vec::new();
-        let mut by_name = HashMap::new();
-        for (index, placed) in self.backends.iter().enumerate() {
-            if placed.concurrency == 0 {
-                problems.push(Problem::NoConcurrency(Arc::clone(&placed.name)));
-            }
-            if let Carrying::Pull(pull) = &placed.carrying
-                && let Some(problem) = pull.problem()
-            {
-                problems.push(Problem::Pull { backend: Arc::clone(&placed.name), problem });
-            }
-            if by_name.insert(Arc::clone(&placed.name), BackendIndex(index)).is_some() {
-                problems.push(Problem::DuplicateBackend(Arc::clone(&placed.name)));
-            }
-        }
-        let mut routes = HashMap::with_capacity(self.routes.len());
-        let mut queues = HashMap::new();
-        for route in self.routes {
-            let Some(backend) = by_name.get(&route.backend).copied() else {
-                let known: Vec<&str> = self.backends.iter().map(|placed| &*placed.name).collect();
-                problems.push(Problem::UnknownBackend {
-                    route: route.name,
-                    backend: route.backend,
-                    known: known.join(", "),
-                });
-                continue;
-            };
-            let name = Arc::clone(&route.name);
-            let queue = match queue(&mut self.backends, &mut queues, backend, &route) {
-                Ok(queue) => queue,
-                Err(problem) => {
-                    problems.push(problem);
-                    continue;
-                }
-            };
-            let pace = Pace::default();
-            let unified = self.unified.contains(&name);
-            let share = self.shared.remove(&name);
-            let target = Target { route: Arc::new(route), backend, queue, pace, unified, share };
-            if routes.insert(Arc::clone(&name), target).is_some() {
-                problems.push(Problem::DuplicateRoute(name));
-            }
-        }
-        if problems.is_empty() {
-            let Self { notifier, placing, mut backends, .. } = self;
-            backends.push(Placed {
-                name: "".into(),
-                carrying: Carrying::Push(Arc::new(Follower)),
-                concurrency: usize::MAX,
-                queues: Vec::new(),
-            });
-            Ok(Router { notifier, placing, routes, backends: backends.into(), queues })
-        } else {
-            Err(problems)
-        }
-    }
-}
-
-/// The queue a route's operations wait in, made where it is not there yet.
-fn queue(
-    backends: &mut [Placed],
-    queues: &mut HashMap<Arc<str>, (BackendIndex, QueueIndex)>,
-    backend: BackendIndex,
-    route: &Route,
-) -> Result<Option<QueueIndex>, Problem> {
-    let placed = &mut backends[backend.0];
-    if let Carrying::Push(_) = placed.carrying {
-        return Ok(None);
-    }
-    let named = route.options.get(QUEUE).map(|name| Arc::from(name.as_str()));
-    let name = named.unwrap_or_else(|| Arc::clone(&placed.name));
-    match queues.get(&name) {
-        Some((of, queue)) if *of == backend => Ok(Some(*queue)),
-        Some((of, _)) => Err(Problem::SharedQueue {
-            first: Arc::clone(&backends[of.0].name),
-            second: Arc::clone(&backends[backend.0].name),
-            queue: name,
-            route: Arc::clone(&route.name),
-        }),
-        None => {
-            let queue = QueueIndex(placed.queues.len());
-            placed.queues.push(Arc::clone(&name));
-            queues.insert(name, (backend, queue));
-            Ok(Some(queue))
-        }
-    }
-}
-
-impl fmt::Debug for RouterBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RouterBuilder")
-            .field("routes", &self.routes)
-            .field("backends", &self.backends)
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Placed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Placed")
-            .field("name", &self.name)
-            .field("concurrency", &self.concurrency)
-            .finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::pin::Pin;
-
-    use opgate_core::{Error, Outcome};
-
-    use super::*;
-    use crate::backend::{Admission, Offer};
-    use crate::lease::Lease;
-
-    struct Idle;
-
-    impl Backend for Idle {
-        fn admit(&self, _offer: &Offer<'_>) -> Result<Admission, Error> {
-            Ok(Admission::Accept)
-        }
-
-        fn run(
-            &self,
-            _lease: Lease,
-        ) -> Pin<Box<dyn Future<Output = Result<Outcome, Error>> + Send>> {
-            Box::pin(std::future::pending())
-        }
-    }
-
-    fn route(name: &str, backend: &str) -> Route {
-        Route {
-            name: name.into(),
-            kind: Kind::new("service", name).unwrap(),
-            backend: backend.into(),
-            retention: Duration::from_hours(1),
-            timeout: None,
-            options: BTreeMap::new(),
-            expects: Expects::default(),
-            resources: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn every_problem_is_told_at_once() {
-        let problems = Router::builder()
-            .backend("a", Arc::new(Idle), 1)
-            .backend("b", Arc::new(Idle), 0)
-            .backend("a", Arc::new(Idle), 1)
-            .route(route("r", "a"))
-            .route(route("s", "c"))
-            .route(route("r", "b"))
-            .build()
-            .unwrap_err();
-        let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        assert_eq!(
-            texts,
-            [
-                "backend b has a concurrency of 0, at least 1 is needed",
-                "backend a is declared twice",
-                "route s names backend c, known are: a, b, a",
-                "route r is declared twice",
-            ]
-        );
-    }
-
-    fn queued(name: &str, backend: &str, queue: &str) -> Route {
-        Route { options: BTreeMap::from([(QUEUE.into(), queue.into())]), ..route(name, backend) }
-    }
-
-    #[test]
-    fn a_queue_is_one_backends_and_as_many_routes_as_lead_to_it() {
-        let router = Router::builder()
-            .worker("w", Pull::default())
-            .backend("b", Arc::new(Idle), 1)
-            .route(route("plain", "w"))
-            .route(queued("named", "w", "w"))
-            .route(queued("other", "w", "q"))
-            .route(queued("pushed", "b", "its own business"))
-            .build()
-            .unwrap();
-        let queue = |route| router.target(route).unwrap().queue;
-        assert_eq!(queue("plain"), queue("named"));
-        assert_ne!(queue("plain"), queue("other"));
-        assert_eq!(queue("pushed"), None);
-        let mut names: Vec<&str> = router.queues().collect();
-        names.sort_unstable();
-        assert_eq!(names, ["q", "w"]);
-    }
-
-    #[test]
-    fn what_no_worker_could_be_served_by_is_told() {
-        let problems = Router::builder()
-            .worker("a", Pull { concurrency: 0, ..Pull::default() })
-            .worker("b", Pull { backlog: 0, ..Pull::default() })
-            .worker("c", Pull { attempts: 0, ..Pull::default() })
-            .worker("d", Pull { lease: Duration::from_millis(999), ..Pull::default() })
-            .route(queued("first", "a", "q"))
-            .route(queued("second", "b", "q"))
-            .build()
-            .unwrap_err();
-        let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        assert_eq!(
-            texts,
-            [
-                "backend a has a concurrency of 0, at least 1 is needed",
-                "backend b has a backlog of 0, at least 1 is needed",
-                "backend c has 0 attempts, at least 1 is needed",
-                "backend d has a lease outside 1 s to 1 h",
-                "queue q belongs to backend a, and route second gives it to b",
-            ]
-        );
-    }
-
-    #[test]
-    fn a_route_leads_to_its_backend() {
-        let router = Router::builder()
-            .route(route("r", "b"))
-            .backend("a", Arc::new(Idle), 1)
-            .backend("b", Arc::new(Idle), 7)
-            .build()
-            .unwrap();
-        let target = router.target("r").unwrap();
-        assert_eq!(router.placed(target.backend).concurrency, 7);
-        assert_eq!(router.route("r").map(|route| &*route.backend), Some("b"));
-        assert_eq!(router.route("s"), None);
     }
 }

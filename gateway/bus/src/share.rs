@@ -103,7 +103,12 @@ async fn follow(lease: &Lease, job: OperationId) -> Outcome {
                     match lease.report(report).await {
                         Ok(snapshot) => now = snapshot,
                         Err(error) => {
-                            tracing::debug!(%error, operation = %now.id, "what its job told was not");
+                            tracing::debug!(
+                                %error,
+                                operation = %now.id,
+                                trace_id = now.trace_id(),
+                                "what its job told was not",
+                            );
                             whole = false;
                         }
                     }

@@ -8,7 +8,8 @@ use tokio::time::Instant;
 
 use crate::bus::Bus;
 use crate::gate::{Breaking, Gate, Rate, Stand};
-use crate::router::{BackendIndex, Carrying};
+use crate::pull::Pull;
+use crate::router::{BackendIndex, Carrying, Placed};
 
 /// One backend, as it is now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,15 +51,37 @@ impl Bus {
     /// Has calls to the upstream of a backend go by another rate and another breaker from now on. False where there is
     /// no such backend, or none whose calls leave this process.
     pub fn govern(&self, backend: &str, rate: Option<Rate>, breaking: Option<Breaking>) -> bool {
-        let mut placed = self.door().router().backends().iter();
-        placed.find(|placed| *placed.name == *backend).is_some_and(|placed| {
-            match &placed.carrying {
-                Carrying::Push(backend) => {
-                    backend.gate().is_some_and(|gate| gate.govern(rate, breaking))
-                }
-                Carrying::Pull(_) => false,
+        let router = self.door().router();
+        router.backend(backend).is_some_and(|placed| match &placed.carrying {
+            Carrying::Push(backend) => {
+                backend.gate().is_some_and(|gate| gate.govern(rate, breaking))
             }
+            Carrying::Pull(_) => false,
         })
+    }
+
+    /// Has a backend carry out so many operations at a time from now on. Where it has more already it keeps them, and is
+    /// given no other one until there is room. False where there is no such backend that is given its operations.
+    pub fn allot(&self, backend: &str, concurrency: usize) -> bool {
+        let router = self.door().router();
+        let pushed = |placed: &&Arc<Placed>| matches!(placed.carrying, Carrying::Push(_));
+        let Some(placed) = router.backend(backend).filter(pushed) else { return false };
+        placed.allot(concurrency);
+        self.door().show_room(placed);
+        self.door().look_again();
+        true
+    }
+
+    /// Has a backend of workers go by other bounds from now on: leases that are there last as long as they were given.
+    /// False where there is no such backend.
+    pub fn employ(&self, backend: &str, pull: Pull) -> bool {
+        let router = self.door().router();
+        let Some(placed) = router.backend(backend) else { return false };
+        let Some(desk) = placed.desk() else { return false };
+        placed.allot(pull.concurrency);
+        desk.employ(pull);
+        self.door().show_room(placed);
+        true
     }
 
     /// How it stands with every backend, in the order they were declared; then those that live operations name and
@@ -74,10 +97,10 @@ impl Bus {
                 Carrying::Push(backend) => backend.gate().map_or(Stand::Closed, Gate::stand),
                 Carrying::Pull(_) => Stand::Closed,
             };
-            let desk = door.work().desk(BackendIndex(index)).map(|desk| desk.counts());
+            let desk = placed.desk().map(|desk| desk.counts());
             let (in_flight, queued, workers) = desk.map_or_else(
                 || {
-                    let (in_flight, queued) = reach.counts(index);
+                    let (in_flight, queued) = placed.seen.counts();
                     (in_flight, queued, None)
                 },
                 |[queued, leases, asks]| (leases, queued, Some(asks)),
@@ -85,11 +108,11 @@ impl Bus {
             Standing {
                 name: Arc::clone(&placed.name),
                 configured: true,
-                concurrency: placed.concurrency,
+                concurrency: placed.concurrency(),
                 in_flight,
                 queued,
                 workers,
-                queues: placed.queues.clone(),
+                queues: router.queues_of(BackendIndex(index)),
                 breaker: match breaker {
                     Stand::Closed => Breaker::Closed,
                     Stand::Probing => Breaker::Probing,
@@ -97,8 +120,8 @@ impl Bus {
                         Breaker::Open(until.saturating_duration_since(Instant::now()))
                     }
                 },
-                reachable: !reach.is_down(index),
-                last_error: reach.trouble(index).last(),
+                reachable: !placed.seen.is_down(),
+                last_error: placed.seen.trouble().last(),
             }
         });
         let missed = reach.missed().into_iter().map(|(name, queued)| Standing {

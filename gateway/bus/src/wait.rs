@@ -51,7 +51,7 @@ impl Bus {
         if until.holds(&current) || limit.is_zero() {
             return Ok(current);
         }
-        let Some(_permit) = self.door().waits.try_acquire().ok() else { return Ok(current) };
+        let Some(_place) = self.door().waits.take() else { return Ok(current) };
         let _counted = self.door().metrics.bus.permits.of(Permit::Wait).hold();
         drop(current);
         let limit = Instant::now().checked_add(limit);

@@ -3,14 +3,13 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::bus::Bus;
+use crate::list::Filter;
+use crate::room::Place;
+use crate::start::Caller;
 use opgate_core::{Error, ErrorKind, OperationId, Parent, Seq, Version};
 use opgate_store::{Changed, Feed, Snapshot};
 use opgate_telemetry::{Held, Permit};
-use tokio::sync::OwnedSemaphorePermit;
-
-use crate::bus::Bus;
-use crate::list::Filter;
-use crate::start::Caller;
 
 /// Operations read at a time while catching up; the only ones a watch holds.
 const CATCH_UP: usize = 256;
@@ -48,7 +47,7 @@ pub struct Watching {
     bus: Bus,
     caller: Caller,
     follow: Follow,
-    _permit: OwnedSemaphorePermit,
+    _place: Place,
     _counted: Held,
 }
 
@@ -80,10 +79,7 @@ impl Bus {
     /// `TooManyRequests` when there are as many watches as allowed
     /// ([`Options::watches`](crate::Options::watches)).
     pub fn watch(&self, caller: &Caller, watch: Watch) -> Result<Watching, Error> {
-        let permit = Arc::clone(&self.door().watches)
-            .try_acquire_owned()
-            .map_err(|_| Error::new(ErrorKind::TooManyRequests, "too many watches"))?;
-        let counted = self.door().metrics.bus.permits.of(Permit::Watch).hold();
+        let (place, counted) = self.watch_place()?;
         let follow = match watch {
             Watch::Operation { id, after } => Follow::One { id, after },
             Watch::Scope { scope, after, filter } => Follow::Many(Scope {
@@ -101,9 +97,16 @@ impl Bus {
             bus: self.clone(),
             caller: caller.clone(),
             follow,
-            _permit: permit,
+            _place: place,
             _counted: counted,
         })
+    }
+
+    /// The place of one watch.
+    pub(crate) fn watch_place(&self) -> Result<(Place, Held), Error> {
+        let too_many = || Error::new(ErrorKind::TooManyRequests, "too many watches");
+        let place = self.door().watches.take().ok_or_else(too_many)?;
+        Ok((place, self.door().metrics.bus.permits.of(Permit::Watch).hold()))
     }
 }
 

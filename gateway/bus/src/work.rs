@@ -9,11 +9,10 @@ pub(crate) mod desk;
 mod hold;
 mod lease;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use opgate_core::{OperationId, Timestamp};
+use opgate_core::Timestamp;
 use opgate_store::{Snapshot, Store};
 use opgate_telemetry::Metrics;
 use tokio::sync::{Notify, SetOnce};
@@ -75,11 +74,9 @@ pub struct Held {
     pub until: Timestamp,
 }
 
-/// The desks of all backends of workers.
-#[derive(Debug)]
+/// What the desks of all backends of workers share.
+#[derive(Debug, Default)]
 pub(crate) struct Work {
-    /// In the order of the backends; none for those that are given their operations.
-    desks: Box<[Option<Arc<Desk>>]>,
     /// Tells the dispatcher that something is due sooner than it looks.
     pub(crate) nudge: Arc<Notify>,
     /// Set once the dispatcher has taken up what was live when the gateway started.
@@ -87,30 +84,14 @@ pub(crate) struct Work {
 }
 
 impl Work {
-    pub(crate) fn new(router: &Router, store: &Store, metrics: &Arc<Metrics>) -> Self {
-        let nudge = Arc::new(Notify::new());
-        let desks = router.backends().iter().map(|placed| match &placed.carrying {
-            Carrying::Push(_) => None,
-            Carrying::Pull(pull) => {
-                let queues = placed.queues.len();
-                let desk = Desk::new(&placed.name, *pull, queues, store, metrics, &nudge);
-                Some(Arc::new(desk))
+    /// Gives every backend of workers its desk, with a place for each of its queues.
+    pub(crate) fn furnish(&self, router: &Router, store: &Store, metrics: &Arc<Metrics>) {
+        for (index, placed) in router.backends().iter().enumerate() {
+            if let Carrying::Pull(pull) = &placed.carrying {
+                let desk =
+                    placed.furnish(|| Desk::new(&placed.name, *pull, store, metrics, &self.nudge));
+                desk.widen(router.queue_count(BackendIndex(index)));
             }
-        });
-        Self { desks: desks.collect(), nudge, taken_up: SetOnce::new() }
-    }
-
-    /// The desk of a backend; none where operations are given to it.
-    pub(crate) fn desk(&self, backend: BackendIndex) -> Option<&Arc<Desk>> {
-        self.desks.get(backend.0)?.as_ref()
-    }
-
-    pub(crate) fn desks(&self) -> impl Iterator<Item = &Arc<Desk>> {
-        self.desks.iter().flatten()
-    }
-
-    /// Lets go of everything that is not live.
-    pub(crate) fn keep(&self, live: &HashSet<OperationId>) {
-        self.desks().for_each(|desk| desk.keep(live));
+        }
     }
 }

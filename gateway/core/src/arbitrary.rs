@@ -41,10 +41,12 @@ pub fn payload() -> impl Strategy<Value = Payload> {
         text(),
     ];
     let content = prop_oneof![9 => bytes(64), 1 => bytes(5000)];
-    (media, option::of(text()), vec(any::<u32>(), 0..3), content).prop_map(
-        |(media, encoding, sections, bytes)| Payload {
+    let encoded = option::weighted(0.2, prop_oneof![9 => bytes(64), 1 => bytes(5000)]);
+    (media, option::of(text()), vec(any::<u32>(), 0..3), content, encoded).prop_map(
+        |(media, encoding, sections, bytes, encoded)| Payload {
             encoding: encoding.map(Into::into),
             sections,
+            encoded,
             ..Payload::new(media, bytes)
         },
     )
@@ -59,7 +61,7 @@ pub fn failure() -> impl Strategy<Value = Failure> {
         option::of(any::<bool>()),
         option::of(any::<u32>()),
         vec((text(), bytes(16)), 0..3),
-        option::of((text(), text(), option::of(any::<u16>()), bytes(16))),
+        option::of((text(), text(), option::of(any::<u16>()), bytes(16), option::of(bytes(16)))),
     );
     vec(one, 1..4).prop_map(|chain| {
         let mut cause = None;
@@ -74,8 +76,8 @@ pub fn failure() -> impl Strategy<Value = Failure> {
                     .into_iter()
                     .map(|(type_url, value)| Detail { type_url, value })
                     .collect(),
-                native: native.map(|(protocol, code, http, bytes)| {
-                    Box::new(Native { protocol, code, http, bytes })
+                native: native.map(|(protocol, code, http, bytes, encoded)| {
+                    Box::new(Native { protocol, code, http, bytes, encoded })
                 }),
                 cause,
             }));
@@ -206,7 +208,7 @@ pub fn report() -> impl Strategy<Value = Report> {
         (timestamp(), any::<bool>(), text(), text()).prop_map(|(at, error, code, message)| {
             LogEntry { at, error, code: code.into(), message: message.into() }
         });
-    let words = (option::of(bytes(8)), option::of(text()), option::of(text()), losses());
+    let words = (option::of(bytes(8)), option::of(text()), option::of(text()), losses(), losses());
     let delivery = proptest::sample::select(CancelDelivery::ALL.to_vec());
     let cancel = option::of((delivery, text())).prop_map(|step| {
         step.map(|(delivery, problem)| CancelStep { delivery, problem: problem.into() })
@@ -231,6 +233,7 @@ pub fn report() -> impl Strategy<Value = Report> {
             waiting: words.2.map(Into::into),
             cancel,
             lost: words.3,
+            kept: words.4,
         })
 }
 

@@ -118,6 +118,8 @@ pub struct Report {
     pub cancel: Option<CancelStep>,
     /// What could not be carried to the backend, or from it. Added.
     pub lost: Losses,
+    /// What was thought to be lost and was carried after all, as it reached somebody of the same protocol. Taken away.
+    pub kept: Losses,
 }
 
 /// How far a cancel request got, and why no further.

@@ -109,6 +109,8 @@ pub struct Native {
     pub http: Option<u16>,
     /// The body, verbatim.
     pub bytes: Bytes,
+    /// What the bytes were made of, as the protocol encodes it, where they do not say all of that (AMQP).
+    pub encoded: Option<Bytes>,
 }
 
 /// Why an operation ended without success.
@@ -133,6 +135,11 @@ pub struct Failure {
 }
 
 impl Native {
+    /// How many bytes its body has, in both forms.
+    pub fn weight(&self) -> usize {
+        self.bytes.len() + self.encoded.as_ref().map_or(0, Bytes::len)
+    }
+
     /// Whether it tells more than the canonical code of its failure does.
     pub fn tells_more(&self, code: Code) -> bool {
         let number = self.protocol == Self::GRPC && self.code.parse() == Ok(code.number());

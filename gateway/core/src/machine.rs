@@ -358,7 +358,7 @@ fn new(
 }
 
 fn note(operation: &mut Operation, report: &Report, at: Timestamp) {
-    operation.lost |= report.lost;
+    operation.lost = operation.lost.without(report.kept) | report.lost;
     if let Some(progress) = &report.progress {
         let mut progress = progress.clone();
         progress.message = limits::clip(&progress.message).into();

@@ -19,6 +19,9 @@ pub struct Payload {
     pub sections: Vec<u32>,
     /// The content.
     pub bytes: Bytes,
+    /// What the content was made of, as the protocol that it came in encodes it (AMQP: the sections of the body). Empty
+    /// where the bytes say all of that; none where there is nothing but the bytes. Only that protocol reads it.
+    pub encoded: Option<Bytes>,
 }
 
 impl Payload {
@@ -34,7 +37,13 @@ impl Payload {
             encoding: None,
             sections: Vec::new(),
             bytes: bytes.into(),
+            encoded: None,
         }
+    }
+
+    /// How many bytes it holds, in both forms.
+    pub fn weight(&self) -> usize {
+        self.bytes.len() + self.encoded.as_ref().map_or(0, Bytes::len)
     }
 
     /// JSON text.
@@ -49,7 +58,7 @@ impl Payload {
 
     /// Whether there are no bytes, and nothing is said of what they would be.
     pub fn is_nothing(&self) -> bool {
-        self.bytes.is_empty() && self.media_type.is_empty()
+        self.bytes.is_empty() && self.media_type.is_empty() && self.encoding.is_none()
     }
 
     /// The media type without its parameters.

@@ -369,6 +369,7 @@ fn a_text_that_is_worth_nothing_when_cut_is_refused_by_name_when_it_is_too_long(
         code: "X".to_owned(),
         http: None,
         bytes: bytes::Bytes::new(),
+        encoded: None,
     };
     let natively = |native| Failure { native: Some(Box::new(native)), ..failure() };
     for (field, cause) in [

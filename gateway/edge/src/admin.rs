@@ -52,13 +52,23 @@ impl Admin {
         let limits = HttpLimits::admin();
         let listener =
             HttpListener::bind(address, Listener::Admin, limits, exporter.metrics()).await?;
-        Ok(Self { listener, pages: Pages { exporter, readiness, beat, more: Vec::new() } })
+        Ok(Self {
+            listener,
+            pages: Pages { exporter, readiness, beat, more: Vec::new(), mounted: Vec::new() },
+        })
     }
 
     /// With one more page, at a path that begins with a slash.
     #[must_use]
     pub fn with(mut self, path: &'static str, page: Page) -> Self {
         self.pages.more.push((path, page));
+        self
+    }
+
+    /// With a face of its own at a path that begins with a slash, and at all beneath it.
+    #[must_use]
+    pub fn mount(mut self, path: &'static str, face: Arc<dyn Frontend>) -> Self {
+        self.pages.mounted.push((path, face));
         self
     }
 
@@ -104,6 +114,7 @@ struct Pages {
     readiness: Readiness,
     beat: Beat,
     more: Vec<(&'static str, Page)>,
+    mounted: Vec<(&'static str, Arc<dyn Frontend>)>,
 }
 
 impl fmt::Debug for Pages {
@@ -113,7 +124,10 @@ impl fmt::Debug for Pages {
 }
 
 impl Frontend for Pages {
-    fn call(&self, request: Request<RequestBody>, _: &Arc<Peer>) -> ResponseFuture {
+    fn call(&self, request: Request<RequestBody>, peer: &Arc<Peer>) -> ResponseFuture {
+        if let Some(face) = self.mounted(request.uri().path()) {
+            return face.call(request, peer);
+        }
         if request.method() == Method::HEAD {
             let answer = self.get(request.uri().path());
             return Box::pin(async { head(answer.await) });
@@ -148,6 +162,13 @@ impl Pages {
 
     fn more(&self, path: &str) -> Option<&Page> {
         self.more.iter().find(|(known, _)| *known == path).map(|(_, page)| page)
+    }
+
+    fn mounted(&self, path: &str) -> Option<&Arc<dyn Frontend>> {
+        let is_beneath = |mounted: &str| {
+            path.strip_prefix(mounted).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        self.mounted.iter().find(|(mounted, _)| is_beneath(mounted)).map(|(_, face)| face)
     }
 
     /// That this runs at all shows that the runtime schedules; the beat shows the rest. Never asks an upstream.

@@ -22,7 +22,8 @@ use tracing::error;
 use crate::body::Body;
 use crate::cork::{Corked, Drainer, End, Io, cork};
 use crate::frontend::{Peer, ResponseFuture};
-use crate::http::Server;
+use crate::http::{Bounds, Server};
+use crate::limits::HttpLimits;
 use crate::opening::{self, Version};
 use crate::request_body::RequestBody;
 use crate::tls;
@@ -37,13 +38,13 @@ struct Session {
 }
 
 /// Serves one connection until it ends by itself, the drain has finished it, or the peer stalls.
-pub(crate) async fn serve(server: Arc<Server>, stream: TcpStream, peer: Peer) {
-    let Server { limits, drain, tls, .. } = &*server;
+pub(crate) async fn serve(server: Arc<Server>, bounds: Arc<Bounds>, stream: TcpStream, peer: Peer) {
+    let (Server { drain, tls, .. }, limits) = (&*server, &bounds.limits);
     let secured = tls::secure(tls.as_ref(), stream, peer, limits.head_timeout, drain).await;
     let Some((mut stream, peer)) = secured else { return };
     let opening = tokio::select! {
         biased;
-        opening = tokio::time::timeout(server.limits.head_timeout, opening::read(&mut stream)) => opening,
+        opening = tokio::time::timeout(limits.head_timeout, opening::read(&mut stream)) => opening,
         // Nothing was asked yet.
         () = server.drain.started() => return,
     };
@@ -58,12 +59,12 @@ pub(crate) async fn serve(server: Arc<Server>, stream: TcpStream, peer: Peer) {
     let requests = Requests(session);
     match version {
         Version::Http1 => {
-            let connection = Box::pin(server.http1.serve_connection(io, requests));
-            drive(&server, connection, drainer).await;
+            let connection = Box::pin(bounds.http1.serve_connection(io, requests));
+            drive(&server, &bounds.limits, connection, drainer).await;
         }
         Version::Http2 => {
-            let connection = Box::pin(server.http2.serve_connection(io, requests));
-            drive(&server, connection, drainer).await;
+            let connection = Box::pin(bounds.http2.serve_connection(io, requests));
+            drive(&server, &bounds.limits, connection, drainer).await;
         }
     }
 }
@@ -95,15 +96,19 @@ where
 ///
 /// The connection comes in a box of its own: inside this future and its caller's it would take its room
 /// several times over, for as long as it idles.
-async fn drive<C, S>(server: &Server, connection: Pin<Box<C>>, drainer: Drainer<S>)
-where
+async fn drive<C, S>(
+    server: &Server,
+    limits: &HttpLimits,
+    connection: Pin<Box<C>>,
+    drainer: Drainer<S>,
+) where
     C: Graceful,
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let corked = Corked::new(connection, drainer.clone(), server.limits.stall_timeout);
+    let corked = Corked::new(connection, drainer.clone(), limits.stall_timeout);
     let mut corked = pin!(corked);
     let mut started = pin!(server.drain.started());
-    let mut age = pin!(server.limits.connection_age.map(tokio::time::sleep));
+    let mut age = pin!(limits.connection_age.map(tokio::time::sleep));
     let mut listening = false;
     let mut finishing = false;
     let end = poll_fn(|cx| {

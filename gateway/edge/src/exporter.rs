@@ -3,7 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{
+    BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
+};
 use opgate_telemetry::{CATALOGUE, Metrics};
 
 /// The exporter could not be built.
@@ -19,6 +21,7 @@ pub struct ExporterError(#[from] BuildError);
 #[derive(Clone)]
 pub struct Exporter {
     handle: PrometheusHandle,
+    recorder: Arc<PrometheusRecorder>,
     metrics: Arc<Metrics>,
 }
 
@@ -39,7 +42,13 @@ impl Exporter {
         }
         let recorder = builder.build_recorder();
         let metrics = metrics::with_local_recorder(&recorder, || Metrics::register(backends));
-        Ok(Self { handle: recorder.handle(), metrics })
+        Ok(Self { handle: recorder.handle(), recorder: Arc::new(recorder), metrics })
+    }
+
+    /// Creates the series of one more backend, if it is one more. False where there is no room for it: see
+    /// [`Metrics::admit`].
+    pub fn admit(&self, backend: &str) -> bool {
+        metrics::with_local_recorder(&*self.recorder, || self.metrics.admit(backend))
     }
 
     /// The handles to record with.

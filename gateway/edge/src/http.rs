@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -12,7 +12,7 @@ use crate::connection;
 use crate::drain::Drain;
 use crate::frontend::Frontend;
 use crate::limits::HttpLimits;
-use crate::listen::Acceptor;
+use crate::listen::{Acceptor, Most};
 use crate::tls::Tls;
 
 /// hyper's HTTP/1 buffers may grow this far; a reply larger than this is streamed through.
@@ -25,9 +25,30 @@ const HTTP2_SEND_BYTES: usize = 64 * 1024;
 pub struct HttpListener {
     acceptor: Acceptor,
     listener: Listener,
-    limits: HttpLimits,
+    limits: LimitsInForce,
     metrics: Arc<Metrics>,
     tls: Option<Tls>,
+}
+
+/// The limits of a listener, which can be replaced while it serves. Clones share them.
+#[derive(Clone, Debug)]
+pub struct LimitsInForce {
+    most: Most,
+    bounds: Arc<RwLock<Arc<Bounds>>>,
+}
+
+impl LimitsInForce {
+    /// Has other limits: on connections from now on, all else for those that are accepted from now on. What is open
+    /// goes on by the limits it was opened with.
+    pub fn replace(&self, limits: HttpLimits) {
+        self.most.set(limits.connections);
+        let bounds = Arc::new(Bounds::new(limits));
+        *self.bounds.write().unwrap_or_else(PoisonError::into_inner) = bounds;
+    }
+
+    fn now(&self) -> Arc<Bounds> {
+        Arc::clone(&self.bounds.read().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl HttpListener {
@@ -40,6 +61,8 @@ impl HttpListener {
     ) -> io::Result<Self> {
         let acceptor =
             Acceptor::bind(address, listener, limits.connections, Arc::clone(&metrics)).await?;
+        let bounds = Arc::new(RwLock::new(Arc::new(Bounds::new(limits))));
+        let limits = LimitsInForce { most: acceptor.most(), bounds };
         Ok(Self { acceptor, listener, limits, metrics, tls: None })
     }
 
@@ -47,6 +70,11 @@ impl HttpListener {
     #[must_use]
     pub fn secured(self, tls: Option<Tls>) -> Self {
         Self { tls, ..self }
+    }
+
+    /// Its limits, which can be replaced while it serves.
+    pub fn limits(&self) -> LimitsInForce {
+        self.limits.clone()
     }
 
     /// The address bound, with the port the kernel chose.
@@ -58,28 +86,32 @@ impl HttpListener {
     /// GOAWAY, HTTP/1 clients `connection: close`. Returns when all connections are gone or cut.
     pub async fn serve(self, frontend: Arc<dyn Frontend>, drain: Drain) {
         let Self { acceptor, listener, limits, metrics, tls } = self;
-        let server = Arc::new(Server {
-            http1: http1(&limits),
-            http2: http2(&limits),
-            listener,
-            limits,
-            frontend,
-            metrics,
-            drain: drain.clone(),
-            tls,
-        });
+        let server = Arc::new(Server { listener, frontend, metrics, drain: drain.clone(), tls });
         acceptor
-            .serve(drain, move |stream, peer| connection::serve(Arc::clone(&server), stream, peer))
+            .serve(drain, move |stream, peer| {
+                connection::serve(Arc::clone(&server), limits.now(), stream, peer)
+            })
             .await;
+    }
+}
+
+/// What bounds a connection, from when it is accepted.
+#[derive(Debug)]
+pub(crate) struct Bounds {
+    pub(crate) http1: http1::Builder,
+    pub(crate) http2: http2::Builder<TokioExecutor>,
+    pub(crate) limits: HttpLimits,
+}
+
+impl Bounds {
+    fn new(limits: HttpLimits) -> Self {
+        Self { http1: http1(&limits), http2: http2(&limits), limits }
     }
 }
 
 /// What all connections of a listener share.
 pub(crate) struct Server {
-    pub(crate) http1: http1::Builder,
-    pub(crate) http2: http2::Builder<TokioExecutor>,
     pub(crate) listener: Listener,
-    pub(crate) limits: HttpLimits,
     pub(crate) frontend: Arc<dyn Frontend>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) drain: Drain,

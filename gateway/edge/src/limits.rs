@@ -48,11 +48,11 @@ impl Default for HttpLimits {
 }
 
 impl HttpLimits {
-    /// For the admin listener: a scraper or two, a probe, an operator.
+    /// For the admin listener: a scraper or two, a probe, operators with a few pages open each.
     pub fn admin() -> Self {
         Self {
             connections: 64,
-            streams: 8,
+            streams: 32,
             head_bytes: 8 * 1024,
             head_timeout: Duration::from_secs(10),
             stall_timeout: Duration::from_secs(10),

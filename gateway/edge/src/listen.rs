@@ -4,9 +4,10 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use opgate_telemetry::{Cut, Label as _, Listener, Metrics, Place};
+use opgate_telemetry::{Cut, Gauge, Label as _, Listener, Metrics, Place};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -48,8 +49,34 @@ impl Accept for TcpListener {
 pub struct Acceptor<A = TcpListener> {
     socket: A,
     listener: Listener,
-    connections_max: usize,
+    most: Most,
     metrics: Arc<Metrics>,
+}
+
+/// How many connections a listener keeps open at most. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Most {
+    connections: Arc<AtomicUsize>,
+    shown: Gauge,
+}
+
+impl Most {
+    fn new(connections: usize, listener: Listener, metrics: &Metrics) -> Self {
+        let shown = metrics.edge.connections_max.of(listener).clone();
+        let most = Self { connections: Arc::default(), shown };
+        most.set(connections);
+        most
+    }
+
+    /// Keeps so many from now on. Where more are open they stay so, and no other one is taken until there is room.
+    pub fn set(&self, connections: usize) {
+        self.connections.store(connections, Ordering::Relaxed);
+        self.shown.set(connections as u64);
+    }
+
+    fn allows(&self, open: usize) -> bool {
+        open < self.connections.load(Ordering::Relaxed)
+    }
 }
 
 impl Acceptor {
@@ -78,8 +105,13 @@ impl<A: Accept> Acceptor<A> {
         connections_max: usize,
         metrics: Arc<Metrics>,
     ) -> Self {
-        metrics.edge.connections_max.of(listener).set(connections_max as u64);
-        Self { socket, listener, connections_max, metrics }
+        let most = Most::new(connections_max, listener, &metrics);
+        Self { socket, listener, most, metrics }
+    }
+
+    /// How many connections it keeps open, which can be another number at any time.
+    pub fn most(&self) -> Most {
+        self.most.clone()
     }
 
     /// Accepts until the drain begins, then closes the socket and waits for the connections, which it cuts when the
@@ -93,7 +125,7 @@ impl<A: Accept> Acceptor<A> {
         F: Fn(A::Stream, Peer) -> C + Send,
         C: Future<Output = ()> + Send + 'static,
     {
-        let Self { mut socket, listener, connections_max, metrics } = self;
+        let Self { mut socket, listener, most, metrics } = self;
         let mut connections = Connections { tasks: JoinSet::new(), listener, metrics };
         let mut failures = Failures::default();
         let mut started = pin!(drain.started());
@@ -106,7 +138,7 @@ impl<A: Accept> Acceptor<A> {
                 accepted = next(&mut socket, failures.resume_at) => match accepted {
                     Ok((stream, peer)) => {
                         failures.resume_at = None;
-                        if connections.tasks.len() < connections_max {
+                        if most.allows(connections.tasks.len()) {
                             connections.spawn(connection(stream, peer));
                         } else {
                             connections.metrics.edge.rejected.of(listener).increment(1);
@@ -337,9 +369,9 @@ mod tests {
         let (acceptor, _times, exporter) = fixture(vec![Ok(stream()), Ok(stream())], 10);
         let (trigger, drain) = Drain::new();
         let (served, mut serving) = mpsc::unbounded_channel();
-        let calls = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let calls = Arc::new(AtomicUsize::new(0));
         let task = tokio::spawn(acceptor.serve(drain, move |_, _| {
-            let call = calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let call = calls.fetch_add(1, Ordering::Relaxed);
             let served = served.clone();
             async move {
                 assert!(call != 0, "expected in this test");

@@ -6,9 +6,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// Headers that every request to an upstream carries. Their values are never shown.
+use crate::renewable::Renewable;
+
+/// Headers that every request to an upstream carries, and that can be renewed. Their values are never shown. Clones
+/// are of the same.
 #[derive(Clone, Default)]
-pub struct Credentials(HeaderMap);
+pub struct Credentials(Renewable<HeaderMap>);
 
 impl Credentials {
     /// None.
@@ -39,7 +42,7 @@ impl Credentials {
     ///
     /// # Errors
     /// Why it cannot be one.
-    pub fn with(mut self, name: &str, value: &str) -> Result<Self, String> {
+    pub fn with(self, name: &str, value: &str) -> Result<Self, String> {
         let header: HeaderName =
             name.parse().map_err(|_| format!("{name:?} is no name of a header"))?;
         if is_ours(&header) {
@@ -49,15 +52,21 @@ impl Credentials {
             .parse()
             .map_err(|_| "must be visible characters and spaces, on one line".to_owned())?;
         value.set_sensitive(true);
-        if self.0.insert(header, value).is_some() {
+        let mut headers = (*self.0.now()).clone();
+        if headers.insert(header, value).is_some() {
             return Err(format!("{name} is given twice"));
         }
-        Ok(self)
+        Ok(Self(headers.into()))
+    }
+
+    /// Has every request carry those others from now on.
+    pub fn renew(&self, other: &Self) {
+        self.0.renew(&other.0);
     }
 
     /// Puts them over what is there.
     pub fn apply(&self, headers: &mut HeaderMap) {
-        for (name, value) in &self.0 {
+        for (name, value) in &*self.0.now() {
             headers.insert(name.clone(), value.clone());
         }
     }
@@ -66,7 +75,7 @@ impl Credentials {
 /// The names alone.
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
+        f.debug_set().entries(self.0.now().keys()).finish()
     }
 }
 

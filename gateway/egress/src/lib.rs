@@ -17,6 +17,7 @@ mod network;
 mod passing;
 mod pool;
 mod problem;
+mod renewable;
 mod stream;
 mod tls;
 
@@ -30,5 +31,6 @@ pub use multiplexed::{Answered, Multiplexed};
 pub use network::{Network, Pending, System};
 pub use passing::{Passing, may_pass};
 pub use problem::{Problem, Refusal};
+pub use renewable::Renewable;
 pub use rustls::ClientConfig as TlsConfig;
 pub use tls::{Shown, TlsError, connector, tls};

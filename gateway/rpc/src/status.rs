@@ -354,6 +354,7 @@ mod tests {
             code: "NotAuthorizedOrNotFound".to_owned(),
             http: Some(404),
             bytes: "{}".into(),
+            encoded: None,
         }));
         failure.cause = Some(Box::new(Failure::new(Code::Internal, "bus")));
         let status = of_failure(&failure, ROOM);

@@ -151,6 +151,18 @@ pub struct Recovery {
     pub took: Duration,
 }
 
+/// How far the reading of what has not ended is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recovering {
+    /// Operations that were read.
+    pub read: u64,
+    /// Operations that there are to read.
+    pub all: u64,
+}
+
+/// After how many operations it is shown how far it is: a few milliseconds' worth.
+const SHOWN: u64 = 1000;
+
 /// The store cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -224,6 +236,19 @@ impl Store {
         clock: Clock,
         metrics: &Arc<Metrics>,
     ) -> Result<(Self, Recovery), OpenError> {
+        Self::open_showing(options, clock, metrics, |_| {})
+    }
+
+    /// The same, and shows how far it is: before the first operation that has not ended, and now and then.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_showing(
+        options: &Options,
+        clock: Clock,
+        metrics: &Arc<Metrics>,
+        mut show: impl FnMut(Recovering),
+    ) -> Result<(Self, Recovery), OpenError> {
         let began = Instant::now();
         let dir = &options.dir;
         let io = |source| OpenError::Directory { dir: dir.clone(), source };
@@ -281,8 +306,19 @@ impl Store {
         let reader = Reader::open(dir).map_err(|error| open_error(dir, error.into()))?;
         // One at a time, within the budget of bodies: what was accepted must never be too much to
         // start with.
+        let all = summary.counts[0] + summary.counts[1];
+        let mut read = 0;
+        if all > 0 {
+            show(Recovering { read, all });
+        }
         let live = reader
-            .live(|scope, operation| sequencer.recover(scope, operation))
+            .live(|scope, operation| {
+                sequencer.recover(scope, operation);
+                read += 1;
+                if read % SHOWN == 0 {
+                    show(Recovering { read, all });
+                }
+            })
             .map_err(|error| OpenError::Damaged { dir: dir.clone(), problem: error.to_string() })?;
         drop(reader);
         // An index that hides an operation would strand it: what was counted must be found.

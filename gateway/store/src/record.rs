@@ -33,7 +33,7 @@ pub(crate) enum Slot {
 }
 
 /// The payload to store beside the record, where it is too large for the record.
-pub(crate) fn detached(operation: &core::Operation, slot: Slot) -> Option<&Bytes> {
+pub(crate) fn detached(operation: &core::Operation, slot: Slot) -> Option<Bytes> {
     let payload = match slot {
         Slot::Input => Some(&operation.input),
         Slot::Output => match &operation.outcome {
@@ -41,7 +41,19 @@ pub(crate) fn detached(operation: &core::Operation, slot: Slot) -> Option<&Bytes
             Some(core::Outcome::Failed(_) | core::Outcome::Canceled(_)) | None => None,
         },
     };
-    payload.map(|payload| &payload.bytes).filter(|bytes| bytes.len() > INLINE_BYTES)
+    payload.filter(|payload| is_beside(payload)).map(stored)
+}
+
+fn is_beside(payload: &core::Payload) -> bool {
+    payload.weight() > INLINE_BYTES
+}
+
+/// The bytes of a payload, with those of its other form behind them.
+fn stored(payload: &core::Payload) -> Bytes {
+    match &payload.encoded {
+        Some(encoded) if !encoded.is_empty() => [&*payload.bytes, encoded].concat().into(),
+        Some(_) | None => payload.bytes.clone(),
+    }
 }
 
 /// Encodes the record of an operation.
@@ -60,10 +72,40 @@ pub(crate) fn encode(operation: &core::Operation) -> Vec<u8> {
 /// A record that was read, but for the payloads stored beside it.
 #[derive(Debug)]
 pub(crate) struct Opened {
-    /// The bytes of payloads stored beside the record are empty.
+    /// Payloads stored beside the record have no bytes.
     pub(crate) operation: core::Operation,
-    /// The checksums of those.
-    absent: [(Slot, Option<u32>); 2],
+    /// Which those are.
+    absent: [(Slot, Option<Beside>); 2],
+}
+
+/// What a record knows of a payload that is stored beside it.
+#[derive(Clone, Copy, Debug)]
+struct Beside {
+    /// CRC-32 of its content.
+    checksum: u32,
+    /// How many bytes its other form has, which follow, and their CRC-32.
+    encoded: Option<(u32, u32)>,
+}
+
+impl Beside {
+    /// Fills in what was [`stored`].
+    fn fill(self, payload: &mut core::Payload, mut bytes: Bytes) -> Result<(), Damaged> {
+        const WRONG: Damaged = Damaged("checksum mismatch in a payload");
+        if let Some((length, checksum)) = self.encoded {
+            let length = usize::try_from(length).ok();
+            let at = length.and_then(|length| bytes.len().checked_sub(length)).ok_or(WRONG)?;
+            let encoded = bytes.split_off(at);
+            if crc32fast::hash(&encoded) != checksum {
+                return Err(WRONG);
+            }
+            payload.encoded = Some(encoded);
+        }
+        if crc32fast::hash(&bytes) != self.checksum {
+            return Err(WRONG);
+        }
+        payload.bytes = bytes;
+        Ok(())
+    }
 }
 
 impl Opened {
@@ -72,19 +114,15 @@ impl Opened {
         mut self,
         mut fetch: impl FnMut(Slot) -> Result<Bytes, E>,
     ) -> Result<core::Operation, E> {
-        for (slot, checksum) in self.absent {
-            let Some(checksum) = checksum else { continue };
+        for (slot, beside) in self.absent {
+            let Some(beside) = beside else { continue };
             let bytes = fetch(slot)?;
-            if crc32fast::hash(&bytes) != checksum {
-                return Err(Damaged("checksum mismatch in a payload").into());
-            }
-            match (slot, &mut self.operation.outcome) {
-                (Slot::Input, _) => self.operation.input.bytes = bytes,
-                (Slot::Output, Some(core::Outcome::Succeeded(Some(output)))) => {
-                    output.bytes = bytes;
-                }
+            let payload = match (slot, &mut self.operation.outcome) {
+                (Slot::Input, _) => &mut self.operation.input,
+                (Slot::Output, Some(core::Outcome::Succeeded(Some(output)))) => output,
                 (Slot::Output, _) => return Err(Damaged("an output without a success").into()),
-            }
+            };
+            beside.fill(payload, bytes)?;
         }
         Ok(self.operation)
     }
@@ -135,7 +173,22 @@ mod tests {
     }
 
     fn read_back(bytes: &[u8], of: &Operation) -> Result<Operation, Damaged> {
-        open(bytes)?.complete(|slot| detached(of, slot).cloned().ok_or(Damaged("not stored")))
+        open(bytes)?.complete(|slot| detached(of, slot).ok_or(Damaged("not stored")))
+    }
+
+    #[test]
+    fn an_opgate_that_does_not_know_of_the_other_form_does_not_take_it_for_content() {
+        let encoded = Some(Bytes::from_static(b"more"));
+        let payload = core::Payload { encoded, ..core::Payload::json("1") };
+        let checksum = crc32fast::hash(b"1");
+        let fill = |encoded| {
+            let mut filled = core::Payload::json("");
+            Beside { checksum, encoded }.fill(&mut filled, stored(&payload)).map(|()| filled)
+        };
+        assert_eq!(fill(Some((4, crc32fast::hash(b"more")))), Ok(payload.clone()));
+        for wrong in [None, Some((4, 7)), Some((3, crc32fast::hash(b"ore"))), Some((9, 0))] {
+            assert!(fill(wrong).is_err(), "{wrong:?}");
+        }
     }
 
     proptest! {
@@ -152,10 +205,10 @@ mod tests {
                 let opened = open(&encode(&operation)).unwrap().operation;
                 let beside = [Slot::Input, Slot::Output].map(|slot| detached(&operation, slot).is_some());
                 if beside[0] {
-                    operation.input.bytes = Bytes::new();
+                    (operation.input.bytes, operation.input.encoded) = (Bytes::new(), None);
                 }
                 if let (true, Some(core::Outcome::Succeeded(Some(output)))) = (beside[1], &mut operation.outcome) {
-                    output.bytes = Bytes::new();
+                    (output.bytes, output.encoded) = (Bytes::new(), None);
                 }
                 prop_assert_eq!(opened, operation);
             }

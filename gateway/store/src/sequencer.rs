@@ -662,9 +662,9 @@ impl<J: Journal> Sequencer<J> {
 /// Bytes of payload that a command brings.
 pub(crate) fn weight(command: &Command) -> usize {
     match command {
-        Command::Accept(accept) => accept.input.bytes.len(),
+        Command::Accept(accept) => accept.input.weight(),
         Command::Finish(finish) => match &finish.outcome {
-            Outcome::Succeeded(Some(payload)) => payload.bytes.len(),
+            Outcome::Succeeded(Some(payload)) => payload.weight(),
             Outcome::Succeeded(None) | Outcome::Failed(_) | Outcome::Canceled(_) => 0,
         },
         Command::Start { .. }

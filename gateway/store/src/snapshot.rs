@@ -55,7 +55,7 @@ impl Snapshot {
     pub fn cost(&self) -> usize {
         let operation = &self.operation;
         let output = match &operation.outcome {
-            Some(Outcome::Succeeded(Some(payload))) => payload.bytes.len(),
+            Some(Outcome::Succeeded(Some(payload))) => payload.weight(),
             Some(Outcome::Succeeded(None)) | None => 0,
             Some(Outcome::Failed(failure)) => weight(failure),
             Some(Outcome::Canceled(failure)) => failure.as_ref().map_or(0, weight),
@@ -69,7 +69,7 @@ impl Snapshot {
         size_of::<Self>()
             + 512
             + callbacks.sum::<usize>()
-            + operation.input.bytes.len()
+            + operation.input.weight()
             + 2 * output
             + headers.sum::<usize>()
             // In the record, and in the form of a face that shows it.
@@ -85,7 +85,7 @@ fn weight(failure: &Failure) -> usize {
     size_of::<Failure>()
         + failure.message.len()
         + details.sum::<usize>()
-        + failure.native.as_ref().map_or(0, |native| native.bytes.len())
+        + failure.native.as_ref().map_or(0, |native| native.weight())
         + failure.cause.as_deref().map_or(0, weight)
 }
 

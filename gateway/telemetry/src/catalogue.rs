@@ -144,9 +144,9 @@ catalogue! {
     WATCHERS: Gauge None "opgate_watchers" {"protocol"}
         "Requests waiting for an operation to change.";
     PERMITS: Gauge None "opgate_permits" {"what"}
-        "Waits, watches and asks for work under way, of each protocol that has them.";
+        "Waits, watches, asks for work and live pages of the console under way.";
     PERMITS_MAX: Gauge None "opgate_permits_max" {"what"}
-        "Waits, watches and asks for work that may be under way; what is beyond is answered at once, or refused.";
+        "Waits, watches, asks for work and live pages of the console that may be under way; what is beyond is answered at once, or refused.";
     SUBMIT_DURATION: Histogram Seconds "opgate_submit_duration_seconds" {} [REQUEST_SECONDS]
         "Time from handing a command to the bus to its durable receipt.";
 
@@ -207,6 +207,8 @@ catalogue! {
 
     CALLBACKS_OWED: Gauge None "opgate_callbacks_owed" {}
         "Callbacks of ended operations that were not delivered yet.";
+    CALLBACKS_OWED_MAX: Gauge None "opgate_callbacks_owed_max" {}
+        "Callbacks that may be owed: while there are as many, starts that bring callbacks are refused.";
     CALLBACKS_OLDEST: Gauge Seconds "opgate_callbacks_oldest_owed_timestamp_seconds" {}
         "Since when the callback is owed that is owed longest, since the Unix epoch; 0 where none is.";
     CALLBACK_LAG: Histogram Seconds "opgate_callback_lag_seconds" {} [LAG_SECONDS]

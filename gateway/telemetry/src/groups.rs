@@ -1,5 +1,8 @@
 //! The handles, one plain struct for each part of the daemon.
 
+use std::fmt;
+use std::sync::OnceLock;
+
 use crate::catalogue as spec;
 use crate::handle::{Counter, Family, Gauge, Histogram, counter, gauge, histogram};
 use crate::label::{
@@ -133,10 +136,39 @@ impl BusMetrics {
     }
 }
 
+/// How many backends may come later than the first ones.
+const LATER: usize = 256;
+
+/// Handles by the name of a backend: of those there were at the start, and of those that came later.
+#[derive(Debug)]
+struct Named<H>(Box<[Slot<H>]>);
+
+/// The handles of one backend, with its name; empty where there is none yet.
+type Slot<H> = OnceLock<(Box<str>, H)>;
+
+impl<H: fmt::Debug> Named<H> {
+    fn new(backends: &[&str], make: impl Fn(&str) -> H) -> Self {
+        let there = backends.iter().map(|&name| OnceLock::from((Box::from(name), make(name))));
+        Self(there.chain(std::iter::repeat_with(OnceLock::new).take(LATER)).collect())
+    }
+
+    fn get(&self, name: &str) -> Option<&H> {
+        let there = self.0.iter().map_while(OnceLock::get);
+        { there }.find(|(known, _)| **known == *name).map(|(_, handles)| handles)
+    }
+
+    /// Makes room for one more, if it is one more; false where there is none.
+    fn add(&self, name: &str, make: impl Fn(&str) -> H) -> bool {
+        let free = || self.0.iter().find(|slot| slot.get().is_none());
+        self.get(name).is_some()
+            || free().is_some_and(|slot| slot.set((name.into(), make(name))).is_ok())
+    }
+}
+
 /// What goes from which protocol to which backend.
 #[derive(Debug)]
 pub struct Translations {
-    backends: Box<[(Box<str>, Translation)]>,
+    backends: Named<Translation>,
     gone: Translation,
 }
 
@@ -146,14 +178,17 @@ impl Translations {
     const GONE: &str = "_gone";
 
     fn register(backends: &[&str]) -> Self {
-        let named = backends.iter().map(|&name| (name.into(), Translation::register(name)));
-        Self { backends: named.collect(), gone: Translation::register(Self::GONE) }
+        let backends = Named::new(backends, Translation::register);
+        Self { backends, gone: Translation::register(Self::GONE) }
+    }
+
+    pub(crate) fn add(&self, backend: &str) -> bool {
+        self.backends.add(backend, Translation::register)
     }
 
     /// The handles of one backend, configured or not.
     pub fn to(&self, backend: &str) -> &Translation {
-        let found = self.backends.iter().find(|(known, _)| &**known == backend);
-        found.map_or(&self.gone, |(_, handles)| handles)
+        self.backends.get(backend).unwrap_or(&self.gone)
     }
 }
 
@@ -252,22 +287,21 @@ impl StoreMetrics {
 /// Leases and calls to backends.
 #[derive(Debug)]
 pub struct DispatchMetrics {
-    backends: Box<[(Box<str>, BackendMetrics)]>,
+    backends: Named<BackendMetrics>,
 }
 
 impl DispatchMetrics {
     pub(crate) fn register(backends: &[&str]) -> Self {
-        Self {
-            backends: backends
-                .iter()
-                .map(|&name| (name.into(), BackendMetrics::register(name)))
-                .collect(),
-        }
+        Self { backends: Named::new(backends, BackendMetrics::register) }
+    }
+
+    pub(crate) fn add(&self, backend: &str) -> bool {
+        self.backends.add(backend, BackendMetrics::register)
     }
 
     /// The handles of one configured backend. Searches the list: for wiring, not for each call.
     pub fn backend(&self, name: &str) -> Option<&BackendMetrics> {
-        self.backends.iter().find(|(known, _)| &**known == name).map(|(_, handles)| handles)
+        self.backends.get(name)
     }
 }
 
@@ -276,6 +310,8 @@ impl DispatchMetrics {
 pub struct CallbackMetrics {
     /// `opgate_callbacks_owed`.
     pub owed: Gauge,
+    /// `opgate_callbacks_owed_max`.
+    pub owed_max: Gauge,
     /// `opgate_callbacks_oldest_owed_timestamp_seconds`.
     pub oldest_owed: Gauge,
     /// `opgate_callback_lag_seconds`.
@@ -294,6 +330,7 @@ impl CallbackMetrics {
     pub(crate) fn register() -> Self {
         Self {
             owed: gauge(&spec::CALLBACKS_OWED, &[]),
+            owed_max: gauge(&spec::CALLBACKS_OWED_MAX, &[]),
             oldest_owed: gauge(&spec::CALLBACKS_OLDEST, &[]),
             lag: histogram(&spec::CALLBACK_LAG, &[]),
             attempts: Family::new(|result: CallbackResult| {

@@ -227,6 +227,8 @@ label! {
         Watch => "watch",
         /// Of a worker for an operation.
         Ask => "ask",
+        /// A page of the web console, of what changes.
+        Console => "console",
     }
 }
 

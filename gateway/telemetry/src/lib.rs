@@ -79,6 +79,12 @@ impl Metrics {
         })
     }
 
+    /// Has handles for one more backend, from the `metrics` recorder current on this thread; for one that has them
+    /// already, nothing is done. False where more have come since the start than there is room for.
+    pub fn admit(&self, backend: &str) -> bool {
+        self.dispatch.add(backend) && self.bus.translations.add(backend)
+    }
+
     /// Writes the families the recorder does not hold (requests and process) in the Prometheus text format, to be
     /// appended to what the recorder renders. Reads `/proc`: not for a task that must not block.
     pub fn render(&self, out: &mut impl fmt::Write) -> fmt::Result {

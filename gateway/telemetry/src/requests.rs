@@ -231,6 +231,18 @@ impl InFlight<'_> {
         self.code = code;
     }
 
+    /// The request began already then.
+    pub fn since(self, began: Instant) -> Self {
+        let mut counting = self;
+        counting.began = began;
+        counting
+    }
+
+    /// What is asked for, as it is counted.
+    pub const fn method(&self) -> Method {
+        self.method
+    }
+
     /// Time since the request began.
     pub fn elapsed(&self) -> Duration {
         self.began.elapsed()

@@ -25,6 +25,11 @@ mod walk;
 mod watch;
 mod writing;
 
+/// How many bytes the value takes that these begin with; none where they begin with no whole value.
+pub(crate) fn length_of(bytes: &[u8]) -> Option<usize> {
+    walk::Walk::value(bytes, u32::MAX).ok()
+}
+
 #[cfg(test)]
 mod tests;
 

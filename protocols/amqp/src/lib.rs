@@ -18,4 +18,4 @@ mod server;
 pub mod wire;
 
 pub use server::settings::{Anonymous, Limits, Product, Settings, User};
-pub use server::{Amqp, Users};
+pub use server::{Amqp, TermsInForce, Users};

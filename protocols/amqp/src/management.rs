@@ -17,6 +17,7 @@ mod content;
 mod doors;
 mod entities;
 mod events;
+mod kept;
 mod operations;
 mod query;
 mod request;
@@ -26,12 +27,13 @@ mod walks;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant, SystemTime};
 
 use opgate_bus::{Bus, Caller};
 use opgate_core::{Error, ErrorKind, Losses, Operation, OperationId};
 use opgate_rpc::Failures;
-use opgate_telemetry::{Method, Metrics, Protocol};
+use opgate_telemetry::{InFlight, Method, Metrics, Protocol};
 
 use self::answer::Answered;
 pub use self::attributes::Attributes;
@@ -131,13 +133,17 @@ impl Default for Settings {
 #[derive(Clone, Debug)]
 pub struct Management(Arc<Inner>);
 
+/// Nodes made in this process, each with names of its own.
+static LAST: AtomicU64 = AtomicU64::new(0);
+
 struct Inner {
+    number: u64,
     bus: Bus,
     doors: Doors,
     wait_limit: Duration,
     names: Names,
     admit: Admit,
-    walks: Walks,
+    walks: Arc<Walks>,
     began: SystemTime,
     metrics: Arc<Metrics>,
     failures: Failures,
@@ -169,12 +175,13 @@ impl Management {
     ) -> Result<Self, Vec<DoorProblem>> {
         let Settings { doors, wait_limit, names, admit } = settings;
         Ok(Self(Arc::new(Inner {
+            number: LAST.fetch_add(1, Relaxed),
             bus,
             doors: Doors::of(&doors)?,
             wait_limit,
             names,
             admit,
-            walks: Walks::default(),
+            walks: Arc::default(),
             began: SystemTime::now(),
             metrics,
             failures: Failures::default(),
@@ -183,6 +190,28 @@ impl Management {
 }
 
 impl Management {
+    /// The same nodes by other settings: who reads a list goes on where it was.
+    ///
+    /// # Errors
+    /// As [`Management::check`].
+    pub fn next(&self, settings: Settings) -> Result<Self, Vec<DoorProblem>> {
+        let Settings { doors, wait_limit, names, admit } = settings;
+        let Inner { bus, walks, began, metrics, .. } = &*self.0;
+        Ok(Self(Arc::new(Inner {
+            // Its names are others.
+            number: LAST.fetch_add(1, Relaxed),
+            bus: bus.clone(),
+            doors: Doors::of(&doors)?,
+            wait_limit,
+            names,
+            admit,
+            walks: Arc::clone(walks),
+            began: *began,
+            metrics: Arc::clone(metrics),
+            failures: Failures::default(),
+        })))
+    }
+
     /// What the attributes of an operation do not say, beside what was lost before.
     pub fn lost(operation: &Operation) -> Losses {
         attributes::unsaid(operation)
@@ -192,28 +221,35 @@ impl Management {
 impl Node for Management {
     fn call(&self, request: Request) -> Replying {
         let inner = Arc::clone(&self.0);
-        Box::pin(async move { inner.reply(request).await })
+        let began = Instant::now();
+        let asked = match Asked::new(request) {
+            Ok(asked) => asked,
+            Err(error) => {
+                return Replying::Now(inner.reply(inner.counting(Method::Other), Err(error)));
+            }
+        };
+        let method = inner.method(&asked);
+        match inner.at_once(method, &asked) {
+            Some(answered) => {
+                Replying::Now(inner.reply(inner.counting(method).since(began), answered))
+            }
+            None => Replying::later(async move {
+                let counting = inner.counting(method);
+                let answered = inner.in_time(&asked).await;
+                inner.reply(counting, answered)
+            }),
+        }
     }
 }
 
 impl Inner {
-    async fn reply(&self, request: Request) -> Reply {
-        let (method, answered) = match Asked::new(request) {
-            Ok(asked) => {
-                let method = self.method(&asked);
-                let counting = self.metrics.requests.begin(Protocol::Amqp, method);
-                let answered = self.in_time(&asked).await;
-                counting.finish(
-                    answered.as_ref().map_or_else(answer::counted, answer::Answer::counted),
-                );
-                (method, answered)
-            }
-            Err(error) => {
-                let counting = self.metrics.requests.begin(Protocol::Amqp, Method::Other);
-                counting.finish(answer::counted(&error));
-                (Method::Other, Err(error))
-            }
-        };
+    fn counting(&self, method: Method) -> InFlight<'_> {
+        self.metrics.requests.begin(Protocol::Amqp, method)
+    }
+
+    fn reply(&self, counting: InFlight<'_>, answered: Answered) -> Reply {
+        let method = counting.method();
+        counting.finish(answered.as_ref().map_or_else(answer::counted, answer::Answer::counted));
         match answered {
             Ok(answer) => answer.reply(),
             Err(error) => {
@@ -242,8 +278,8 @@ impl Inner {
 
     /// Answers while the client still listens, where it says for how long it does.
     async fn in_time(&self, asked: &Asked) -> Answered {
-        let Some((limit, _)) = asked.limits() else { return Box::pin(self.serve(asked)).await };
-        let served = tokio::time::timeout(limit, Box::pin(self.serve(asked))).await;
+        let Some((limit, _)) = asked.limits() else { return self.serve(asked).await };
+        let served = tokio::time::timeout(limit, self.serve(asked)).await;
         served.unwrap_or_else(|_| {
             let text = format!(
                 "{}: this long was not enough; what was asked for may be done all the same",
@@ -251,6 +287,19 @@ impl Inner {
             );
             Err(Error::new(ErrorKind::DeadlineExceeded, text))
         })
+    }
+
+    /// The answer to what is read, as most requests are, from what is at hand.
+    fn at_once(&self, method: Method, asked: &Asked) -> Option<Answered> {
+        if method != Method::Get {
+            return None;
+        }
+        match asked.entity_type.as_str() {
+            names::OPERATION_TYPE => self.peeked(asked),
+            "" if Self::is_entity(asked) => self.peeked(asked),
+            names::MANAGEMENT | "" => Some(Self::itself(asked)),
+            _ => None,
+        }
     }
 
     async fn serve(&self, asked: &Asked) -> Answered {

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use fe2o3_amqp::Sender;
 use fe2o3_amqp_types::definitions::Error;
 use fe2o3_amqp_types::messaging::{ApplicationProperties, Body, Message};
@@ -16,6 +17,9 @@ use serde_amqp::Value;
 use crate::fence::LinkWatch;
 use crate::management::Attributes;
 use crate::queue::Inbound;
+use crate::wire::came::Values;
+use crate::wire::encoded::Encoded;
+use crate::wire::written;
 
 /// Which connection something came over: unique while the process lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -39,6 +43,8 @@ pub struct Request {
     /// The message, whole. Of its properties the connection has dealt with message-id, correlation-id
     /// and reply-to.
     pub message: Message<Body<Value>>,
+    /// The values of its body in the bytes in which they came; none of data.
+    pub values: Option<Values>,
 }
 
 /// A reply, but for its address and its correlation id: those are the connection's business.
@@ -61,6 +67,8 @@ pub struct Reply {
 pub enum Content {
     /// A value.
     Value(Value),
+    /// A value as it is written on the wire.
+    Written(Bytes),
     /// An operation, of which nothing is copied before it is sent.
     Operation(Attributes),
 }
@@ -68,20 +76,56 @@ pub enum Content {
 impl Serialize for Content {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Self::Value(value) => value.serialize(serializer),
+            Self::Value(value) => Encoded::from(value).serialize(serializer),
+            Self::Written(bytes) => written::raw(bytes, serializer),
             Self::Operation(attributes) => attributes.serialize(serializer),
         }
     }
 }
 
 /// A reply on its way.
-pub type Replying = Pin<Box<dyn Future<Output = Reply> + Send>>;
+#[expect(clippy::large_enum_variant, reason = "what is at hand takes no memory of its own")]
+pub enum Replying {
+    /// It was at hand.
+    Now(Reply),
+    /// It has to be looked for, made or waited for.
+    Later(Pin<Box<dyn Future<Output = Reply> + Send>>),
+}
+
+impl Replying {
+    /// A reply that `replying` will have.
+    pub fn later(replying: impl Future<Output = Reply> + Send + 'static) -> Self {
+        Self::Later(Box::pin(replying))
+    }
+}
+
+impl IntoFuture for Replying {
+    type Output = Reply;
+    type IntoFuture = Pin<Box<dyn Future<Output = Reply> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        match self {
+            Self::Now(reply) => Box::pin(std::future::ready(reply)),
+            Self::Later(replying) => replying,
+        }
+    }
+}
+
+impl fmt::Debug for Replying {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Now(reply) => f.debug_tuple("Now").field(reply).finish(),
+            Self::Later(_) => f.debug_tuple("Later").finish_non_exhaustive(),
+        }
+    }
+}
 
 /// Answers requests.
 pub trait Node: Send + Sync + 'static {
-    /// One request in, one reply out; errors are replies already. The request has been accepted.
+    /// One request in, one reply out; errors are replies already. What changes anything comes later, once the
+    /// request has been accepted.
     ///
-    /// The future is dropped when the connection ends: durable work must not live in it.
+    /// A reply on its way is dropped when the connection ends: durable work must not live in it.
     fn call(&self, request: Request) -> Replying;
 }
 

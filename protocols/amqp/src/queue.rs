@@ -16,11 +16,11 @@ mod outcome;
 mod report;
 mod settings;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod told;
 mod worker;
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use fe2o3_amqp_types::definitions::{AmqpError, Error as Refusal};
 use opgate_bus::Bus;
@@ -39,7 +39,8 @@ pub struct WorkQueues(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     bus: Bus,
-    settings: Settings,
+    /// What the next link may have.
+    settings: RwLock<Settings>,
     open: Arc<Open>,
     /// The open deliveries: they outlive their links for as long as it takes to end their leases.
     deliveries: TaskTracker,
@@ -49,13 +50,27 @@ impl WorkQueues {
     /// Queues of that bus.
     pub fn new(bus: Bus, settings: Settings) -> Self {
         let open = Arc::new(Open::new(settings.held_bytes));
-        Self(Arc::new(Shared { bus, settings, open, deliveries: TaskTracker::new() }))
+        let (settings, deliveries) = (RwLock::new(settings), TaskTracker::new());
+        Self(Arc::new(Shared { bus, settings, open, deliveries }))
+    }
+
+    /// Has other bounds: of what results may weigh from now on, all else for links that are attached from now on.
+    pub fn bound(&self, settings: Settings) {
+        self.0.open.bound(settings.held_bytes);
+        *self.0.settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
     }
 
     /// Resolves once no delivery is open any more: their links have to end for that.
     pub async fn settled(&self) {
         self.0.deliveries.close();
         self.0.deliveries.wait().await;
+    }
+}
+
+impl Shared {
+    /// What a link may have that is attached now.
+    fn settings(&self) -> Settings {
+        *self.settings.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -73,6 +88,7 @@ impl Queues for WorkQueues {
     }
 
     fn take(&self, _queue: &str, request: Request) -> Taking {
-        report::take(&self.0, request.connection, request.message)
+        let Request { connection, message, values, .. } = request;
+        report::take(&self.0, connection, message, values.as_ref())
     }
 }

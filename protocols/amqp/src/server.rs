@@ -15,10 +15,11 @@ mod weight;
 
 use std::io::Result;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
-use opgate_edge::{Acceptor, Drain, Tls, tls};
+use fe2o3_amqp_types::definitions::Fields;
+use opgate_edge::{Acceptor, Drain, Most, Tls, tls};
 use opgate_telemetry::{Listener, Metrics};
 
 use crate::node::{ConnectionId, Places};
@@ -32,10 +33,44 @@ pub use users::Users;
 pub struct Amqp {
     acceptor: Acceptor,
     tls: Option<Tls>,
-    limits: Limits,
-    product: Product,
+    terms: TermsInForce,
     users: Arc<Users>,
     metrics: Arc<Metrics>,
+}
+
+/// What a connection may take and is told, from when it is accepted.
+#[derive(Debug)]
+struct Terms {
+    limits: Limits,
+    /// What the container says of itself.
+    properties: Fields,
+}
+
+impl Terms {
+    fn new(limits: Limits, product: Product) -> Self {
+        Self { limits, properties: connection::properties(product) }
+    }
+}
+
+/// What connections may take and are told, which can be replaced while the listener serves. Clones share it.
+#[derive(Clone, Debug)]
+pub struct TermsInForce {
+    most: Most,
+    terms: Arc<RwLock<Arc<Terms>>>,
+}
+
+impl TermsInForce {
+    /// Has other terms: the number of connections from now on, all else for those that are accepted from now on. What
+    /// is open goes on by the terms it was opened with.
+    pub fn replace(&self, limits: Limits, product: Product) {
+        self.most.set(limits.connections);
+        let terms = Arc::new(Terms::new(limits, product));
+        *self.terms.write().unwrap_or_else(PoisonError::into_inner) = terms;
+    }
+
+    fn now(&self) -> Arc<Terms> {
+        Arc::clone(&self.terms.read().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl Amqp {
@@ -48,11 +83,12 @@ impl Amqp {
         let acceptor =
             Acceptor::bind(listen, Listener::Amqp, limits.connections, Arc::clone(&metrics))
                 .await?;
+        let terms = Arc::new(RwLock::new(Arc::new(Terms::new(limits, product))));
+        let terms = TermsInForce { most: acceptor.most(), terms };
         Ok(Self {
             acceptor,
             tls: None,
-            limits,
-            product,
+            terms,
             users: Arc::new(Users::new(anonymous, users)),
             metrics,
         })
@@ -77,28 +113,30 @@ impl Amqp {
         Arc::clone(&self.users)
     }
 
+    /// What connections may take and are told, which can be replaced while it serves.
+    pub fn terms(&self) -> TermsInForce {
+        self.terms.clone()
+    }
+
     /// Serves until the drain is over: then no more requests are taken, what was taken is answered, and
     /// connections are closed with `amqp:connection:forced`.
     pub async fn serve(self, places: Places, drain: Drain) {
-        let Self { acceptor, tls, limits, product, users, metrics } = self;
-        let properties = connection::properties(product);
-        let drains = drain.clone();
-        let shared = Shared { places, limits, properties, users, drain: drains, metrics, tls };
-        let shared = Arc::new(shared);
+        let Self { acceptor, tls, terms, users, metrics } = self;
+        let shared = Arc::new(Shared { places, users, drain: drain.clone(), metrics, tls });
         let last = AtomicU64::new(0);
         acceptor
             .serve(drain, move |stream, peer| {
                 let id = ConnectionId(last.fetch_add(1, Ordering::Relaxed) + 1);
-                let shared = Arc::clone(&shared);
+                let (shared, terms) = (Arc::clone(&shared), terms.now());
                 async move {
-                    let Shared { tls, limits, drain, .. } = &*shared;
-                    let within = limits.handshake_timeout;
+                    let Shared { tls, drain, .. } = &*shared;
+                    let within = terms.limits.handshake_timeout;
                     let secured = tls::secure(tls.as_ref(), stream, peer, within, drain).await;
                     let Some((stream, peer)) = secured else { return };
                     let certificate = peer.tls.and_then(|tls| tls.certificate);
                     let origin =
                         Origin { peer: Some(peer.remote), address: peer.remote.ip(), certificate };
-                    connection::serve(shared, id, stream, origin).await;
+                    connection::serve(shared, terms, id, stream, origin).await;
                 }
             })
             .await;

@@ -2,10 +2,14 @@
 //! and error conditions, and AMQP's values as JSON.
 
 pub mod address;
+pub mod came;
+pub mod content;
 pub mod data;
+pub mod encoded;
 pub mod failure;
 pub mod json;
 pub mod names;
 pub mod status;
 pub mod text;
 pub mod trace;
+pub mod written;

@@ -118,8 +118,24 @@ impl Longrunning {
         drain: Drain,
         metrics: Arc<Metrics>,
     ) -> Result<Self, Vec<String>> {
-        let Checked { types, doors, instances, mut problems } =
-            checked(settings, |route| bus.route(route).is_some());
+        let routes = bus.clone();
+        let has_route = |route: &str| routes.route(route).is_some();
+        Self::with(settings, has_route, bus, readiness, drain, metrics)
+    }
+
+    /// The same for routes that the bus is only about to have.
+    ///
+    /// # Errors
+    /// As [`Longrunning::new`].
+    pub fn with(
+        settings: &Settings,
+        has_route: impl Fn(&str) -> bool,
+        bus: Bus,
+        readiness: Readiness,
+        drain: Drain,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, Vec<String>> {
+        let Checked { types, doors, instances, mut problems } = checked(settings, has_route);
         let mut names = doors.services();
         names.push(OPERATIONS.to_owned());
         names.extend(settings.others.iter().cloned());

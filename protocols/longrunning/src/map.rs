@@ -351,6 +351,7 @@ mod tests {
                 code: "c".repeat(30_000),
                 http: None,
                 bytes: Bytes::new(),
+                encoded: None,
             };
             let grown = Failure { native: Some(Box::new(native)), ..failure.clone() };
             let cut = status(&grown);

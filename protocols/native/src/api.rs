@@ -1,6 +1,7 @@
 //! The server side of `opgate.v1`: over gRPC, and as JSON over HTTP.
 
 pub mod client;
+mod console;
 mod events;
 mod grpc;
 mod http;
@@ -30,6 +31,7 @@ pub const SERVICES: [&str; 2] = [method::OPERATIONS, method::WORKERS];
 /// A binary `FileDescriptorSet` of the services, their imports included.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/opgate.v1.bin"));
 
+pub use console::{Console, Settings as ConsoleSettings};
 pub use names::Names;
 pub use shown::Shown;
 

@@ -37,7 +37,7 @@ use std::time::Duration;
 use http::header::CONNECTION;
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, Version};
-use opgate_bus::{Bus, Caller, Snapshot};
+use opgate_bus::{Action, Bus, Caller, Snapshot};
 use opgate_core::{Error, Losses, Operation, OperationId};
 use opgate_edge::{Body, Frontend, Peer, RequestBody, ResponseFuture};
 use opgate_rpc::{Failures, status};
@@ -229,8 +229,12 @@ impl Inner {
     }
 
     async fn cancel(&self, target: &Target, token: &str) -> Result<Response<Body>, Error> {
-        let found = self.find(target, token).await?;
-        self.bus.cancel(&self.caller, found.id, "").await?;
+        let id = token::open(&self.bus, &self.caller, token)?;
+        if let Err(error) = self.find(target, token).await {
+            self.bus.refused(Action::Cancel, &self.caller, id, error.kind);
+            return Err(error);
+        }
+        self.bus.cancel(&self.caller, id, "").await?;
         Ok(reply::canceling())
     }
 

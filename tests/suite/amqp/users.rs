@@ -87,8 +87,8 @@ async fn users_are_replaced_at_sighup_and_who_is_none_any_more_is_closed() {
     hers.work().await;
 
     // Gone.
-    let restart = "[amqp]\nlinks = 7\nanonymous = \"off\"\n[amqp.properties]\nproduct = \"RabbitMQ\"\n\
-                   version = \"4.1.0\"\n[amqp.work]\nopen = 7\n";
+    let restart =
+        "[amqp]\nlinks = 7\nlisten = \"127.0.0.1:1\"\nanonymous = \"off\"\n[data]\nqueue = 7\n";
     write(&file, &[("bob", "build it")], restart);
     reload(&daemon, "applied", 2);
     for gone in [hers, late] {
@@ -96,9 +96,7 @@ async fn users_are_replaced_at_sighup_and_who_is_none_any_more_is_closed() {
         assert!(why.contains("UnauthorizedAccess"), "{why}");
     }
     his.work().await;
-    assert_eq!(
-        needs_restart(&daemon),
-        "amqp.links, amqp.properties.product, amqp.properties.version, amqp.work.open"
-    );
+    // The address is set where the daemon was started, too, and that counts.
+    assert_eq!(needs_restart(&daemon), "data.queue");
     assert_eq!(daemon.terminate().code(), Some(0));
 }

@@ -13,7 +13,7 @@ use crate::clients::{KEPT, SOURCES, run};
 
 const VERSION: &str = "3.8.0";
 
-/// `cargo-deb`, built the first time, which takes some two minutes of one core.
+/// `cargo-deb`, built the first time, which takes minutes of one core.
 static CARGO_DEB: LazyLock<PathBuf> = LazyLock::new(|| {
     let root = Path::new(KEPT).join(format!("cargo-deb-{VERSION}"));
     let program = root.join("bin/cargo-deb");

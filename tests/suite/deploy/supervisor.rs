@@ -4,6 +4,7 @@ use std::net::TcpStream;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 
+use crate::faces::{JSON, raw};
 use crate::process::{Launch, PATIENCE};
 
 /// Whoever started the daemon.
@@ -48,6 +49,24 @@ fn it_says_when_it_serves_that_it_is_alive_and_when_it_stops() {
     let stopping = std::iter::repeat_with(|| manager.next()).find(|said| said[0] != "WATCHDOG=1");
     assert_eq!(stopping.unwrap(), ["STOPPING=1", "STATUS=draining"]);
     assert_eq!(daemon.wait().code(), Some(0));
+}
+
+#[test]
+fn it_says_how_far_it_has_read_the_journal_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = Launch::new(dir.path()).start();
+    for _ in 0..2 {
+        let body = br#"{"route": "showcase-run", "input": {"json": {"duration": "1h"}}}"#;
+        assert_eq!(raw(daemon.http, "POST", "/opgate/v1/operations", &[JSON], body).status, 200);
+    }
+    daemon.kill();
+    let socket = dir.path().join("notify");
+    let manager = Manager::new(&socket);
+    let daemon = Launch::new(dir.path()).env("NOTIFY_SOCKET", socket.to_str().unwrap()).start();
+    assert_eq!(manager.next(), ["STATUS=opening the journal"]);
+    assert_eq!(manager.next(), ["STATUS=reading the journal back: 0 of 2 operations"]);
+    assert_eq!(manager.next()[0], "READY=1");
+    assert_eq!(daemon.terminate().code(), Some(0));
 }
 
 #[test]

@@ -14,7 +14,7 @@ const OPERATION: &str = "org.opgate.operation";
 const SHOWCASE: &str = "org.opgate.showcase";
 
 /// A client of a management node.
-pub(super) struct Agent {
+pub(crate) struct Agent {
     _connection: ConnectionHandle<()>,
     _session: SessionHandle<()>,
     sender: Sender,
@@ -24,29 +24,34 @@ pub(super) struct Agent {
 
 /// A reply: its status, and the map in its body.
 #[derive(Debug)]
-pub(super) struct Said {
-    status: i32,
-    condition: Option<String>,
+pub(crate) struct Said {
+    pub(crate) status: i32,
+    pub(crate) condition: Option<String>,
     description: String,
     body: Amqp,
 }
 
 impl Said {
-    pub(super) fn field(&self, name: &str) -> Amqp {
+    pub(crate) fn field(&self, name: &str) -> Amqp {
         let Amqp::Map(map) = &self.body else { panic!("no map: {self:?}") };
         map.get(&Amqp::from(name)).cloned().unwrap_or_default()
     }
 
-    fn text(&self, name: &str) -> String {
+    pub(crate) fn text(&self, name: &str) -> String {
         let Amqp::String(text) = self.field(name) else { panic!("no {name}: {self:?}") };
         text
     }
 }
 
 impl Agent {
-    pub(super) async fn connect(daemon: &Daemon, node: &str) -> Self {
-        let url = format!("amqp://{}", daemon.amqp);
-        let mut connection = Connection::open("agent", url.as_str()).await.unwrap();
+    pub(crate) async fn connect(daemon: &Daemon, node: &str) -> Self {
+        let stream = tokio::net::TcpStream::connect(daemon.amqp).await.unwrap();
+        Self::over(stream, node).await
+    }
+
+    pub(crate) async fn over(stream: tokio::net::TcpStream, node: &str) -> Self {
+        let connection = Connection::builder().container_id("agent").hostname("localhost");
+        let mut connection = connection.open_with_stream(stream).await.unwrap();
         let mut session = Session::begin(&mut connection).await.unwrap();
         let sender = Sender::attach(&mut session, "requests", node).await.unwrap();
         let receiver = Receiver::builder()
@@ -59,7 +64,7 @@ impl Agent {
         Self { _connection: connection, _session: session, sender, receiver, asked: 0 }
     }
 
-    async fn ask(
+    pub(crate) async fn ask(
         &mut self,
         operation: &str,
         of: &str,
@@ -107,7 +112,7 @@ impl Agent {
     }
 
     /// An entity's READ, CANCEL, WAIT and the like.
-    pub(super) async fn about(&mut self, operation: &str, name: &str) -> Said {
+    pub(crate) async fn about(&mut self, operation: &str, name: &str) -> Said {
         self.ask(operation, OPERATION, &[("identity", name.into())], Amqp::Null).await
     }
 }
@@ -128,7 +133,7 @@ pub(super) async fn http_get(daemon: &Daemon, path: &str) -> Amqp {
     body
 }
 
-fn map<const N: usize>(fields: [(&str, Amqp); N]) -> Amqp {
+pub(crate) fn map<const N: usize>(fields: [(&str, Amqp); N]) -> Amqp {
     Amqp::Map(fields.into_iter().map(|(name, value)| (Amqp::from(name), value)).collect())
 }
 

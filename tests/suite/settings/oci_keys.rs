@@ -141,13 +141,12 @@ fn what_needs_a_restart_is_told_from_what_does_not() {
     let new =
         format!("[oci]\nclock_skew = \"1m\"\nhosts = [\"h\"]\n{}", issuer(&["issuer.public.pem"]));
     assert_eq!(old.restarts(&effective(&new)), [""; 0]);
-    let new = "[oci]\nsignatures = \"required\"\n[drain]\ntimeout = \"1s\"\n[buildgrid]\ninstances = [\"a\"]\n";
-    let restarts = ["buildgrid.instances", "drain.timeout", "oci.signatures"];
+    let new = "[oci]\nsignatures = \"required\"\n[drain]\ntimeout = \"1s\"\n[data]\nqueue = 7\n[buildgrid]\ninstances = [\"a\"]\n";
+    let restarts = ["data.queue", "oci.signatures"];
     assert_eq!(old.restarts(&effective(new)), restarts);
     // Nor is a key that is gone forgotten.
-    let compartment = "[oci.compartments.a]\nid = \"ocid1.c\"\nparent = \"p\"\n";
-    let gone = ["oci.compartments.a.id", "oci.compartments.a.parent"];
-    assert_eq!(effective(compartment).restarts(&effective("")), gone);
+    let audit = "[audit]\nsink = \"file\"\nfile = \"x\"\n";
+    assert_eq!(effective(audit).restarts(&effective("")), ["audit.file", "audit.sink"]);
 }
 
 #[test]

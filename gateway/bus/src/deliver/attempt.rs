@@ -1,6 +1,6 @@
 //! One attempt: read what is owed, tell the receiver, make durable what became of it.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use opgate_core::{
@@ -27,7 +27,8 @@ const GRACE: Duration = Duration::from_secs(1);
 /// What every attempt shares.
 pub(crate) struct Courier {
     pub(crate) store: Store,
-    pub(crate) notifier: Arc<dyn Notifier>,
+    /// Who tells, which may be somebody else for the next attempt.
+    pub(crate) notifier: RwLock<Arc<dyn Notifier>>,
     pub(crate) handles: Handles,
     pub(crate) callbacks: Callbacks,
     /// For what the journal did not take.
@@ -51,6 +52,15 @@ enum Alarm {
 }
 
 impl Courier {
+    fn notifier(&self) -> Arc<dyn Notifier> {
+        Arc::clone(&self.notifier.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Has somebody else tell from the next attempt on.
+    pub(crate) fn notify_by(&self, notifier: Arc<dyn Notifier>) {
+        *self.notifier.write().unwrap_or_else(PoisonError::into_inner) = notifier;
+    }
+
     /// Does a job to its end, or until the gateway drains.
     pub(super) async fn work(&self, job: Job) -> Done {
         let unmade = |again| Done { went: Went::Unmade, again };
@@ -108,8 +118,8 @@ impl Courier {
     /// What the receiver says; nothing where the gateway drains before that.
     async fn tell(&self, notice: Notice) -> Option<Told> {
         let began = Instant::now();
-        let id = notice.operation.id;
-        let told = contained(timeout(DEFECT, async { self.notifier.notify(notice).await }));
+        let operation = Arc::clone(&notice.operation);
+        let told = contained(timeout(DEFECT, async { self.notifier().notify(notice).await }));
         let told = tokio::select! {
             biased;
             told = told => told,
@@ -120,7 +130,8 @@ impl Courier {
             Ok(Ok(told)) => told,
             Ok(Err(_)) => later("the attempt came to no end"),
             Err(_) => {
-                tracing::error!(operation = %id, "the notifier panicked");
+                let (id, trace_id) = (operation.id, operation.trace_id());
+                tracing::error!(operation = %id, trace_id, "the notifier panicked");
                 later("the attempt failed unexpectedly")
             }
         };
@@ -206,18 +217,23 @@ impl Courier {
             return;
         };
         self.metrics.callbacks.dead.increment(1);
-        let (operation, destination) = (snapshot.id, self.destination(callback));
+        let (operation, trace_id) = (snapshot.id, snapshot.trace_id());
+        let destination = self.destination(callback);
         let (destination, problem) = (&*destination, &**problem);
         let text = "a callback is a dead letter now";
         match alarm {
-            Alarm::Due => tracing::warn!(%operation, destination, attempts, problem, "{text}"),
-            Alarm::Undue => tracing::info!(%operation, destination, attempts, problem, "{text}"),
+            Alarm::Due => {
+                tracing::warn!(%operation, trace_id, destination, attempts, problem, "{text}");
+            }
+            Alarm::Undue => {
+                tracing::info!(%operation, trace_id, destination, attempts, problem, "{text}");
+            }
         }
     }
 
     /// Where a callback goes. A defect of the notifier must not end the deliveries to others.
     pub(super) fn destination(&self, callback: &Callback) -> Arc<str> {
-        let asked = std::panic::AssertUnwindSafe(|| self.notifier.destination(callback));
+        let asked = std::panic::AssertUnwindSafe(|| self.notifier().destination(callback));
         std::panic::catch_unwind(asked).unwrap_or_else(|_| {
             tracing::error!("the notifier panicked over a destination");
             Arc::from("")

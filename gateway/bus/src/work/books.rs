@@ -18,8 +18,9 @@ use crate::router::QueueIndex;
 enum Place {
     /// Waits in its queue.
     Queued(Ticket),
-    /// Given to an asker; the start of its lease may be on its way to the journal.
-    Claimed(Ticket),
+    /// Given to an asker; the start of its lease may be on its way to the journal. With the place it had, where it has
+    /// the same queue still.
+    Claimed(Option<Ticket>),
     /// With a worker.
     Held(Hold),
     /// Released, and not to be leased before this.
@@ -63,6 +64,19 @@ pub(crate) enum End {
     Canceled,
     /// So many of its leases ran out or failed.
     Expired(u32),
+    /// It does not end: its route leads elsewhere, and nobody holds it any more.
+    Moved,
+}
+
+/// What became of an operation that was to wait elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moved {
+    /// Nothing, so far.
+    No,
+    /// It is in another queue.
+    Within,
+    /// It is here no more.
+    Gone,
 }
 
 #[derive(Debug)]
@@ -71,6 +85,8 @@ struct Item {
     queue: QueueIndex,
     place: Place,
     canceling: bool,
+    /// Its route leads elsewhere: once nobody holds it, it goes.
+    leaving: bool,
     /// Its deadline has passed: once nobody holds it, it is shut.
     overdue: bool,
     /// Leases that ran out or failed.
@@ -131,7 +147,7 @@ pub(crate) struct Books<T> {
     concurrency: usize,
     attempts: u32,
     items: HashMap<OperationId, Item>,
-    queues: Box<[Queue<T>]>,
+    queues: Vec<Queue<T>>,
     /// Ends of leases and of rests.
     timers: BTreeSet<(Instant, OperationId)>,
     /// Claimed and held operations.
@@ -149,12 +165,11 @@ pub(crate) struct Books<T> {
 
 impl<T> Books<T> {
     pub(crate) fn new(concurrency: usize, attempts: u32, queues: usize) -> Self {
-        let queue = || Queue { ready: Ready::default(), resting: 0, asks: BTreeMap::new() };
-        Self {
+        let mut books = Self {
             concurrency,
             attempts,
             items: HashMap::new(),
-            queues: std::iter::repeat_with(queue).take(queues).collect(),
+            queues: Vec::new(),
             timers: BTreeSet::new(),
             out: 0,
             turn: 0,
@@ -163,7 +178,70 @@ impl<T> Books<T> {
             waiting: 0,
             ends: Vec::new(),
             open: true,
+        };
+        books.widen(queues);
+        books
+    }
+
+    /// Has so many queues, if they are more than before.
+    pub(crate) fn widen(&mut self, queues: usize) {
+        while self.queues.len() < queues {
+            let (ready, asks) = (Ready::default(), BTreeMap::new());
+            self.queues.push(Queue { ready, resting: 0, asks });
         }
+    }
+
+    /// Goes by other bounds from now on. What is out beyond them stays so.
+    pub(crate) const fn bound(&mut self, concurrency: usize, attempts: u32) {
+        (self.concurrency, self.attempts) = (concurrency, attempts);
+    }
+
+    /// Whether nobody waits for a queue, and no operation is of it.
+    pub(crate) fn is_vacant(&self, queue: QueueIndex) -> bool {
+        self.queues.get(queue.0).is_none_or(|queue| queue.asks.is_empty())
+            && self.items.values().all(|item| item.queue != queue)
+    }
+
+    /// Whether an operation is in them.
+    pub(crate) fn has(&self, id: OperationId) -> bool {
+        self.items.contains_key(&id)
+    }
+
+    /// Has an operation wait in that queue from now on, or leave, if it is there. What somebody holds goes once nobody
+    /// does.
+    pub(crate) fn reroute(&mut self, id: OperationId, queue: Option<QueueIndex>) -> Moved {
+        let Some(mut item) = self.items.remove(&id) else { return Moved::No };
+        let waits = matches!(item.place, Place::Queued(_) | Place::Resting(_));
+        let moved = match queue {
+            None if waits => {
+                self.leave(id, &item);
+                return Moved::Gone;
+            }
+            None => {
+                item.leaving = true;
+                Moved::No
+            }
+            Some(queue) if queue == item.queue => {
+                item.leaving = false;
+                Moved::No
+            }
+            Some(queue) => {
+                item.leaving = false;
+                if waits {
+                    self.leave(id, &item);
+                }
+                item.queue = queue;
+                match item.place {
+                    Place::Queued(_) => item.place = self.queue_up(id, &item),
+                    Place::Resting(until) => item.place = self.rest(id, &item, until),
+                    Place::Claimed(_) => item.place = Place::Claimed(None),
+                    Place::Held(_) | Place::Shut => {}
+                }
+                Moved::Within
+            }
+        };
+        self.items.insert(id, item);
+        moved
     }
 
     /// Takes an operation in; one that is there already stays where it is, but for a cancel request
@@ -189,6 +267,7 @@ impl<T> Books<T> {
             queue,
             place,
             canceling,
+            leaving: false,
             overdue: false,
             expired: 0,
             last: None,
@@ -243,6 +322,8 @@ impl<T> Books<T> {
             Place::Shut
         } else if item.canceling {
             self.shut(id, &mut item, End::Canceled)
+        } else if item.leaving {
+            self.shut(id, &mut item, End::Moved)
         } else {
             next(self, &mut item)
         };
@@ -258,6 +339,13 @@ impl<T> Books<T> {
     fn queue_up(&mut self, id: OperationId, item: &Item) -> Place {
         self.waiting += 1;
         Place::Queued(self.queues[item.queue.0].ready.push(&item.tenant, id))
+    }
+
+    fn rest(&mut self, id: OperationId, item: &Item, until: Instant) -> Place {
+        self.waiting += 1;
+        self.queues[item.queue.0].resting += 1;
+        self.timers.insert((until, id));
+        Place::Resting(until)
     }
 
     /// Hears that a deadline has passed: what nobody holds is not to be leased any more.

@@ -6,7 +6,6 @@
 //! that comes later can overtake it.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use opgate_telemetry::{BackendMetrics, Metrics};
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
 
-use super::books::{Arrival, Books, End, Lapse, Over};
+use super::books::{Arrival, Books, End, Lapse, Moved, Over};
 use crate::pull::Pull;
 use crate::router::QueueIndex;
 use crate::token::Grant;
@@ -25,6 +24,9 @@ use crate::token::Grant;
 #[derive(Debug)]
 struct Desked {
     books: Books<oneshot::Sender<Claims>>,
+    pull: Pull,
+    /// Starts under way, for each queue.
+    starting: Vec<usize>,
     /// When the dispatcher will look next; none where nothing was due.
     looks: Option<Instant>,
 }
@@ -32,14 +34,11 @@ struct Desked {
 /// One backend of workers.
 #[derive(Debug)]
 pub(crate) struct Desk {
-    pub(crate) pull: Pull,
     name: Arc<str>,
     store: Store,
     metrics: Arc<Metrics>,
     nudge: Arc<Notify>,
     health: watch::Receiver<Health>,
-    /// Starts under way, for each queue.
-    starting: Box<[AtomicUsize]>,
     desked: Mutex<Desked>,
 }
 
@@ -58,21 +57,70 @@ impl Desk {
     pub(crate) fn new(
         name: &Arc<str>,
         pull: Pull,
-        queues: usize,
         store: &Store,
         metrics: &Arc<Metrics>,
         nudge: &Arc<Notify>,
     ) -> Self {
-        let books = Books::new(pull.concurrency, pull.attempts, queues);
+        let books = Books::new(pull.concurrency, pull.attempts, 0);
         Self {
-            pull,
             name: Arc::clone(name),
             store: store.clone(),
             metrics: Arc::clone(metrics),
             nudge: Arc::clone(nudge),
             health: store.health(),
-            starting: std::iter::repeat_with(AtomicUsize::default).take(queues).collect(),
-            desked: Mutex::new(Desked { books, looks: None }),
+            desked: Mutex::new(Desked { books, pull, starting: Vec::new(), looks: None }),
+        }
+    }
+
+    /// Has so many queues, if they are more than before.
+    pub(crate) fn widen(&self, queues: usize) {
+        let mut desked = self.lock();
+        desked.books.widen(queues);
+        let queues = queues.max(desked.starting.len());
+        desked.starting.resize(queues, 0);
+    }
+
+    /// What is configured of it.
+    pub(crate) fn pull(&self) -> Pull {
+        self.lock().pull
+    }
+
+    /// Goes by other bounds from now on. Leases that are there last as long as they were given.
+    pub(crate) fn employ(self: &Arc<Self>, pull: Pull) {
+        let mut desked = self.lock();
+        desked.pull = pull;
+        desked.books.bound(pull.concurrency, pull.attempts);
+        self.tell(&mut desked);
+    }
+
+    /// Has nobody wait any longer for a queue that no route leads to.
+    pub(crate) fn dismiss(self: &Arc<Self>, queue: QueueIndex) {
+        let mut desked = self.lock();
+        desked.books.dismiss(queue);
+        self.tell(&mut desked);
+    }
+
+    /// Whether nothing is in a queue, or will come back to it.
+    pub(crate) fn is_vacant(&self, queue: QueueIndex) -> bool {
+        let desked = self.lock();
+        desked.books.is_vacant(queue) && desked.starting.get(queue.0).is_none_or(|many| *many == 0)
+    }
+
+    /// Whether an operation is here.
+    pub(crate) fn has(&self, id: OperationId) -> bool {
+        self.lock().books.has(id)
+    }
+
+    /// Has an operation wait in that queue from now on, or nowhere here: then whether it is gone at once. While somebody
+    /// holds it, it goes when nobody does ([`End::Moved`]).
+    pub(crate) fn reroute(self: &Arc<Self>, id: OperationId, queue: Option<QueueIndex>) -> bool {
+        let mut desked = self.lock();
+        match desked.books.reroute(id, queue) {
+            Moved::No => false,
+            moved @ (Moved::Within | Moved::Gone) => {
+                self.tell(&mut desked);
+                moved == Moved::Gone
+            }
         }
     }
 
@@ -174,8 +222,9 @@ impl Desk {
         now: Instant,
     ) -> (Vec<(OperationId, End)>, Option<Instant>) {
         let mut desked = self.lock();
+        let attempts = desked.pull.attempts;
         for lapse in desked.books.due(now) {
-            self.lapsed(lapse);
+            self.lapsed(lapse, attempts);
         }
         let ends = desked.books.ends();
         desked.looks = desked.books.next();
@@ -185,19 +234,19 @@ impl Desk {
     }
 
     /// Puts a lease that ran out on record: that is when one wants to know who held it.
-    fn lapsed(&self, lapse: Lapse) {
+    fn lapsed(&self, lapse: Lapse, attempts: u32) {
         if let Some(metrics) = self.metrics() {
             metrics.leases_expired.increment(1);
         }
         let who = named(&lapse.worker);
         let why = format!("the lease of {who} ran out before it was heard of again");
-        self.attempted(lapse, &why);
+        self.attempted(lapse, attempts, &why);
     }
 
     /// Puts an attempt that came to nothing on record.
-    fn attempted(&self, lapse: Lapse, why: &str) {
+    fn attempted(&self, lapse: Lapse, attempts: u32, why: &str) {
         let Lapse { id, tenant, epoch, worker: _, expired } = lapse;
-        let text = format!("attempt {expired} of {}: {why}", self.pull.attempts);
+        let text = format!("attempt {expired} of {attempts}: {why}");
         let entry = LogEntry {
             at: self.store.clock().now(),
             error: true,
@@ -302,7 +351,7 @@ impl Desk {
         let (_, worker) = desked.books.held(grant.id, grant.epoch, Instant::now())?;
         let why = format!("{} {why}", named(worker));
         if let Some(lapse) = desked.books.fail(grant.id, grant.epoch) {
-            self.attempted(lapse, &why);
+            self.attempted(lapse, desked.pull.attempts, &why);
         }
         self.tell(&mut desked);
         Ok(())
@@ -310,11 +359,14 @@ impl Desk {
 
     /// A place for one more start in a queue; none when it is full.
     pub(crate) fn place(self: &Arc<Self>, queue: QueueIndex) -> Option<Starting> {
-        let starting = &self.starting[queue.0];
-        let depth = self.lock().books.depth(queue);
-        let under_way = starting.fetch_add(1, Ordering::Relaxed);
-        let place = Starting { desk: Arc::clone(self), queue };
-        (depth + under_way < self.pull.backlog).then_some(place)
+        let mut desked = self.lock();
+        let ahead = desked.books.depth(queue) + desked.starting[queue.0];
+        if ahead >= desked.pull.backlog {
+            return None;
+        }
+        desked.starting[queue.0] += 1;
+        drop(desked);
+        Some(Starting { desk: Arc::clone(self), queue })
     }
 
     fn post(&self, tenant: Tenant, target: OperationId, command: Command) -> Result<Posted, Error> {
@@ -336,7 +388,7 @@ pub(crate) struct Starting {
 
 impl Drop for Starting {
     fn drop(&mut self) {
-        self.desk.starting[self.queue.0].fetch_sub(1, Ordering::Relaxed);
+        self.desk.lock().starting[self.queue.0] -= 1;
     }
 }
 
@@ -422,7 +474,8 @@ mod tests {
         let store = Store::open(&Options::new(dir.path().join("data")), clock, &metrics);
         let pull = Pull { backlog: 3, ..Pull::default() };
         let (name, nudge) = ("desk".into(), Arc::default());
-        let desk = Arc::new(Desk::new(&name, pull, 2, &store.unwrap().0, &metrics, &nudge));
+        let desk = Arc::new(Desk::new(&name, pull, &store.unwrap().0, &metrics, &nudge));
+        desk.widen(2);
         let queue = QueueIndex(0);
         let arrive = |n| {
             let (id, tenant) = (OperationId::from_bits(n), Tenant::anonymous());

@@ -48,7 +48,7 @@ impl Bus {
         match desk.renew(grant, length, command) {
             Err(over) => Err(self.over(grant, over).await),
             Ok(Err(error)) => Err(error),
-            Ok(Ok(renewed)) => match self.made_durable(desk, grant, renewed).await? {
+            Ok(Ok(renewed)) => match self.made_durable(&desk, grant, renewed).await? {
                 Some(receipt) => Ok(Held { snapshot: receipt.snapshot, until }),
                 None => Ok(Held { snapshot: current, until }),
             },
@@ -78,7 +78,7 @@ impl Bus {
         match desk.renew(grant, grant.length, Some(command)) {
             Err(over) => Err(self.over(grant, over).await),
             Ok(Err(error)) => Err(error),
-            Ok(Ok(renewed)) => match self.made_durable(desk, grant, renewed).await? {
+            Ok(Ok(renewed)) => match self.made_durable(&desk, grant, renewed).await? {
                 Some(receipt) => {
                     desk.forget(grant.id);
                     Ok(receipt)
@@ -112,7 +112,7 @@ impl Bus {
             return Err(ended(&current));
         }
         if let Some(note) = note {
-            self.note(desk, grant, note).await?;
+            self.note(&desk, grant, note).await?;
         }
         match desk.release(grant, rest) {
             Ok(()) => Ok(()),
@@ -200,7 +200,7 @@ impl Bus {
     }
 
     /// The desk of a lease, and its operation.
-    async fn bearer(&self, grant: Grant) -> Result<(&Arc<Desk>, Arc<Snapshot>), Error> {
+    async fn bearer(&self, grant: Grant) -> Result<(Arc<Desk>, Arc<Snapshot>), Error> {
         let door = self.door();
         tokio::select! {
             // Right after a start, what is held is not known yet.
@@ -216,12 +216,14 @@ impl Bus {
                 "the operation is not kept any more",
             ));
         };
-        let desk = door
-            .router()
-            .target(&current.routed.route)
-            .and_then(|target| door.work().desk(target.backend));
+        let router = door.router();
+        let target = router.target(&current.routed.route);
+        let own = target.and_then(|target| router.desk(target.backend));
+        let has = |desk: &&Arc<Desk>| desk.has(grant.id);
+        // Its route may lead elsewhere since it was leased.
+        let desk = own.filter(has).or_else(|| router.desks().find(has)).or(own);
         match desk {
-            Some(desk) => Ok((desk, current)),
+            Some(desk) => Ok((Arc::clone(desk), current)),
             None if current.is_done() => Err(ended(&current)),
             None => Err(refused(
                 ErrorKind::FailedPrecondition,

@@ -13,13 +13,16 @@ use super::desk::{Claims, Desk};
 use super::{Ask, LEASES, Leased, WORKER_BYTES};
 use crate::bus::Bus;
 use crate::pull::LEASE;
-use crate::router::QueueIndex;
+use crate::router::{BackendIndex, QueueIndex};
 use crate::token::Grant;
 use crate::wait::at;
 
 /// How often one lease is begun anew because an abandoned one came first. One repeat is the rule:
 /// each needs another asker that was dealt the operation and left.
 const REPEATS: usize = 8;
+
+/// Where a queue is.
+type Place = (BackendIndex, QueueIndex);
 
 /// What became of one operation that was dealt.
 enum Begun {
@@ -33,7 +36,8 @@ enum Begun {
 
 impl Bus {
     /// Leases operations from a queue, at most as many as asked for. Answers as soon as there is
-    /// one, with what is ready at that moment; with nothing when the wait is over and at the drain.
+    /// one, with what is ready at that moment; with nothing when the wait is over, at the drain, and when no route leads
+    /// to the queue any more.
     ///
     /// Who waits longest is served first. Where several wait, what is ready is shared out evenly:
     /// one who asks for a hundred does not keep another waiting. Tenants take turns. Nothing is passed
@@ -48,16 +52,18 @@ impl Bus {
     /// ([`Options::askers`](crate::Options::askers)); `Unavailable` when the journal takes no
     /// writes.
     pub async fn lease(&self, ask: Ask) -> Result<Vec<Leased>, Error> {
-        let (desk, queue, length) = self.check(&ask)?;
+        let (desk, (backend, queue), length) = self.check(&ask)?;
         let limit = Instant::now().checked_add(ask.wait);
         let mut drained = pin!(self.door().drain.cancelled());
         while !self.door().drain.is_cancelled() {
             let mut asking = desk.ask(queue, ask.max);
+            // Whoever takes the queue away has those leave who wait by then.
+            let leads = self.door().router().queue(&ask.queue) == Some((backend, queue));
             let claims = match asking.dealt() {
                 Some(claims) => Some(claims),
-                None if ask.wait.is_zero() => asking.leave(),
+                None if ask.wait.is_zero() || !leads => asking.leave(),
                 None => {
-                    let Ok(_permit) = self.door().askers.try_acquire() else {
+                    let Some(_place) = self.door().askers.take() else {
                         return Err(Error::new(
                             ErrorKind::TooManyRequests,
                             "too many workers wait",
@@ -74,7 +80,7 @@ impl Bus {
             };
             let Some(claims) = claims else { break };
             // Boxed, for thousands wait and few are served at a time.
-            let (leased, full) = Box::pin(self.begin(desk, claims, length, &ask)).await?;
+            let (leased, full) = Box::pin(self.begin(&desk, claims, length, &ask)).await?;
             // Everything it was dealt may have ended on the way.
             if !leased.is_empty() || full || limit.is_some_and(|limit| limit <= Instant::now()) {
                 return Ok(leased);
@@ -83,22 +89,23 @@ impl Bus {
         Ok(Vec::new())
     }
 
-    fn check(&self, ask: &Ask) -> Result<(&Arc<Desk>, QueueIndex, Duration), Error> {
+    fn check(&self, ask: &Ask) -> Result<(Arc<Desk>, Place, Duration), Error> {
         let no_queue = || Error::new(ErrorKind::NotFound, "no such queue");
-        let (backend, queue) = self.door().router().queue(&ask.queue).ok_or_else(no_queue)?;
-        let desk = self.door().work().desk(backend).ok_or_else(no_queue)?;
+        let router = self.door().router();
+        let place = router.queue(&ask.queue).ok_or_else(no_queue)?;
+        let desk = Arc::clone(router.desk(place.0).ok_or_else(no_queue)?);
         if !(1..=LEASES).contains(&ask.max) {
             let text = format!("is {}, 1 to {LEASES} are allowed", ask.max);
             return Err(Error::invalid("max", text));
         }
-        let length = ask.length.unwrap_or(desk.pull.lease);
+        let length = ask.length.unwrap_or_else(|| desk.pull().lease);
         within_a_lease("length", length)?;
         let bytes = ask.worker.len();
         if bytes > WORKER_BYTES {
             let text = format!("is {bytes} bytes long, at most {WORKER_BYTES} are allowed");
             return Err(Error::invalid("worker", text));
         }
-        Ok((desk, queue, length))
+        Ok((desk, place, length))
     }
 
     /// Begins a lease of each operation that was dealt, as far as the asker has room for them; and whether
@@ -116,7 +123,7 @@ impl Bus {
         for id in claims.ids.iter().copied() {
             let start = match self.to_lease(desk, id).await {
                 Ok(Some(current)) => {
-                    let weight = current.input.bytes.len();
+                    let weight = current.input.weight();
                     full = weight > bytes && starts.len() >= ask.least;
                     if full {
                         break;

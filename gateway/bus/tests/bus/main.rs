@@ -15,6 +15,8 @@ mod list;
 mod metrics;
 mod pass_on;
 mod reach;
+mod recent;
+mod reroute;
 mod restart;
 mod share;
 mod start;

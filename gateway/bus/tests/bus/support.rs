@@ -266,24 +266,31 @@ impl Setup {
         }
         let router = router
             .backend("script", Arc::new(Player(Arc::clone(&script), self.gate)), self.concurrency)
-            .route(Route {
-                name: self.route.into(),
-                kind: Kind::new("test", "script").unwrap(),
-                backend: "script".into(),
-                retention: RETENTION,
-                timeout: self.timeout,
-                options: BTreeMap::new(),
-                expects: Expects {
-                    response_type: Some("of.the.Route".into()),
-                    metadata_type: None,
-                },
-                resources: Vec::new(),
-            })
+            .route(Route { timeout: self.timeout, ..route(self.route, "script") })
             .build()
             .unwrap();
         let bus = Bus::open(store.clone(), router, self.options, metrics);
         Bench { bus, store, script, leaked, caller: Caller::anonymous() }
     }
+}
+
+/// A route to a backend.
+pub(crate) fn route(name: &str, backend: &str) -> Route {
+    Route {
+        name: name.into(),
+        kind: Kind::new("test", "script").unwrap(),
+        backend: backend.into(),
+        retention: RETENTION,
+        timeout: None,
+        options: BTreeMap::new(),
+        expects: Expects { response_type: Some("of.the.Route".into()), metadata_type: None },
+        resources: Vec::new(),
+    }
+}
+
+/// A backend that plays a script.
+pub(crate) fn player(script: &Arc<Script>) -> Arc<dyn Backend> {
+    Arc::new(Player(Arc::clone(script), Gate::default()))
 }
 
 /// A bus under test.

@@ -8,6 +8,7 @@ mod idle;
 mod journal;
 mod lease;
 mod model;
+mod reroute;
 mod restart;
 mod stress;
 mod support;

@@ -79,7 +79,7 @@ pub(super) fn outcome(outcome: &Outcome) -> Result<(), Error> {
 
 fn failure_bytes(failure: &Failure) -> usize {
     let details = failure.details.iter().map(|detail| detail.type_url.len() + detail.value.len());
-    let native = failure.native.as_ref().map_or(0, |native| native.bytes.len());
+    let native = failure.native.as_ref().map_or(0, |native| native.weight());
     failure.message.len() + details.sum::<usize>() + native
 }
 
@@ -138,7 +138,7 @@ fn payload(fields: Fields, payload: &Payload) -> Result<(), Error> {
     let encoded = payload.encoding.as_deref().map_or(0, str::len);
     bytes(encoding, encoded, limits::MEDIA_TYPE_BYTES)?;
     at_most(sections, payload.sections.len(), limits::SECTIONS)?;
-    size(whole, payload.bytes.len())
+    size(whole, payload.weight())
 }
 
 fn size(what: &str, bytes: usize) -> Result<(), Error> {

@@ -83,6 +83,7 @@ pub(crate) fn running() -> Operation {
         waiting: None,
         cancel: None,
         lost: opgate_core::Losses::NONE,
+        kept: opgate_core::Losses::NONE,
     };
     change(Some(started), 3, Command::Report(Box::new(report)))
 }

@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use http::{Method, Request, Response};
 use http_body_util::BodyExt as _;
-use opgate_edge::{Admin, Drain, DrainTrigger, Exporter, Readiness};
+use opgate_edge::{
+    Admin, Body, Drain, DrainTrigger, Exporter, Frontend, Peer, Readiness, RequestBody,
+    ResponseFuture,
+};
 use opgate_telemetry::{CATALOGUE, Code, Method as Verb, Protocol};
 use tokio::task::JoinHandle;
 
@@ -131,4 +134,39 @@ async fn it_ends_with_its_own_drain() {
     assert_eq!(get(&console, "/livez").await.status(), 200);
     console.trigger.begin(FOREVER);
     console.serving.await.unwrap();
+}
+
+/// Says where it was asked.
+struct Mounted;
+
+impl Frontend for Mounted {
+    fn call(&self, request: Request<RequestBody>, _: &Arc<Peer>) -> ResponseFuture {
+        let said = format!("{} {}", request.method(), request.uri().path());
+        Box::pin(async { Response::new(Body::full(said)) })
+    }
+}
+
+#[tokio::test]
+async fn a_face_of_its_own_has_its_path_and_what_is_beneath() {
+    let exporter = Exporter::new(&[]).unwrap();
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let admin = Admin::bind(any, exporter, Readiness::new(), Box::new(|| true)).await.unwrap();
+    let address = admin.local_addr().unwrap();
+    let (trigger, drain) = Drain::new();
+    let serving = tokio::spawn(admin.mount("/mounted", Arc::new(Mounted)).serve(drain));
+    let (mut client, _) = http1(address).await;
+    for (method, path, expected) in [
+        ("GET", "/mounted", "GET /mounted"),
+        ("POST", "/mounted/a/b", "POST /mounted/a/b"),
+        ("GET", "/mountedelse", "not found\n"),
+        ("GET", "/livez", "alive\n"),
+    ] {
+        client.ready().await.unwrap();
+        let response = client.send(Request::builder().method(method).uri(path)).await.unwrap();
+        let said = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(said, expected, "{method} {path}");
+    }
+    drop(client);
+    trigger.begin(FOREVER);
+    serving.await.unwrap();
 }

@@ -38,7 +38,13 @@ fn own(status: &Status) -> Option<Failure> {
     if let Some(protocol) = info.metadata.get("face") {
         let http = info.metadata.get("http").and_then(|http| http.parse().ok());
         let code = info.metadata.get("code").cloned().unwrap_or_default();
-        native = Some(Native { protocol: protocol.clone(), code, http, bytes: Bytes::new() });
+        native = Some(Native {
+            protocol: protocol.clone(),
+            code,
+            http,
+            bytes: Bytes::new(),
+            encoded: None,
+        });
     }
     for detail in added.iter().skip(1) {
         if detail.is(RetryInfo::NAME) {
@@ -74,6 +80,7 @@ fn said(status: &Status) -> Failure {
         code: status.code.to_string(),
         http: None,
         bytes: Bytes::new(),
+        encoded: None,
     }));
     let info: Option<ErrorInfo> = detail(status, ErrorInfo::NAME);
     failure.reason = info

@@ -1,6 +1,6 @@
 //! The protobuf messages, and the way to and from the canonical record.
 
-use super::{Bytes, Damaged, INLINE_BYTES, Opened, Slot, core, duration, nanos};
+use super::{Beside, Bytes, Damaged, Opened, Slot, core, duration, is_beside, nanos};
 use core::{
     Code, Dedupe, DedupeKey, Epoch, Face, Fingerprint, KeySpace, Kind, OperationId, Parent, Seq,
     State, Tenant, Timestamp, Version,
@@ -184,6 +184,15 @@ struct Payload {
     /// CRC-32 of the bytes where they are stored beside the record.
     #[prost(fixed32, optional, tag = "5")]
     detached: Option<u32>,
+    /// The content as its protocol encodes it. Who does not know of it has the content all the same.
+    #[prost(bytes = "bytes", optional, tag = "6")]
+    encoded: Option<Bytes>,
+    /// How many bytes of it are stored beside the record, behind the content.
+    #[prost(uint32, optional, tag = "7")]
+    encoded_length: Option<u32>,
+    /// CRC-32 of those. Who does not know of them finds that the content's is another.
+    #[prost(fixed32, optional, tag = "8")]
+    encoded_detached: Option<u32>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -224,6 +233,8 @@ struct Native {
     http: Option<u32>,
     #[prost(bytes = "bytes", tag = "4")]
     bytes: Bytes,
+    #[prost(bytes = "bytes", optional, tag = "5")]
+    encoded: Option<Bytes>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -394,28 +405,35 @@ fn links_back(links: Vec<Link>) -> Vec<core::Link> {
 
 impl From<&core::Payload> for Payload {
     fn from(payload: &core::Payload) -> Self {
-        let large = payload.bytes.len() > INLINE_BYTES;
+        let large = is_beside(payload);
+        let inline = |bytes: &Bytes| if large { Bytes::new() } else { bytes.clone() };
+        let beside = payload.encoded.as_ref().filter(|_| large);
         Self {
             media_type: payload.media_type.to_string(),
             encoding: payload.encoding.as_deref().map(str::to_owned),
             sections: payload.sections.clone(),
-            bytes: if large { Bytes::new() } else { payload.bytes.clone() },
+            bytes: inline(&payload.bytes),
             detached: large.then(|| crc32fast::hash(&payload.bytes)),
+            encoded: payload.encoded.as_ref().filter(|_| !large).cloned(),
+            // A payload is smaller by far.
+            encoded_length: beside.map(|it| u32::try_from(it.len()).unwrap_or(u32::MAX)),
+            encoded_detached: beside.map(|it| crc32fast::hash(it)),
         }
     }
 }
 
 impl Payload {
-    /// The payload, and the checksum of its bytes where these lie beside the record: they are empty
-    /// then.
-    fn back(self) -> (core::Payload, Option<u32>) {
+    /// The payload, and what is known of its bytes where these lie beside the record: it has none then.
+    fn back(self) -> (core::Payload, Option<Beside>) {
+        let encoded = self.encoded_length.zip(self.encoded_detached);
+        let beside = self.detached.map(|checksum| Beside { checksum, encoded });
         let payload = core::Payload {
-            media_type: self.media_type.into(),
             encoding: self.encoding.map(Into::into),
             sections: self.sections,
-            bytes: self.bytes,
+            encoded: self.encoded,
+            ..core::Payload::new(self.media_type, self.bytes)
         };
-        (payload, self.detached)
+        (payload, beside)
     }
 }
 
@@ -440,6 +458,7 @@ impl From<&core::Failure> for Failure {
                 code: native.code.clone(),
                 http: native.http.map(u32::from),
                 bytes: native.bytes.clone(),
+                encoded: native.encoded.clone(),
             }),
             cause: failure.cause.as_deref().map(|cause| Box::new(cause.into())),
         }
@@ -465,6 +484,7 @@ impl Failure {
                     code: native.code,
                     http: native.http.and_then(|status| u16::try_from(status).ok()),
                     bytes: native.bytes,
+                    encoded: native.encoded,
                 })
             }),
             cause: self.cause.map(|cause| cause.back().map(Box::new)).transpose()?,

@@ -29,7 +29,11 @@ impl Inner {
     /// Has an operation canceled that nobody waits for any more. Tried once.
     pub(super) async fn abandon(&self, poll: &Poll<'_>, operation: &Snapshot, identity: &str) {
         let Some(verb) = poll.cancel else {
-            tracing::info!(operation = %operation.id, "it goes on upstream, where none is canceled");
+            tracing::info!(
+                operation = %operation.id,
+                trace_id = operation.trace_id(),
+                "it goes on upstream, where none is canceled",
+            );
             return;
         };
         let pass = self.settings().gate.pass().await;

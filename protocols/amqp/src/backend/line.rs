@@ -22,6 +22,8 @@ use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 
 use super::settings::Settings;
+use crate::wire::came::Values;
+use crate::wire::encoded::Encoded;
 use dial::Undialed;
 use live::Live;
 
@@ -32,6 +34,8 @@ pub(super) struct Answer {
     pub(super) correlation: Option<MessageId>,
     /// All of it.
     pub(super) message: Message<Body<Value>>,
+    /// The values of its body in the bytes in which they came; none of data.
+    pub(super) values: Option<Values>,
 }
 
 /// What became of a request.
@@ -117,7 +121,7 @@ impl Ready<'_> {
     pub(super) async fn exchange(
         self,
         id: &str,
-        message: Message<Body<Value>>,
+        message: Message<Body<Encoded>>,
         until: Instant,
     ) -> Exchanged {
         self.live.exchange(id, message, until).await

@@ -29,12 +29,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use fe2o3_amqp_types::messaging::{ApplicationProperties, Body};
+use fe2o3_amqp_types::messaging::ApplicationProperties;
 use opgate_bus::{Admission, Backend, Backoff, Gate, Lease, Offer, Pass, Route, Snapshot};
 use opgate_core::{Error, ErrorKind, Operation, Outcome, Retry};
 use opgate_egress::{Network, System};
 use opgate_telemetry::Counter;
-use serde_amqp::Value;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -64,8 +63,6 @@ pub const POLL_FIRST: Duration = Duration::from_secs(1);
 pub const POLL_LONGEST: Duration = Duration::from_secs(30);
 /// How long an operation upstream is looked for that is not found, unless configured otherwise.
 pub const GRACE: Duration = Duration::from_mins(5);
-
-type Message = fe2o3_amqp_types::messaging::Message<Body<Value>>;
 
 /// The backend of one upstream node. Clones share its connection.
 #[derive(Clone, Debug)]
@@ -186,9 +183,8 @@ impl Inner {
             Err(Error::new(ErrorKind::Unavailable, text).with_retry(Retry::Unknown))
         };
         match self.exchange((pass, ready), operation, properties, body, timeout).await {
-            Exchanged::Answered(answer) => {
-                Reply::read(answer.message).map_err(|problem| start::unreadable(&problem))
-            }
+            Exchanged::Answered(answer) => Reply::read(answer.message, answer.values)
+                .map_err(|problem| start::unreadable(&problem)),
             Exchanged::Unsent(problem)
             | Exchanged::Unsendable(problem)
             | Exchanged::Unknown(problem) => lost(problem),
@@ -245,14 +241,19 @@ impl Inner {
 /// The mapping alone.
 #[cfg(feature = "fidelity")]
 pub(crate) mod fidelity {
+    use fe2o3_amqp_types::messaging::{Body, Message};
     use opgate_core::{Losses, Outcome};
+    use serde_amqp::Value;
 
-    use super::Message;
     use super::reply::Reply;
+    use crate::wire::came::Values;
 
     /// How an operation ends that a reply tells of.
-    pub(crate) fn read(message: Message) -> Result<(Outcome, Losses), String> {
-        let reply = Reply::read(message)?;
+    pub(crate) fn read(
+        message: Message<Body<Value>>,
+        values: Option<Values>,
+    ) -> Result<(Outcome, Losses), String> {
+        let reply = Reply::read(message, values)?;
         let lost = reply.lost();
         Ok((reply.outcome(), lost))
     }

@@ -10,17 +10,19 @@ use opgate_core::{
     Code, Error, ErrorKind, Failure, Loss, Losses, Native, Outcome, Payload, Resource, Retry,
     limits,
 };
-use serde::de::IgnoredAny;
 use serde_amqp::Value;
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 
 use super::plan::{Phase, Poll};
-use crate::wire::{failure, json, status, text};
+use crate::wire::came::Values;
+use crate::wire::{content, failure, json, status, text};
 
 /// Where the status is, in both spellings.
 const STATUS: [&str; 2] = ["statusCode", "status-code"];
 const DESCRIPTION: [&str; 2] = ["statusDescription", "status-description"];
 const CONDITION: [&str; 2] = ["errorCondition", "error-condition"];
+/// Largest body of a failure, in both forms, that is kept as AMQP has it.
+const FAILURE_BYTES: usize = limits::PAYLOAD_BYTES / 2;
 /// The status of work that is begun.
 const ACCEPTED: i32 = 202;
 
@@ -31,6 +33,8 @@ pub(super) struct Reply {
     description: String,
     condition: Option<String>,
     body: Body<Value>,
+    /// Its values in the bytes in which they came.
+    values: Option<Values>,
     content_type: Option<String>,
     content_encoding: Option<String>,
 }
@@ -63,6 +67,8 @@ pub(super) struct Seen {
     pub(super) resources: Vec<Resource>,
     /// Its attributes.
     attributes: Json,
+    /// Its result as JSON, with what that does not say.
+    result: Option<Payload>,
     /// What these do not say.
     pub(super) lost: Losses,
 }
@@ -81,7 +87,10 @@ impl Reply {
     ///
     /// # Errors
     /// What is wrong: it tells no status.
-    pub(super) fn read(message: Message<Body<Value>>) -> Result<Self, String> {
+    pub(super) fn read(
+        message: Message<Body<Value>>,
+        values: Option<Values>,
+    ) -> Result<Self, String> {
         let properties = message.application_properties.unwrap_or_default();
         let found = |spellings: [&str; 2]| {
             spellings.into_iter().find_map(|name| properties.get(name).cloned()).map(text::value)
@@ -101,6 +110,7 @@ impl Reply {
             description: words(DESCRIPTION).unwrap_or_default(),
             condition: words(CONDITION),
             body: message.body,
+            values,
             content_type: labels.content_type.map(|label| label.as_str().to_owned()),
             content_encoding: labels.content_encoding.map(|label| label.as_str().to_owned()),
         })
@@ -108,19 +118,14 @@ impl Reply {
 
     /// What a result or a failure that is made of it does not say.
     pub(super) fn lost(&self) -> Losses {
-        let kept = match &self.body {
-            Body::Empty => true,
-            Body::Data(sections) => {
-                return Losses::NONE.with(Loss::ResultSections, sections.len() > limits::SECTIONS);
-            }
-            // Of opgate's own nothing is lost.
-            Body::Value(AmqpValue(value)) => {
-                json::is_kept(value) || (!self.is_success() && failure::read(value).is_some())
-            }
-            Body::Sequence(_) => false,
-        };
-        let loss = if self.is_success() { Loss::ResultValues } else { Loss::ErrorNative };
-        Losses::NONE.with(loss, !kept)
+        let lost = content::lost(&self.body);
+        if self.is_success() || !lost.has(Loss::ResultValues) {
+            return lost;
+        }
+        // Of opgate's own nothing is lost.
+        let own =
+            matches!(&self.body, Body::Value(AmqpValue(value)) if failure::read(value).is_some());
+        Losses::NONE.with(Loss::ErrorNative, !own)
     }
 
     const fn is_success(&self) -> bool {
@@ -161,11 +166,16 @@ impl Reply {
         {
             return told;
         }
+        let body = self.payload(None, None);
         let described = if self.description.is_empty() { self.text() } else { self.description };
         let mut failure = status::failure(self.status, &described, self.condition.as_deref());
         failure.reason = self.condition;
-        if let (Some(native), Some(body)) = (&mut failure.native, payload(self.body, None, None)) {
+        if let (Some(native), Some(body)) = (&mut failure.native, body) {
             native.bytes = body.bytes;
+            let fits = |encoded: &Bytes| {
+                !encoded.is_empty() && native.bytes.len() + encoded.len() <= FAILURE_BYTES
+            };
+            native.encoded = body.encoded.filter(fits);
         }
         failure
     }
@@ -174,7 +184,7 @@ impl Reply {
     pub(super) fn outcome(self) -> Outcome {
         if self.is_success() {
             let label = (self.content_type.as_deref(), self.content_encoding.as_deref());
-            return Outcome::Succeeded(payload(self.body, label.0, label.1));
+            return Outcome::Succeeded(self.payload(label.0, label.1));
         }
         let failure = self.failure();
         if failure.code == Code::Cancelled {
@@ -193,6 +203,35 @@ impl Reply {
             _ => ErrorKind::Internal,
         };
         Error::new(kind, format!("the node answered {}", self.text())).with_retry(retry)
+    }
+
+    /// What is at a place of the attributes, and what it does not say as JSON; nothing where there is nothing but null.
+    fn at(&self, attributes: &Json, pointer: &str) -> Option<(Payload, Losses)> {
+        let said = attributes.pointer(pointer).filter(|said| !said.is_null())?;
+        let came = match &self.values {
+            Some(Body::Value(AmqpValue(whole))) => whole.at(pointer),
+            Some(Body::Sequence(_) | Body::Data(_) | Body::Empty) | None => None,
+        };
+        let came = came.and_then(|came| Some((came.value()?, came)));
+        match came.filter(|(value, _)| json::of(value) == *said) {
+            Some((value, came)) => {
+                let lost = Losses::NONE.with(Loss::ResultValues, !json::is_kept(&value));
+                Some((content::value(&value, Some(&came)), lost))
+            }
+            None => Some((Payload::json(said.to_string()), content::lost(&self.body))),
+        }
+    }
+
+    /// The body as a payload: data as it came, all else as JSON. An empty map says nothing.
+    fn payload(&self, kind: Option<&str>, encoding: Option<&str>) -> Option<Payload> {
+        match &self.body {
+            Body::Data(sections) => {
+                Some(content::as_data(content::data(sections, kind.unwrap_or_default(), encoding)))
+            }
+            Body::Value(AmqpValue(Value::Null)) | Body::Empty => None,
+            Body::Value(AmqpValue(Value::Map(fields))) if fields.is_empty() => None,
+            Body::Value(_) | Body::Sequence(_) => content::values(&self.body, self.values.as_ref()),
+        }
     }
 
     /// The body as JSON; `null` where it is none.
@@ -256,7 +295,9 @@ pub(super) fn looked(reply: Reply, poll: &Poll<'_>) -> Result<Looked, Error> {
     if !reply.is_success() {
         return Err(reply.error(Retry::Unknown));
     }
-    let (attributes, lost) = (reply.attributes(), reply.lost());
+    let attributes = reply.attributes();
+    let result = reply.at(&attributes, poll.result);
+    let (result, lost) = result.unzip();
     let Some(state) = attributes.pointer(poll.state).and_then(scalar) else {
         let text = format!("what the node says of the operation has no state at {:?}", poll.state);
         let mut failure = Failure::new(Code::Unknown, text);
@@ -275,7 +316,8 @@ pub(super) fn looked(reply: Reply, poll: &Poll<'_>) -> Result<Looked, Error> {
         lines: told::lines(attributes.pointer(poll.log)),
         resources: told::resources(attributes.pointer(poll.resources)),
         attributes,
-        lost,
+        result,
+        lost: lost.unwrap_or_default(),
     })))
 }
 
@@ -298,9 +340,7 @@ impl Seen {
         let at = |pointer| self.attributes.pointer(pointer).filter(|found| !found.is_null());
         Some(match self.phase {
             Phase::Running => return None,
-            Phase::Succeeded => {
-                Outcome::Succeeded(at(poll.result).map(|result| Payload::json(result.to_string())))
-            }
+            Phase::Succeeded => Outcome::Succeeded(self.result.clone()),
             Phase::Failed => Outcome::Failed(self.failure(at(poll.error), Code::Unknown)),
             Phase::Canceled => Outcome::Canceled(
                 at(poll.error).map(|error| self.failure(Some(error), Code::Cancelled)),
@@ -336,6 +376,7 @@ impl Seen {
                 .unwrap_or_default(),
             http: None,
             bytes: Bytes::from(error.map(Json::to_string).unwrap_or_default()),
+            encoded: None,
         }));
         failure
     }
@@ -362,43 +403,6 @@ pub(super) fn rejected(error: Option<definitions::Error>) -> Failure {
     }
     failure.reason = condition;
     failure
-}
-
-/// A body as a payload: data as it came, all else as JSON. An empty map says nothing.
-fn payload(body: Body<Value>, kind: Option<&str>, encoding: Option<&str>) -> Option<Payload> {
-    match body {
-        Body::Data(sections) => {
-            let lengths: Vec<u32> = sections
-                .iter()
-                .map(|data| u32::try_from(data.0.len()).unwrap_or(u32::MAX))
-                .collect();
-            let bytes: Vec<u8> = sections.into_iter().flat_map(|data| data.0.into_vec()).collect();
-            let mut payload = Payload::new(kind.unwrap_or_default(), bytes);
-            payload.encoding = encoding.map(Into::into);
-            // What would else go on as a value goes on as the data that it is.
-            let is_value = payload.encoding.is_none()
-                && (payload.is_json()
-                    && serde_json::from_slice::<IgnoredAny>(&payload.bytes).is_ok()
-                    || payload.essence().starts_with("text/")
-                        && str::from_utf8(&payload.bytes).is_ok());
-            if (2..=limits::SECTIONS).contains(&lengths.len()) || is_value {
-                payload.sections = lengths;
-                payload.sections.truncate(limits::SECTIONS);
-            }
-            Some(payload)
-        }
-        Body::Value(AmqpValue(value)) => {
-            let made = json::of(&value);
-            let nothing = made.is_null() || made.as_object().is_some_and(Map::is_empty);
-            (!nothing).then(|| Payload::json(made.to_string()))
-        }
-        Body::Sequence(sections) => {
-            let items: Json =
-                sections.iter().flat_map(|section| section.0.iter()).map(json::of).collect();
-            Some(Payload::json(items.to_string()))
-        }
-        Body::Empty => None,
-    }
 }
 
 fn scalar(value: &Json) -> Option<String> {

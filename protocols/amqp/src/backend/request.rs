@@ -14,7 +14,8 @@ use serde_amqp::primitives::Symbol;
 use serde_json::{Map, Value as Json};
 
 use super::plan::{Asked, Plan, Poll, unusable};
-use crate::wire::{data, json, names, trace};
+use crate::wire::encoded::Encoded;
+use crate::wire::{content, data, json, names, trace};
 
 /// Tags of an integer's or a text's type, for nodes that take no other; all else is as
 /// [`json::value`] has it.
@@ -62,8 +63,15 @@ pub(super) fn start(
     let input = of_json(&operation.input);
     let source = Source { input: input.as_ref(), id: Some(operation.id) };
     let Asked { properties, body } = plan.asked(&source)?;
-    let (content, lost) = content(plan, &operation.input, input.is_some(), &body);
-    lease.note_lost(lost);
+    let content = if let Some(body) = exact(plan, &operation.input) {
+        // Of the same protocol it is told all.
+        lease.note_kept(Loss::InputValues.into());
+        Carried { body, content_type: None, content_encoding: None }
+    } else {
+        let (content, lost) = content(plan, &operation.input, input.is_some(), &body);
+        lease.note_lost(lost);
+        content
+    };
     let mut properties = simple(&properties)?;
     for header in &operation.headers {
         let Ok(name) = header.name.parse::<HeaderName>() else { continue };
@@ -83,15 +91,21 @@ pub(super) fn start(
 /// The body of a request, and its labels where it is data.
 #[derive(Debug)]
 pub(super) struct Carried {
-    pub(super) body: Body<Value>,
+    pub(super) body: Body<Encoded>,
     content_type: Option<Symbol>,
     content_encoding: Option<Symbol>,
 }
 
 impl Carried {
-    fn value(value: Value) -> Self {
-        Self { body: Body::Value(AmqpValue(value)), content_type: None, content_encoding: None }
+    fn value(value: &Value) -> Self {
+        let body = Body::Value(AmqpValue(Encoded::from(value)));
+        Self { body, content_type: None, content_encoding: None }
     }
+}
+
+/// The input as it came over AMQP, where it is the body as it is and JSON does not say all of it.
+fn exact(plan: &Plan<'_>, input: &Payload) -> Option<Body<Encoded>> {
+    if plan.takes_all() { content::exact(input) } else { None }
 }
 
 /// The body of a start, and what of the input it does not say. Where it is the input, and that is no JSON,
@@ -112,13 +126,13 @@ fn content(plan: &Plan<'_>, input: &Payload, is_json: bool, body: &Json) -> (Car
         (true, true) => {
             let lost = Losses::NONE.with(Loss::InputType, *input.media_type != *Payload::JSON);
             let values = exact::of_values(&input.bytes, body).as_input();
-            (Carried::value(json::value(body)), lost | values)
+            (Carried::value(&json::value(body)), lost | values)
         }
         // The route says what of it is taken; what is, is to be the same numbers.
         (_, _) => {
             let kept = !is_json || exact::keeps_numbers(&input.bytes, true);
             let lost = Losses::NONE.with(Loss::InputNumbers, !kept);
-            (Carried::value(json::value(body)), lost)
+            (Carried::value(&json::value(body)), lost)
         }
     }
 }
@@ -139,7 +153,7 @@ pub(super) fn about(
         }
     }
     trace::put(operation.trace.as_deref(), &mut properties);
-    (properties, Carried::value(Value::Map(std::iter::empty::<(Value, Value)>().collect())))
+    (properties, Carried::value(&Value::Map(std::iter::empty::<(Value, Value)>().collect())))
 }
 
 /// The message of a request that waits so many milliseconds for its reply.
@@ -148,7 +162,7 @@ pub(super) fn message(
     mut properties: ApplicationProperties,
     content: Carried,
     wait_ms: u32,
-) -> Message<Body<Value>> {
+) -> Message<Body<Encoded>> {
     // A node that knows this answers in time, which says more than silence.
     let wait = names::SERVER_TIMEOUT.to_owned();
     if !properties.contains_key(&wait) {

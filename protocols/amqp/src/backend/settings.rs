@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use opgate_bus::{Backoff, Gate};
+use opgate_egress::Renewable;
 use rustls::ClientConfig;
 
 use super::endpoint::Endpoint;
@@ -19,7 +20,7 @@ pub struct Settings {
     /// Whom to believe, and what to show; for an endpoint over TLS.
     pub tls: Option<Arc<ClientConfig>>,
     /// As whom opgate calls.
-    pub sasl: Sasl,
+    pub sasl: Renewable<Sasl>,
     /// The address of the management node.
     pub node: Arc<str>,
     /// Where replies are to be sent.

@@ -6,7 +6,7 @@ use opgate_core::{Code, Error, ErrorKind, Failure, LogEntry, Outcome, Report, Re
 use std::convert::Infallible;
 use std::time::Duration;
 
-use super::line::{Exchanged, Ready};
+use super::line::{Answer, Exchanged, Ready};
 use super::plan::Plan;
 use super::reply::{self, Reply, Started};
 use super::{Inner, request};
@@ -44,7 +44,7 @@ impl Inner {
             Error::new(ErrorKind::Unavailable, text).with_retry(Retry::SameRequest)
         };
         let ended = match exchanged? {
-            Exchanged::Answered(answer) => return self.answered(lease, plan, answer.message).await,
+            Exchanged::Answered(answer) => return self.answered(lease, plan, *answer).await,
             Exchanged::Unsent(problem) => {
                 once.undo().await?;
                 return Err(unsent(&problem));
@@ -92,9 +92,9 @@ impl Inner {
         &self,
         lease: &Lease,
         plan: &Plan<'_>,
-        message: super::Message,
+        answer: Answer,
     ) -> Result<Begun, Error> {
-        let reply = match Reply::read(message) {
+        let reply = match Reply::read(answer.message, answer.values) {
             Ok(reply) => reply,
             Err(problem) if plan.idempotent => return Err(unreadable(&problem)),
             Err(problem) => {
@@ -138,7 +138,12 @@ async fn tell_unnamed(lease: &Lease) {
     let text = "the node accepted the request and named nothing to look at: nothing is waited for";
     let log = vec![LogEntry { error: false, ..lease.line(text) }];
     if let Err(error) = lease.report(Report { log, ..Report::default() }).await {
-        tracing::debug!(%error, operation = %lease.operation().id, "a line was not recorded");
+        tracing::debug!(
+            %error,
+            operation = %lease.operation().id,
+            trace_id = lease.operation().trace_id(),
+            "a line was not recorded",
+        );
     }
 }
 

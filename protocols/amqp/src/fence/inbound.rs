@@ -288,13 +288,19 @@ impl Ledger {
         let field = fields.next();
         let drain = field.boolean()?.unwrap_or(false);
         let last = field.at..field.at + field.bytes.len();
-        fields.next().boolean()?;
+        let echo = fields.next().boolean()?.unwrap_or(false);
         let (kept, full) = (self.flows, self.drains.len() >= DRAINS);
         let (moment, served) = (self.limits.drain, self.limits.served_drain);
         let at = self.table.theirs.get(channel.into()).copied();
         let session = self.session(channel)?;
         session.place = Some(place);
-        let Some(handle) = handle else { return Ok(Verdict::Pass) };
+        let Some(handle) = handle else {
+            // The crate echoes links only.
+            if echo && let Some(at) = at.filter(|at| !self.echoes.contains(at)) {
+                self.echoes.push_back(at);
+            }
+            return Ok(Verdict::Pass);
+        };
         let known = session.inputs.get(handle).copied();
         let link = session.by_input(handle).ok_or(Refusal::Unattached { handle })?;
         if link.peer_sends {
@@ -390,15 +396,15 @@ impl Ledger {
             incoming.count = incoming.count.wrapping_add(1);
         }
         let known = incoming.delivery.as_ref().and_then(|delivery| delivery.id);
-        if settled
-            && !aborted
-            && let Some(id) = id.or(known)
-        {
-            link.watch.has_settled(id);
-        }
         let is_ours = begins && !more && !settled && !aborted && plain && link.watch.disposes();
-        if !is_ours && let Some(id) = id {
-            link.watch.left_to_crate(id);
+        if let Some(id) = id.or(known) {
+            if aborted {
+                link.watch.has_aborted(id);
+            } else if settled {
+                link.watch.has_settled(id);
+            } else if !is_ours {
+                link.watch.left_to_crate(id);
+            }
         }
         let before = incoming.delivery.as_ref().map_or(0, |delivery| delivery.bytes);
         let verdict = incoming.take(id, tag, payload, more, aborted, items, message)?;

@@ -2,10 +2,12 @@
 
 use std::collections::VecDeque;
 
+use fe2o3_amqp_types::performatives::Flow;
 use tokio::time::Instant;
 
 use super::inbound::framed;
 use super::table::Table;
+use super::watch::Served;
 use super::{Limits, Watch};
 
 /// Deliveries that may come beyond the credit we gave before the connection ends for it.
@@ -30,6 +32,22 @@ pub(super) const DRAINS: usize = 1024;
 /// Deliveries in one disposition: the crate looks at each number without a pause.
 pub(super) const SPAN: u64 = 65_536;
 
+/// What is written together.
+#[derive(Debug, Default)]
+pub(super) struct Gathered {
+    /// Deliveries of the peer that are disposed of.
+    pub(super) disposed: usize,
+    /// Deliveries to the peer, whole.
+    pub(super) written: usize,
+}
+
+impl Gathered {
+    /// Whether every request in it is answered in it: nothing else is about to come.
+    pub(super) const fn is_whole(&self) -> bool {
+        self.disposed > 0 && self.disposed == self.written
+    }
+}
+
 /// What is known of one connection.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each says whether one frame has passed")]
@@ -53,12 +71,18 @@ pub(super) struct Ledger {
     pub(super) close_received: bool,
     /// Whether a delivery has come whole since something was last waited for: there will be something to say.
     pub(super) delivered: bool,
+    /// What is to be written next.
+    pub(super) gathered: Gathered,
     /// Links that are to be drained, by session and link, and when; the first is due first.
     pub(super) drains: VecDeque<(Instant, u32, u32)>,
     /// Frames of the peer that were held back and are due.
     pub(super) due: VecDeque<Vec<u8>>,
+    /// Room for what links' servers do.
+    pub(super) served: Served,
     /// Frames that settle deliveries, to be written.
     pub(super) settlements: VecDeque<Vec<u8>>,
+    /// Sessions whose peer waits to hear of them, each once.
+    pub(super) echoes: VecDeque<u32>,
 }
 
 impl Drop for Ledger {
@@ -85,7 +109,10 @@ impl Ledger {
             delivered: false,
             drains: VecDeque::new(),
             due: VecDeque::new(),
+            gathered: Gathered::default(),
+            served: Served::default(),
             settlements: VecDeque::new(),
+            echoes: VecDeque::new(),
         }
     }
 
@@ -118,6 +145,35 @@ impl Ledger {
             flow.outgoing_window = place.outgoing_window;
             self.due.extend(framed(channel, &flow));
         }
+    }
+
+    /// The Flow that says how a session is as of what has been written, for the first of those whose peer waits for it.
+    pub(super) fn echo(&mut self) -> Option<Vec<u8>> {
+        while let Some(at) = self.echoes.front() {
+            let session = self.table.sessions.get(*at);
+            let flow = session.and_then(|session| {
+                let (place, own) = (session.place?, session.own?);
+                let flow = Flow {
+                    next_incoming_id: Some(place.next_outgoing_id),
+                    incoming_window: own.incoming_window,
+                    next_outgoing_id: own.next_outgoing_id,
+                    outgoing_window: own.outgoing_window,
+                    handle: None,
+                    delivery_count: None,
+                    link_credit: None,
+                    available: None,
+                    drain: false,
+                    echo: false,
+                    properties: None,
+                };
+                framed(session.ours?, &flow)
+            });
+            if flow.is_some() {
+                return flow;
+            }
+            self.echoes.pop_front();
+        }
+        None
     }
 
     /// Forgets the session at `at`, if both have ended it.

@@ -2,7 +2,7 @@
 
 use super::fields::{Fields, Performative, Wrong};
 use super::ledger::{Ledger, channel};
-use super::table::{Incoming, Link, Session, Unsettled};
+use super::table::{Incoming, Link, Place, Session, Unsettled};
 
 impl Ledger {
     /// Takes note of a frame, or of the beginning of one that is long, and says what of it is not sent as it is.
@@ -45,7 +45,10 @@ impl Ledger {
 
     fn begun(&mut self, channel: u16, mut fields: Fields<'_>) -> Result<(), Wrong> {
         let theirs = fields.next().ushort()?;
-        fields.skip(3);
+        let mut uint = || Ok(fields.next().uint()?.unwrap_or(0));
+        let (next_outgoing_id, incoming_window, outgoing_window) = (uint()?, uint()?, uint()?);
+        let own =
+            Place { next_incoming_id: None, incoming_window, next_outgoing_id, outgoing_window };
         let handle_max = fields.next().uint()?;
         let at = if let Some(theirs) = theirs {
             // The peer may have ended it, and another be on its channel: the one that waits for an answer is meant.
@@ -65,6 +68,7 @@ impl Ledger {
             session.ours = Some(channel);
             session.begun = theirs.is_some();
             session.handle_max = handle_max;
+            session.own = Some(own);
             session.dispositions.iter().for_each(|dispositions| dispositions.begun(channel));
         }
         self.table.ours.set(channel.into(), at);
@@ -136,7 +140,8 @@ impl Ledger {
         })
     }
 
-    /// Whether the frame is about a link that we refuse: the crate gives credit to any.
+    /// Whether the frame is about a link that we refuse, or gives more than we do: the crate gives credit to any, and its
+    /// own before ours.
     fn flowed(&mut self, channel: u16, mut fields: Fields<'_>) -> Result<bool, Wrong> {
         fields.skip(4);
         let handle = fields.next().uint()?;
@@ -153,7 +158,7 @@ impl Ledger {
                 }
                 return Ok(false);
             }
-            if link.incoming.overrun {
+            if link.incoming.overrun || !link.watch.gives(credit) {
                 return Ok(true);
             }
             // Credit that is taken back may be in use already.
@@ -173,10 +178,14 @@ impl Ledger {
         let more = fields.next().boolean()?.unwrap_or(false);
         let session = self.table.by_ours(channel);
         let (Some(session), Some(handle)) = (session, handle) else { return Ok(()) };
+        if let Some(own) = &mut session.own {
+            own.next_outgoing_id = own.next_outgoing_id.wrapping_add(1);
+        }
         let Some(&at) = session.outputs.get(handle) else { return Ok(()) };
         let Some(link) = session.links.get_mut(at) else { return Ok(()) };
         if !more {
             link.watch.written();
+            self.gathered.written = self.gathered.written.saturating_add(1);
         }
         // Only the first transfer of a delivery has its id.
         if let Some(id) = id {

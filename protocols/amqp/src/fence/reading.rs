@@ -9,7 +9,7 @@ use super::walk::number;
 use super::{Opening, Refusal};
 
 /// Bytes read at a time, at first; and most buffer a connection with nothing to read keeps.
-const CHUNK: usize = 2 * 1024;
+const CHUNK: usize = 1024;
 
 /// Bytes read at a time at most, where frames are small.
 const LARGEST_CHUNK: usize = 64 * 1024;
@@ -89,6 +89,11 @@ impl Reading {
             into.put_slice(rest.get(..count).unwrap_or_default());
             self.start += count;
         }
+    }
+
+    /// Whether frames of SASL are read.
+    pub(super) fn is_sasl(&self) -> bool {
+        self.phase == Phase::Sasl
     }
 
     /// Whether there is something to hand on.

@@ -68,23 +68,17 @@ impl Ledger {
 
     /// Takes over what the servers of links have settled and drained. What their peers do not wait for is left out.
     pub(super) fn serve(&mut self) {
-        let (settled, drained, disposed) = self.watch.served();
-        for Disposed { of, first, last, state } in disposed {
+        let mut served = std::mem::take(&mut self.served);
+        self.watch.served(&mut served);
+        for Disposed { of, first, last, state } in served.disposed.drain(..) {
             let count = usize::try_from(last.wrapping_sub(first)).unwrap_or(usize::MAX);
+            self.gathered.disposed = self.gathered.disposed.saturating_add(count).saturating_add(1);
             if let Some(channel) = of.channel() {
-                let disposition = Disposition {
-                    role: Role::Receiver,
-                    first,
-                    last: (last != first).then_some(last),
-                    settled: true,
-                    state: Some(state),
-                    batchable: false,
-                };
-                self.settlements.extend(framed(channel, &disposition));
+                self.settlements.extend(disposition(channel, first, last, state));
             }
             of.written(count.saturating_add(1));
         }
-        for settlement in settled {
+        for settlement in served.settlements.drain(..) {
             let session = self.table.by_ours(settlement.channel);
             if let Some(session) = session
                 && let Some(unsettled) = session.unsettled.get(&settlement.id)
@@ -96,13 +90,13 @@ impl Ledger {
                 self.settlements.push_back(settlement.frame);
             }
         }
-        for Drained { link: served, begun, flows } in drained {
-            if served.flows() != flows {
+        for Drained { link: of, begun, flows } in served.drained.drain(..) {
+            if of.flows() != flows {
                 continue;
             }
             let found = self.drains.iter().find_map(|&(_, session, at)| {
                 let link = self.table.sessions.get(session)?.links.get(at)?;
-                link.watch.is(&served).then_some((session, at))
+                link.watch.is(&of).then_some((session, at))
             });
             let Some((session, at)) = found else { continue };
             let of = self.table.sessions.get_mut(session);
@@ -114,6 +108,7 @@ impl Ledger {
                 self.drain_link(session, at);
             }
         }
+        self.served = served;
     }
 
     /// A link of a session is detached. The crate would remember its deliveries that are not settled for as long as
@@ -179,6 +174,45 @@ fn between(unsettled: &BTreeMap<u32, Unsettled>, first: u32, last: u32) -> Vec<u
     } else {
         ids(first..=u32::MAX).chain(ids(0..=last)).collect()
     }
+}
+
+/// A frame that settles deliveries of the peer.
+fn disposition(channel: u16, first: u32, last: u32, state: DeliveryState) -> Option<Vec<u8>> {
+    if state == DeliveryState::Accepted(Accepted {}) {
+        return Some(accepted(channel, first, last));
+    }
+    let disposition = Disposition {
+        role: Role::Receiver,
+        first,
+        last: (last != first).then_some(last),
+        settled: true,
+        state: Some(state),
+        batchable: false,
+    };
+    framed(channel, &disposition)
+}
+
+/// Such a frame where they are accepted, which nearly all are, written at once: part 2.7.6 of the specification.
+fn accepted(channel: u16, first: u32, last: u32) -> Vec<u8> {
+    /// Bytes of the frame and of its list, where there are more than one.
+    const SIZE: (u8, u8) = (30, 17);
+    /// What the last takes more than null does.
+    const LAST: u8 = 4;
+    let less = if first == last { LAST } else { 0 };
+    let mut frame = Vec::with_capacity(SIZE.0.into());
+    frame.extend([0, 0, 0, SIZE.0 - less, 2, 0]);
+    frame.extend(channel.to_be_bytes());
+    // A described list of five: the receiver's, first, last, settled, state.
+    frame.extend([0x00, 0x53, 0x15, 0xc0, SIZE.1 - less, 5, 0x41, 0x70]);
+    frame.extend(first.to_be_bytes());
+    if first == last {
+        frame.push(0x40);
+    } else {
+        frame.push(0x70);
+        frame.extend(last.to_be_bytes());
+    }
+    frame.extend([0x41, 0x00, 0x53, 0x24, 0x45]);
+    frame
 }
 
 /// Numbers that follow each other, put together.

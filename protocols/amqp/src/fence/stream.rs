@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-use super::ledger::Ledger;
+use super::ledger::{Gathered, Ledger};
 use super::reading::{Next, Reading};
 use super::writing::Writing;
 use super::{Limits, Refusal, Transport, Watch};
@@ -202,6 +202,7 @@ impl<Io: Transport> Fence<Io> {
 
     /// Writes all out. A peer that takes nothing for too long is given up.
     fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.ledger.gathered = Gathered::default();
         let drained = self.writing.poll_drain(&mut self.io, cx);
         let stalls = matches!(self.timer, Some((Timer::Stall(_), _)));
         if drained.is_ready() {
@@ -309,6 +310,12 @@ impl<Io: Transport> Fence<Io> {
                 break;
             }
             if let Some(refusal) = self.doomed.take() {
+                if self.reading.is_sasl() {
+                    // Whoever speaks it may still say how that ended; what has not been read is thrown away then.
+                    self.ended = true;
+                    self.ledger.watch.end(refusal);
+                    return Poll::Ready(Err(self.error()));
+                }
                 self.end(refusal);
                 break;
             }
@@ -372,7 +379,7 @@ impl<Io: Transport> Fence<Io> {
     /// latest when the crate has written it and reads again.
     fn settle(&mut self) {
         self.ledger.serve();
-        if self.ledger.settlements.is_empty() {
+        if self.ledger.settlements.is_empty() && self.ledger.echoes.is_empty() {
             return;
         }
         let is_open = self.ledger.open_sent && !self.ledger.close_sent;
@@ -384,6 +391,12 @@ impl<Io: Transport> Fence<Io> {
             self.turns = 2;
             self.ledger.settlements.pop_front();
         }
+        while let Some(flow) = self.ledger.echo() {
+            if is_open && !self.writing.put_between(&flow) {
+                return;
+            }
+            self.ledger.echoes.pop_front();
+        }
     }
 
     /// There is nothing to read.
@@ -391,7 +404,7 @@ impl<Io: Transport> Fence<Io> {
         self.reads = 0;
         self.reading.rest();
         if self.writing.is_dirty() {
-            if self.turns > 0 && self.gathers < GATHERS {
+            if self.turns > 0 && self.gathers < GATHERS && !self.ledger.gathered.is_whole() {
                 // Whatever else is ready comes first: it may have more to say to the peer.
                 self.turns -= 1;
                 self.gathers += 1;
@@ -467,6 +480,10 @@ impl<Io: Transport> AsyncWrite for Fence<Io> {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let mute = this.ledger.open_sent && !this.ledger.close_sent && !this.ended;
+        if this.ending.is_none() && this.reading.is_sasl() {
+            // Whoever is refused is to hear it: no reset is to overtake that for what was not read.
+            this.end(Refusal::Unread);
+        }
         if this.ending.is_none() && mute {
             // The crate stops without a word when it cannot read a frame, and when nothing came for too long.
             let idle = this.ledger.idle.map(|idle| Duration::from_millis(idle.into()));

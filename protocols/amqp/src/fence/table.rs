@@ -73,6 +73,8 @@ pub(super) struct Session {
     pub(super) handle_max: Option<u32>,
     /// What the peer's last Flow said of the session.
     pub(super) place: Option<Place>,
+    /// What ours would say. Its next-incoming-id is the peer's next-outgoing-id.
+    pub(super) own: Option<Place>,
     pub(super) links: Slots<Link>,
     /// Links by the peer's handles.
     pub(super) inputs: Slots<u32>,
@@ -94,7 +96,7 @@ pub(super) struct Unsettled {
     pub(super) told: bool,
 }
 
-/// The peer's side of a session, in the words of its Flow frames.
+/// One side of a session, in the words of its Flow frames.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
     pub(super) next_incoming_id: Option<u32>,

@@ -41,13 +41,19 @@ struct Settling {
 
 #[derive(Debug, Default)]
 struct Due {
-    settlements: Vec<Settlement>,
-    drained: Vec<Drained>,
-    disposed: Vec<Disposed>,
+    served: Served,
     /// Who writes them.
     writer: Option<Waker>,
     /// Nobody does any more.
     closed: bool,
+}
+
+/// What the servers of links have done since it was last looked at.
+#[derive(Debug, Default)]
+pub(super) struct Served {
+    pub(super) settlements: Vec<Settlement>,
+    pub(super) drained: Vec<Drained>,
+    pub(super) disposed: Vec<Disposed>,
 }
 
 /// A delivery whose peer waits for it to be settled, which it is.
@@ -87,7 +93,7 @@ enum Teller {
     Crate,
 }
 
-impl Due {
+impl Served {
     const fn is_empty(&self) -> bool {
         self.settlements.is_empty() && self.drained.is_empty() && self.disposed.is_empty()
     }
@@ -196,24 +202,23 @@ impl Watch {
         *self.0.settling.due() = Due { closed: true, ..Due::default() };
     }
 
-    /// What was settled, drained and disposed of since the last call.
-    pub(super) fn served(&self) -> (Vec<Settlement>, Vec<Drained>, Vec<Disposed>) {
-        if !self.0.settling.any.load(Acquire) {
-            return (Vec::new(), Vec::new(), Vec::new());
+    /// What was settled, drained and disposed of since the last call. `into` holds nothing, and what room it has is
+    /// used for what comes next.
+    pub(super) fn served(&self, into: &mut Served) {
+        if self.0.settling.any.load(Acquire) {
+            let mut due = self.0.settling.due();
+            self.0.settling.any.store(false, Relaxed);
+            std::mem::swap(&mut due.served, into);
         }
-        let mut due = self.0.settling.due();
-        self.0.settling.any.store(false, Relaxed);
-        let Due { settlements, drained, disposed, .. } = &mut *due;
-        (std::mem::take(settlements), std::mem::take(drained), std::mem::take(disposed))
     }
 
     /// Has `waker` be woken when something is settled or drained; false when something is.
     pub(super) fn wait_for_server(&self, waker: &Waker) -> bool {
         let mut due = self.0.settling.due();
-        if due.is_empty() && due.writer.as_ref().is_none_or(|it| !it.will_wake(waker)) {
+        if due.served.is_empty() && due.writer.as_ref().is_none_or(|it| !it.will_wake(waker)) {
             due.writer = Some(waker.clone());
         }
-        due.is_empty()
+        due.served.is_empty()
     }
 
     fn links(&self) -> MutexGuard<'_, HashMap<(u16, u32), LinkWatch>> {
@@ -241,6 +246,8 @@ struct LinkShared {
     name: Box<str>,
     second: bool,
     entered: AtomicBool,
+    /// Most credit that the peer is given.
+    most: AtomicU32,
     limit: AtomicU32,
     sent: AtomicU32,
     drain: AtomicBool,
@@ -273,6 +280,7 @@ impl LinkWatch {
             name: name.into(),
             second,
             entered: AtomicBool::new(false),
+            most: AtomicU32::new(u32::MAX),
             limit: AtomicU32::new(0),
             sent: AtomicU32::new(0),
             drain: AtomicBool::new(false),
@@ -292,6 +300,16 @@ impl LinkWatch {
     /// Whether it is that link.
     pub(super) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Credit that is more than this is not given to a peer that sends: the crate gives its own before it can be told
+    /// of another.
+    pub fn give_at_most(&self, credit: u32) {
+        self.0.most.store(credit, Relaxed);
+    }
+
+    pub(super) fn gives(&self, credit: u32) -> bool {
+        credit <= self.0.most.load(Relaxed)
     }
 
     pub(super) fn holds(&self) -> bool {
@@ -332,7 +350,7 @@ impl LinkWatch {
     /// `flows` is what [`Self::flows`] was when the request was seen.
     pub fn drained(&self, begun: u32, flows: u64) {
         let drained = Drained { link: self.clone(), begun, flows };
-        self.0.settling.add(|due| due.drained.push(drained));
+        self.0.settling.add(|due| due.served.drained.push(drained));
     }
 
     /// Settles a delivery whose outcome is known, and with which all is done: a peer that has told it and not settled
@@ -349,7 +367,7 @@ impl LinkWatch {
         };
         if let Some(frame) = framed(channel, &settled) {
             let settlement = Settlement { link: self.clone(), channel, id, frame };
-            self.0.settling.add(|due| due.settlements.push(settlement));
+            self.0.settling.add(|due| due.served.settlements.push(settlement));
         }
     }
 
@@ -403,7 +421,7 @@ impl LinkWatch {
             Some(Teller::Nobody) => {}
             None if self.disposes() => {
                 dispositions.add();
-                self.0.settling.add(|due| due.dispose(dispositions, id, state()));
+                self.0.settling.add(|due| due.served.dispose(dispositions, id, state()));
             }
             None | Some(Teller::Crate) => dispositions.add(),
         }
@@ -421,6 +439,17 @@ impl LinkWatch {
         if self.0.disposes {
             self.others().entry(id).or_insert(Teller::Crate);
         }
+    }
+
+    /// The peer has taken a delivery back: nothing becomes of it.
+    pub(super) fn has_aborted(&self, id: u32) {
+        self.others().remove(&id);
+    }
+
+    /// Deliveries that have come, or begun to, of which the fence will not tell what becomes.
+    #[cfg(test)]
+    pub(super) fn noted(&self) -> usize {
+        self.others().len()
     }
 
     fn others(&self) -> MutexGuard<'_, BTreeMap<u32, Teller>> {

@@ -40,6 +40,7 @@ mod tests;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use opgate_edge::{Frontend, Peer, collect_limited};
@@ -55,7 +56,7 @@ const BODY_TIME: Duration = Duration::from_secs(30);
 pub struct HttpNode {
     faces: Arc<dyn Frontend>,
     /// Largest answer, in bytes.
-    answer_bytes: usize,
+    answer_bytes: AtomicUsize,
     peer: Arc<Peer>,
 }
 
@@ -70,7 +71,13 @@ impl HttpNode {
     pub fn new(faces: Arc<dyn Frontend>, answer_bytes: usize) -> Self {
         // There is no connection of HTTP's.
         let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-        Self { faces, answer_bytes, peer: Arc::new(Peer::plain(nowhere, nowhere)) }
+        let peer = Arc::new(Peer::plain(nowhere, nowhere));
+        Self { faces, answer_bytes: AtomicUsize::new(answer_bytes), peer }
+    }
+
+    /// Gives answers of at most so many bytes from the next one on.
+    pub fn bound(&self, answer_bytes: usize) {
+        self.answer_bytes.store(answer_bytes, Ordering::Relaxed);
     }
 }
 
@@ -79,13 +86,13 @@ impl Node for HttpNode {
         let Request { caller, message, .. } = request;
         let made = request::made(message, caller);
         let (faces, peer) = (Arc::clone(&self.faces), Arc::clone(&self.peer));
-        let answer_bytes = self.answer_bytes;
-        Box::pin(async move {
-            match made {
-                Ok(request) => answered(faces.call(request, &peer).await, answer_bytes).await,
-                Err(problem) => reply::refused(400, &problem),
-            }
-        })
+        let answer_bytes = self.answer_bytes.load(Ordering::Relaxed);
+        match made {
+            Ok(request) => Replying::later(async move {
+                answered(faces.call(request, &peer).await, answer_bytes).await
+            }),
+            Err(problem) => Replying::Now(reply::refused(400, &problem)),
+        }
     }
 }
 

@@ -100,8 +100,15 @@ async fn asked(message: Message<Body<Value>>) -> Reply {
     };
     let node = HttpNode::new(Arc::new(Mirror), 1000);
     let (connection, node_address) = (ConnectionId(1), ADDRESS.into());
-    let request =
-        Request { caller, connection, link: 1, node: node_address, patience: None, message };
+    let request = Request {
+        caller,
+        connection,
+        link: 1,
+        node: node_address,
+        patience: None,
+        message,
+        values: None,
+    };
     node.call(request).await
 }
 

@@ -2,17 +2,20 @@
 
 use fe2o3_amqp_types::messaging::{AmqpValue, Body};
 use fe2o3_amqp_types::primitives::SimpleValue;
-use opgate_core::{Code, Error, Failure, Losses, Payload};
+use opgate_core::{Code, Error, Failure, Loss, Losses, Payload};
 use opgate_rpc::loss;
 use opgate_telemetry::Code as Counted;
 use serde_amqp::Value;
 use serde_amqp::primitives::OrderedMap;
 
-use super::attributes::Attributes;
 use super::content::{self, Carried};
+use super::shown::Shown;
 use crate::node::{Content, Reply};
 use crate::wire::status::{self, Status};
 use crate::wire::{failure, names};
+
+/// Room for what is shown of a node, which few need more of.
+const SHORT: usize = 512;
 
 /// An answer that is no error.
 #[derive(Debug)]
@@ -60,10 +63,16 @@ impl Answer {
         }
     }
 
+    /// Served, with what is shown.
+    pub(super) fn shown(body: &Shown<'_>) -> Self {
+        let mut bytes = Vec::with_capacity(SHORT);
+        body.write(&mut bytes);
+        Self::of(Status::OK, Content::Written(bytes.into()))
+    }
+
     /// Served, with an operation.
-    pub(super) fn operation(status: Status, operation: Attributes) -> Self {
-        let lost = operation.lost();
-        Self { lost, ..Self::of(status, Content::Operation(operation)) }
+    pub(super) fn operation(status: Status, (operation, lost): (Content, Losses)) -> Self {
+        Self { lost, ..Self::of(status, operation) }
     }
 
     /// Served, with this body.
@@ -81,16 +90,23 @@ impl Answer {
 
     /// The result of an operation. `before`: what was lost of it before.
     pub(super) fn result(status: Status, result: Option<&Payload>, before: Losses) -> Self {
-        let Carried { body, content_type, content_encoding, lost } = content::body(result);
-        let lost = lost | before;
+        let Carried { body, content_type, content_encoding, lost, kept } = content::body(result);
+        let lost = lost | before.without(kept);
         Self { body, content_type, content_encoding, lost, ..Self::new(status, Value::Null) }
     }
 
     /// The failure of an operation that its caller has waited for.
     pub(super) fn failed(failed: &Failure, before: Losses) -> Self {
         // The request was served: what failed is the operation, which is counted elsewhere.
+        let status = Status::of_failure(failed);
         let (body, lost) = failure::body(failed);
-        Self { lost: lost | before, ..Self::new(Status::of_failure(failed), body) }
+        match failure::exact(failed) {
+            Some(exact) => {
+                let lost = lost | before.without(Loss::ErrorNative.into());
+                Self { lost, ..Self::of(status, Content::Written(exact.into_bytes())) }
+            }
+            None => Self { lost: lost | before, ..Self::new(status, body) },
+        }
     }
 
     pub(super) const fn counted(&self) -> Counted {

@@ -9,14 +9,14 @@ use opgate_core::{
     Callback, Cancel, Conflict, Failure, Link, LogEntry, Loss, Losses, Operation, Outcome, Payload,
     Progress, Resource,
 };
-use serde::ser::{Serialize, SerializeMap as _, Serializer};
+use serde::{Serialize, Serializer};
 use serde_amqp::Value;
 
 use super::Names;
 use super::content;
 use super::shown::Shown;
 use crate::wire::status::Status;
-use crate::wire::{failure as failed, names};
+use crate::wire::{self, failure as failed, names, written};
 
 /// Largest map of attributes, in bytes: what is larger gives up what can be asked for elsewhere.
 pub(super) const BYTES: usize = 4 * 1024 * 1024;
@@ -156,7 +156,9 @@ impl Attributes {
         // A number of JSON's takes twice and a half as many bytes as it has digits; nothing else takes more than twice.
         if bytes.saturating_mul(3) > BYTES {
             let size = |attribute: &Attribute| {
-                size(&(attribute.of)(&operation, &names)) + attribute.name.len() + 2
+                let mut bytes = Vec::new();
+                (attribute.of)(&operation, &names).write(&mut bytes);
+                bytes.len() + attribute.name.len() + 2
             };
             bytes = all().map(size).sum();
             for name in GIVING_WAY {
@@ -183,7 +185,36 @@ impl Attributes {
             "result" => Loss::Result.into(),
             _ => Loss::Metadata.into(),
         });
-        omitted.fold(unsaid(&self.operation) | self.operation.lost, |lost, one| lost | one)
+        let encoded = result(&self.operation).and_then(|result| result.encoded.as_ref());
+        // As an attribute a sequence is the list that JSON has.
+        let exact = wire::content::exact_value(encoded).is_some();
+        let kept = Losses::NONE.with(Loss::ResultValues, exact);
+        let before = self.operation.lost.without(kept);
+        omitted.fold(unsaid(&self.operation) | before, |lost, one| lost | one)
+    }
+
+    /// The map as it is written.
+    pub(super) fn written(&self) -> Vec<u8> {
+        // About as much as it takes is known, not less than half.
+        let mut bytes = Vec::with_capacity(self.bytes.min(BYTES) / 2);
+        written::map(&mut bytes, |out| {
+            let mut count = 0;
+            for attribute in all().filter(|attribute| !self.omitted.contains(&attribute.name)) {
+                let shown = (attribute.of)(&self.operation, &self.names);
+                if shown != Shown::Null {
+                    written::text(attribute.name, out);
+                    shown.write(out);
+                    count += 1;
+                }
+            }
+            if !self.omitted.is_empty() {
+                written::text(OMITTED, out);
+                Shown::list(&self.omitted, |name| Shown::text(name)).write(out);
+                count += 1;
+            }
+            count
+        });
+        bytes
     }
 
     /// About how many bytes it takes.
@@ -194,18 +225,7 @@ impl Attributes {
 
 impl Serialize for Attributes {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // Room for all; those that are null leave some.
-        let mut map = serializer.serialize_map(Some(ATTRIBUTES.len() + 1))?;
-        for attribute in all().filter(|attribute| !self.omitted.contains(&attribute.name)) {
-            let shown = (attribute.of)(&self.operation, &self.names);
-            if shown != Shown::Null {
-                map.serialize_entry(attribute.name, &shown)?;
-            }
-        }
-        if !self.omitted.is_empty() {
-            map.serialize_entry(OMITTED, &self.omitted)?;
-        }
-        map.end()
+        written::raw(&self.written(), serializer)
     }
 }
 
@@ -235,7 +255,7 @@ pub(super) fn size(value: &impl Serialize) -> usize {
 fn about(operation: &Operation) -> usize {
     /// What an attribute, or an entry of one, takes beside its texts.
     const EACH: usize = 64;
-    let payload = |payload: &Payload| payload.bytes.len() + payload.media_type.len();
+    let payload = |payload: &Payload| payload.weight() + payload.media_type.len();
     let texts = [
         // In its names, too.
         4 * operation.parent.as_str().len(),
@@ -273,7 +293,7 @@ fn of_failure(failure: &Failure) -> usize {
     let details = failure.details.iter();
     let details = details.map(|detail| detail.type_url.len() + detail.value.len() + 64);
     let native = failure.native.as_deref();
-    let native = native.map_or(0, |it| it.protocol.len() + it.code.len() + it.bytes.len());
+    let native = native.map_or(0, |it| it.protocol.len() + it.code.len() + it.weight());
     let reason = failure.reason.as_deref().map_or(0, str::len);
     let own = failure.message.len() + reason + native + details.sum::<usize>();
     own + failure.cause.as_deref().map_or(0, |cause| 256 + of_failure(cause))

@@ -4,14 +4,16 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use fe2o3_amqp_types::messaging::{AmqpValue, Batch, Body, Data};
+use fe2o3_amqp_types::messaging::{AmqpSequence, AmqpValue, Batch, Body, Data};
 use opgate_core::{Error, Loss, Losses, Payload};
 use opgate_rpc::exact;
 use serde_amqp::Value;
 
 use super::shown::Shown;
 use crate::node::Content;
-use crate::wire::{data, json, text};
+use crate::wire::came::Values;
+use crate::wire::encoded::Encoded;
+use crate::wire::{content, data, json, text};
 
 const BYTES: &str = "application/octet-stream";
 
@@ -19,6 +21,10 @@ const BYTES: &str = "application/octet-stream";
 pub(super) fn shown(payload: &Payload) -> Shown<'_> {
     if payload.is_nothing() {
         return Shown::Null;
+    }
+    // What was a value of AMQP's is the same again.
+    if let Some(value) = content::exact_value(payload.encoded.as_ref()) {
+        return Shown::Encoded(value);
     }
     if payload.is_json()
         && payload.encoding.is_none()
@@ -41,6 +47,8 @@ pub(super) struct Carried {
     pub(super) content_type: Option<String>,
     pub(super) content_encoding: Option<String>,
     pub(super) lost: Losses,
+    /// What is said after all.
+    pub(super) kept: Losses,
 }
 
 /// Content as a body: data in as many sections as it came in, or a value.
@@ -50,8 +58,13 @@ pub(super) fn body(payload: Option<&Payload>) -> Carried {
         content_type: None,
         content_encoding: None,
         lost: Losses::NONE,
+        kept: Losses::NONE,
     };
     let Some(payload) = payload else { return plain(super::answer::nothing()) };
+    if let Some(body) = content::exact(payload) {
+        let (body, kept) = (carried(body), Loss::ResultValues.into());
+        return Carried { body, kept, ..plain(Value::Null) };
+    }
     let shown = shown(payload);
     // What came as data goes as data.
     if payload.sections.is_empty() && !matches!(shown, Shown::Bytes(_)) {
@@ -71,12 +84,32 @@ pub(super) fn body(payload: Option<&Payload>) -> Carried {
         content_type: Some(payload.media_type.to_string()).filter(|kind| !kind.is_empty()),
         content_encoding: payload.encoding.as_deref().map(str::to_owned),
         lost: Losses::NONE,
+        kept: Losses::NONE,
+    }
+}
+
+fn carried(body: Body<Encoded>) -> Body<Content> {
+    let written = |value: Encoded| Content::Written(value.into_bytes());
+    match body {
+        Body::Data(sections) => Body::Data(sections),
+        Body::Sequence(sections) => {
+            let section = |section: AmqpSequence<Encoded>| {
+                AmqpSequence(section.0.into_iter().map(written).collect())
+            };
+            let sections: Vec<AmqpSequence<Content>> = sections.into_iter().map(section).collect();
+            Body::Sequence(sections.into())
+        }
+        Body::Value(AmqpValue(value)) => Body::Value(AmqpValue(written(value))),
+        Body::Empty => Body::Empty,
     }
 }
 
 /// What a value does not say of the content that it was made of, its media type apart.
 pub(super) fn lost(payload: &Payload) -> Losses {
     let sections = Losses::NONE.with(Loss::ResultSections, !payload.sections.is_empty());
+    if content::is_exact(payload) {
+        return sections;
+    }
     let is_json = payload.is_json() && payload.encoding.is_none() && json::is_small(&payload.bytes);
     if !is_json {
         return sections;
@@ -89,18 +122,16 @@ pub(super) fn lost(payload: &Payload) -> Losses {
 
 /// Data as it came: its type and its sections are kept.
 pub(super) fn data(batch: &Batch<Data>, kind: Option<&str>, encoding: Option<&str>) -> Payload {
-    let sections: Vec<&[u8]> = batch.iter().map(|data| data.0.as_slice()).collect();
-    let mut payload = Payload::new(kind.unwrap_or(BYTES), Bytes::from(sections.concat()));
-    if sections.len() > 1 {
-        let length = |section: &&[u8]| u32::try_from(section.len()).unwrap_or(u32::MAX);
-        payload.sections = sections.iter().map(length).collect();
-    }
-    payload.encoding = encoding.map(Into::into);
-    payload
+    content::data(batch, kind.unwrap_or(BYTES), encoding)
 }
 
 /// An attribute as content: of the media type that is named, else JSON, or bytes if it is binary. Null is nothing.
-pub(super) fn payload(field: &str, value: &Value, kind: Option<&str>) -> Result<Payload, Error> {
+pub(super) fn payload(
+    field: &str,
+    value: &Value,
+    of: Option<&Values>,
+    kind: Option<&str>,
+) -> Result<Payload, Error> {
     let bytes = if let Value::Binary(bytes) = value { Some(bytes.as_slice()) } else { None };
     match (kind, bytes, text::of(value)) {
         (Some(kind), Some(bytes), _) => Ok(Payload::new(kind, Bytes::copy_from_slice(bytes))),
@@ -111,7 +142,7 @@ pub(super) fn payload(field: &str, value: &Value, kind: Option<&str>) -> Result<
         }
         (None, Some(bytes), _) => Ok(Payload::new(BYTES, Bytes::copy_from_slice(bytes))),
         (None, None, _) if *value == Value::Null => Ok(Payload::new("", "")),
-        (None, None, _) => Ok(Payload::json(json::of(value).to_string())),
+        (None, None, _) => Ok(content::part(value, of, &format!("/{field}"))),
     }
 }
 
@@ -156,11 +187,11 @@ mod tests {
         assert_eq!(value(&Payload::new("", "")), Value::Null);
         let many = format!("[{}0]", "0,".repeat(json::ELEMENTS));
         assert_eq!(value(&Payload::json(many.clone())), Value::Binary(Binary::from(many)));
-        let back = |value: &Value, kind| payload("input", value, kind).unwrap();
-        assert_eq!(back(&Value::List(vec![Value::Int(1)]), None), Payload::json("[1]"));
+        let back = |value: &Value, kind| payload("input", value, None, kind).unwrap();
+        assert_eq!(back(&Value::List(vec![Value::Long(1)]), None), Payload::json("[1]"));
         assert_eq!(back(&bytes, None), Payload::new("application/octet-stream", "hi"));
         assert_eq!(back(&Value::from("<a/>"), Some("text/xml")), Payload::new("text/xml", "<a/>"));
-        assert!(payload("input", &Value::Int(1), Some("text/xml")).is_err());
+        assert!(payload("input", &Value::Int(1), None, Some("text/xml")).is_err());
     }
 
     #[test]

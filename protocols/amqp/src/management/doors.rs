@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use fe2o3_amqp_types::messaging::{AmqpValue, Body};
 use opgate_bus::Snapshot;
-use opgate_core::{Error, ErrorKind, Loss, Losses, Outcome, Payload};
+use opgate_core::{Error, ErrorKind, Losses, Outcome, Payload};
 use opgate_template::{self as template, Placeholder, Source};
 use serde_amqp::Value;
 use serde_json::{Map, Value as Json};
@@ -15,7 +15,7 @@ use super::answer::{Answer, Answered, map};
 use super::request::Asked;
 use super::{Inner, attributes, content, entities};
 use crate::wire::status::Status;
-use crate::wire::{address, json, names};
+use crate::wire::{self, address, json, names};
 
 /// What a template of an input is given.
 const SOURCES: [&str; 6] =
@@ -216,7 +216,7 @@ impl Door {
                     && asked.identity.is_none();
                 // What is no JSON is the input, whole, and what nothing is added to.
                 if self.input.is_none() && (alone || !is_json) {
-                    return Ok(data);
+                    return Ok(wire::content::as_data(data));
                 }
                 if data.bytes.len() > TREE_BYTES {
                     let text = format!(
@@ -246,7 +246,13 @@ impl Door {
             Some(template) => self.expanded(template, asked, properties, body)?,
             None => merged(asked, properties, body),
         };
-        Ok(Payload::json(made.to_string()))
+        let input = Payload::json(made.to_string());
+        let Some(came) = wire::content::values(asked.body(), asked.values()) else {
+            return Ok(input);
+        };
+        // What nothing is added to is what came, with what JSON does not say of it.
+        let is_it = came.bytes == input.bytes;
+        Ok(if is_it { wire::content::as_values(came) } else { input })
     }
 
     fn expanded(
@@ -269,16 +275,6 @@ impl Door {
         let source = Json::Object(source);
         let source = Source { input: Some(&source), id: None };
         template::expand(template, &source).map_err(|problem| problem.of(BODY))
-    }
-}
-
-/// Whether the values of a body are the same again once they were JSON.
-fn is_kept(body: &Body<Value>) -> bool {
-    match body {
-        Body::Empty | Body::Data(_) => true,
-        Body::Value(AmqpValue(value)) => json::is_kept(value),
-        // It comes back as one list.
-        Body::Sequence(_) => false,
     }
 }
 
@@ -314,7 +310,7 @@ impl Inner {
         let endpoint = format!("{} {} {}", asked.node, door.operation, door.entity_type);
         let input = door.input(asked)?;
         let mut start = Self::begun(asked, &endpoint, Arc::clone(&door.route), input)?;
-        start.lost = Losses::NONE.with(Loss::InputValues, !is_kept(asked.body()));
+        start.lost = wire::content::lost(asked.body()).as_input();
         let receipt = self.bus.start(&asked.caller, start).await?;
         let snapshot = match door.reply {
             ReplyWhen::Accepted => receipt.snapshot,

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use serde_amqp::Value;
 
-use super::answer::{Answer, Answered, map};
+use super::answer::{Answer, Answered};
 use super::operations::CREATED_WITH;
 use super::request::Asked;
+use super::shown::Shown;
 use super::update::CHANGED;
 use super::{Inner, attributes};
 use crate::wire::{address, names};
@@ -64,17 +65,24 @@ impl Inner {
             "GET-ATTRIBUTES" => of(|_, of| texts(attributes_of(of))),
             "GET-OPERATIONS" => of(Self::operations_of),
             "GET-MGMT-NODES" => Ok(Answer::ok(texts(self.nodes(asked)))),
-            "READ" if Self::is_entity(asked) => Err(opgate_core::Error::not_found()),
-            "READ" => Ok(Answer::ok(map([
-                (names::IDENTITY, Value::from(names::SELF)),
-                (names::NAME, Value::from(names::SELF)),
-                (names::TYPE, Value::from(names::MANAGEMENT)),
-                ("address", Value::from(&*asked.node)),
-                ("product", Value::from("opgate")),
-                ("version", Value::from(env!("CARGO_PKG_VERSION"))),
-            ]))),
+            "READ" => Self::itself(asked),
             _ => Err(self.unsupported(asked)),
         }
+    }
+
+    /// The node itself.
+    pub(super) fn itself(asked: &Asked) -> Answered {
+        if Self::is_entity(asked) {
+            return Err(opgate_core::Error::not_found());
+        }
+        Ok(Answer::shown(&Shown::map([
+            (names::IDENTITY, Shown::text(names::SELF)),
+            (names::NAME, Shown::text(names::SELF)),
+            (names::TYPE, Shown::text(names::MANAGEMENT)),
+            ("address", Shown::text(&asked.node)),
+            ("product", Shown::text("opgate")),
+            ("version", Shown::text(env!("CARGO_PKG_VERSION"))),
+        ])))
     }
 
     /// A map with what there is of each type, or of the one that is asked for.

@@ -9,11 +9,10 @@ use opgate_telemetry::Protocol;
 use serde_amqp::Value;
 
 use super::answer::{Answer, Answered, nothing};
-use super::attributes::Attributes;
 use super::request::{Asked, Fields};
-use super::{Inner, content};
+use super::{Inner, content, kept};
 use crate::wire::status::Status;
-use crate::wire::{json, names, text};
+use crate::wire::{self, json, names, text};
 
 /// What a CREATE may say of an operation.
 pub(super) const CREATED_WITH: [&str; 8] =
@@ -45,7 +44,7 @@ impl Inner {
     }
 
     pub(super) fn shown(&self, status: Status, snapshot: Arc<Snapshot>) -> Answer {
-        Answer::operation(status, Attributes::new(snapshot, self.names.clone()))
+        Answer::operation(status, kept::content(snapshot, &self.names, self.number))
     }
 
     pub(super) fn id(&self, asked: &Asked) -> Result<OperationId, Error> {
@@ -55,6 +54,17 @@ impl Inner {
     /// The operation that a request is about, in the version that it must have.
     pub(super) fn subject(&self, asked: &Asked) -> Result<Subject, Error> {
         Ok(Subject { id: self.id(asked)?, expect: asked.version()? })
+    }
+
+    /// The operation that a request is about, where it is at hand.
+    pub(super) fn peeked(&self, asked: &Asked) -> Option<Answered> {
+        match self.id(asked) {
+            Ok(id) => {
+                let found = self.bus.peek(&asked.caller, id)?;
+                Some(found.map(|found| self.shown(Status::OK, found)))
+            }
+            Err(error) => Some(Err(error)),
+        }
     }
 
     /// The operation that a request is about.
@@ -105,9 +115,13 @@ impl Inner {
         let route = self.route(&given)?;
         let kind = given.text("inputType")?;
         let value = given.get("input").unwrap_or(&Value::Null);
-        let input = content::payload("input", value, kind)?;
+        let mut input = content::payload("input", value, asked.values(), kind)?;
         // What has a type is as it came.
-        let lost = kind.is_none() && !matches!(value, Value::Binary(_)) && !json::is_kept(value);
+        let is_value = kind.is_none() && !matches!(value, Value::Binary(_) | Value::Null);
+        if is_value {
+            input = wire::content::as_values(input);
+        }
+        let lost = is_value && !json::is_kept(value);
         let endpoint = format!("{} CREATE {}", asked.node, names::OPERATION_TYPE);
         let mut start = Self::begun(asked, &endpoint, route, input)?;
         start.lost = Losses::NONE.with(Loss::InputValues, lost);

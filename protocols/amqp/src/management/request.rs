@@ -11,6 +11,7 @@ use serde_amqp::primitives::OrderedMap;
 
 use super::content;
 use crate::node::{ConnectionId, Request};
+use crate::wire::came::Values;
 use crate::wire::{address, names, text, trace};
 
 /// The family of this face's dedupe keys.
@@ -55,8 +56,9 @@ pub(super) struct Asked {
     /// How long its client waits for the answer.
     pub(super) patience: Option<Duration>,
     /// Every application property.
-    properties: Fields,
+    properties: Vec<(String, Value)>,
     body: Body<Value>,
+    values: Option<Values>,
     message: Option<Properties>,
     trace: Option<Box<Trace>>,
 }
@@ -65,13 +67,11 @@ impl Asked {
     /// # Errors
     /// It is no management request.
     pub(super) fn new(request: Request) -> Result<Self, Error> {
-        let Request { caller, connection, link, node, patience: heard, message, .. } = request;
+        let Request { caller, connection, link, node, patience: heard, message, values } = request;
         let trace = trace::of(&message);
         let Message { properties: head, application_properties, body, .. } = message;
-        let mut properties = Fields::new();
-        for (name, value) in application_properties.unwrap_or_default().0 {
-            properties.insert(name, text::value(value));
-        }
+        let properties = application_properties.unwrap_or_default().0.into_iter();
+        let properties = properties.map(|(name, value)| (name, text::value(value))).collect();
         let mut asked = Self {
             caller,
             connection,
@@ -84,6 +84,7 @@ impl Asked {
             patience: None,
             properties,
             body,
+            values,
             message: head,
             trace,
         };
@@ -102,7 +103,8 @@ impl Asked {
     }
 
     fn property(&self, name: &str) -> Option<&Value> {
-        self.properties.get(name).filter(|value| **value != Value::Null)
+        let found = self.properties.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value).filter(|value| **value != Value::Null)
     }
 
     /// A property that is a text; an empty one is none.
@@ -174,6 +176,11 @@ impl Asked {
         &self.body
     }
 
+    /// The values of the body in the bytes in which they came.
+    pub(super) const fn values(&self) -> Option<&Values> {
+        self.values.as_ref()
+    }
+
     /// What the data in the body is.
     pub(super) fn content_type(&self) -> Option<&str> {
         Some(self.message.as_ref()?.content_type.as_ref()?.as_str())
@@ -188,6 +195,7 @@ impl Asked {
     pub(super) fn arguments(&self) -> impl Iterator<Item = (&String, &Value)> {
         self.properties
             .iter()
+            .map(|(name, value)| (name, value))
             .filter(|(name, _)| !OWN.iter().any(|own| own.eq_ignore_ascii_case(name)))
     }
 

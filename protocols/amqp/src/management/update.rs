@@ -1,6 +1,7 @@
 //! UPDATE: what a client may change of an operation. It may ask for its cancellation, and it may end it
 //! by hand; everything else is the work's to tell.
 
+use opgate_bus::Action;
 use opgate_core::{Code, Error, Failure, Operation, Outcome, State};
 use serde_amqp::Value;
 
@@ -8,6 +9,7 @@ use super::answer::Answered;
 use super::operations::Given as _;
 use super::request::{Asked, Fields};
 use super::{Inner, attributes, content};
+use crate::wire::came::Values;
 use crate::wire::status::Status;
 use crate::wire::{names, text};
 
@@ -25,13 +27,17 @@ impl Inner {
     pub(super) async fn update(&self, asked: &Asked) -> Answered {
         let mut subject = self.subject(asked)?;
         let given = asked.attributes()?;
-        let found = self.found(asked).await?;
+        let action = if given.contains_key("state") { Action::Complete } else { Action::Cancel };
+        let refused = |error: &Error| {
+            self.bus.refused(action, &asked.caller, subject.id, error.kind);
+        };
+        let found = self.found(asked).await.inspect_err(refused)?;
         let version = given.get("version").filter(|value| **value != Value::Null);
         if let Some(version) = version {
             let wrong = || Error::invalid(names::VERSION, "must be a whole number");
             subject.expect = Some(opgate_core::Version(text::count(version).ok_or_else(wrong)?));
         }
-        let snapshot = match self.change(&given, &found)? {
+        let snapshot = match self.change(&given, asked.values(), &found)? {
             // A version that is given must be the operation's, whatever is changed.
             Change::None if subject.expect.is_none_or(|version| version == found.version) => found,
             Change::None => {
@@ -55,7 +61,12 @@ impl Inner {
 
     /// What is asked for. An attribute that has the value already is none: clients send back all that
     /// they have read.
-    fn change(&self, given: &Fields, current: &Operation) -> Result<Change, Error> {
+    fn change(
+        &self,
+        given: &Fields,
+        came: Option<&Values>,
+        current: &Operation,
+    ) -> Result<Change, Error> {
         let is_new = |name: &str, value: &Value| {
             name != names::VERSION && attributes::one(current, &self.names, name) != *value
         };
@@ -94,11 +105,11 @@ impl Inner {
                 None => Ok(Change::None),
             };
         };
-        outcome(word, &new).map(Change::End)
+        outcome(word, &new, came).map(Change::End)
     }
 }
 
-fn outcome(word: &str, new: &Fields) -> Result<Outcome, Error> {
+fn outcome(word: &str, new: &Fields, came: Option<&Values>) -> Result<Outcome, Error> {
     let state = State::ALL.into_iter().find(|state| state.name().eq_ignore_ascii_case(word));
     let no = |name: &'static str, allowed: &str| {
         if new.contains_key(name) {
@@ -111,7 +122,8 @@ fn outcome(word: &str, new: &Fields) -> Result<Outcome, Error> {
             no("error", "FAILED or CANCELED")?;
             let result = new.get("result").filter(|value| **value != Value::Null);
             let kind = new.text("resultType")?;
-            let result = result.map(|value| content::payload("result", value, kind)).transpose()?;
+            let result = result.map(|value| content::payload("result", value, came, kind));
+            let result = result.transpose()?;
             Ok(Outcome::Succeeded(result))
         }
         Some(State::Failed) => {

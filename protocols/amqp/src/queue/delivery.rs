@@ -7,7 +7,7 @@ use std::time::Duration;
 use fe2o3_amqp::link::SendError;
 use fe2o3_amqp_types::messaging::{DeliveryState, Outcome as Settled, Rejected, Released};
 use opgate_bus::{Bus, Leased};
-use opgate_core::{Code, Error, ErrorKind, Failure, OperationId, Outcome, Report};
+use opgate_core::{Code, Error, ErrorKind, Failure, Loss, Losses, OperationId, Outcome, Report};
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::debug;
 
@@ -16,6 +16,7 @@ use super::open::{Entry, Told};
 use super::ordered::Inbound;
 use super::outcome::Verdict;
 use super::report::refusal;
+use crate::wire::content;
 
 /// Pauses between attempts to end a lease while the journal takes no writes.
 const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(5)];
@@ -103,11 +104,21 @@ impl Delivery {
         match self.bus.report(&self.leased.token, Report::default(), None).await {
             Ok(_) => true,
             Err(error) if is_over(&error) => {
-                debug!(operation = %self.leased.snapshot.id, %error, "a worker lost its lease");
+                debug!(
+                    operation = %self.leased.snapshot.id,
+                    trace_id = self.leased.snapshot.trace_id(),
+                    %error,
+                    "a worker lost its lease",
+                );
                 false
             }
             Err(error) => {
-                debug!(operation = %self.leased.snapshot.id, %error, "a lease was not extended");
+                debug!(
+                    operation = %self.leased.snapshot.id,
+                    trace_id = self.leased.snapshot.trace_id(),
+                    %error,
+                    "a lease was not extended",
+                );
                 true
             }
         }
@@ -115,7 +126,12 @@ impl Delivery {
 
     /// The lease was over before. What the worker gives back is back already.
     fn is_late(&self, verdict: &Verdict) -> Result<(), Error> {
-        debug!(operation = %self.leased.snapshot.id, ?verdict, "too late");
+        debug!(
+            operation = %self.leased.snapshot.id,
+            trace_id = self.leased.snapshot.trace_id(),
+            ?verdict,
+            "too late",
+        );
         match verdict {
             Verdict::Succeeded | Verdict::Ended(_) => {
                 Err(Error::new(ErrorKind::FailedPrecondition, "the lease is over"))
@@ -128,7 +144,10 @@ impl Delivery {
     async fn end(&self, verdict: Verdict) -> Result<(), Error> {
         match verdict {
             Verdict::Succeeded => self.succeed().await,
-            Verdict::Ended(outcome) => self.complete(outcome).await,
+            Verdict::Ended(outcome) => {
+                self.tell(Losses::NONE).await;
+                self.complete(outcome).await
+            }
             Verdict::Released { elsewhere } => {
                 self.unwant(elsewhere);
                 let released = self.bus.release(&self.leased.token, None, None).await;
@@ -148,12 +167,12 @@ impl Delivery {
     async fn succeed(&self) -> Result<(), Error> {
         let token = &self.leased.token;
         match self.told().await {
-            Ok(Told::Nothing) => self.complete(Outcome::Succeeded(None)).await,
+            Ok(Told::Nothing) => {
+                self.tell(Losses::NONE).await;
+                self.complete(Outcome::Succeeded(None)).await
+            }
             Ok(Told::Result(result, lost)) => {
-                if !lost.is_empty() {
-                    // The result is worth more than what is said of it.
-                    drop(self.bus.report(token, Report { lost, ..Report::default() }, None).await);
-                }
+                self.tell(lost).await;
                 self.complete(Outcome::Succeeded(Some(result))).await
             }
             Ok(Told::Refused(error)) if error.kind == ErrorKind::TooManyRequests => {
@@ -170,6 +189,19 @@ impl Delivery {
                 self.note(self.bus.fail(token, why).await);
                 Err(Error::new(ErrorKind::Unavailable, "what was sent before was lost"))
             }
+        }
+    }
+
+    /// Tells what the worker's result does not say, and what the worker was told of the input after all.
+    async fn tell(&self, lost: Losses) {
+        let snapshot = &self.leased.snapshot;
+        let is_doubted = snapshot.lost.has(Loss::InputValues);
+        let exact = is_doubted && content::is_exact(&snapshot.input);
+        let kept = Losses::NONE.with(Loss::InputValues, exact);
+        if !lost.is_empty() || exact {
+            let report = Report { lost, kept, ..Report::default() };
+            // The outcome is worth more than what is said of it.
+            drop(self.bus.report(&self.leased.token, report, None).await);
         }
     }
 
@@ -194,7 +226,12 @@ impl Delivery {
     /// What is not taken back now is when the lease runs out.
     fn note(&self, given_back: Result<(), Error>) {
         if let Err(error) = given_back {
-            debug!(operation = %self.leased.snapshot.id, %error, "a lease was not given back");
+            debug!(
+                operation = %self.leased.snapshot.id,
+                trace_id = self.leased.snapshot.trace_id(),
+                %error,
+                "a lease was not given back",
+            );
         }
     }
 
@@ -208,14 +245,24 @@ impl Delivery {
                 return refusal.map_or(Ok(()), Err);
             };
             if is_over(&error) {
-                debug!(operation = %self.leased.snapshot.id, %error, "an outcome was late");
+                debug!(
+                    operation = %self.leased.snapshot.id,
+                    trace_id = self.leased.snapshot.trace_id(),
+                    %error,
+                    "an outcome was late",
+                );
                 return Err(late(error));
             }
             if matches!(error.kind, ErrorKind::Unavailable | ErrorKind::TooManyRequests) {
                 sleep(pause).await;
                 pause = longest.min(2 * pause);
             } else if refusal.is_some() {
-                tracing::error!(operation = %self.leased.snapshot.id, %error, "an outcome is lost");
+                tracing::error!(
+                    operation = %self.leased.snapshot.id,
+                    trace_id = self.leased.snapshot.trace_id(),
+                    %error,
+                    "an outcome is lost",
+                );
                 return Err(error);
             } else {
                 outcome = Outcome::Failed(refused(&error));

@@ -8,21 +8,23 @@ use fe2o3_amqp_types::messaging::{
 use fe2o3_amqp_types::primitives::SimpleValue;
 use opgate_bus::Leased;
 use opgate_core::Timestamp;
-use serde_amqp::Value;
 use serde_amqp::primitives::{Symbol, Timestamp as Milliseconds};
 
-use crate::wire::{data, names, trace};
+use crate::wire::encoded::Encoded;
+use crate::wire::{content, data, names, trace};
 
 /// What stands in front of a queue's name in its address.
 const QUEUE: &str = "queue/";
 
 /// The message of an operation that is leased: its input, and who and what it is. Its message id is the
 /// lease, which is what a result is known by.
-pub(super) fn of(leased: &Leased, queue: &str, now: Timestamp) -> Message<Body<Value>> {
+pub(super) fn of(leased: &Leased, queue: &str, now: Timestamp) -> Message<Body<Encoded>> {
     let operation = &leased.snapshot;
     let address = format!("{QUEUE}{queue}");
     let input = &operation.input;
-    let label = |text: &str| (!text.is_empty()).then(|| Symbol::from(text));
+    // Values are values again; all else is data, with what it is said to be.
+    let values = content::again(input);
+    let label = |text: &str| (values.is_none() && !text.is_empty()).then(|| Symbol::from(text));
     let left = operation.deadline.map(|deadline| deadline.since(now));
     let header = Header {
         durable: true,
@@ -48,7 +50,7 @@ pub(super) fn of(leased: &Leased, queue: &str, now: Timestamp) -> Message<Body<V
         message_annotations: None,
         properties: Some(properties),
         application_properties: Some(application(leased)),
-        body: Body::Data(data::sections(input).into()),
+        body: values.unwrap_or_else(|| Body::Data(data::sections(input).into())),
         footer: None,
     }
 }

@@ -14,7 +14,7 @@ pub(super) struct Open {
     slots: Mutex<HashMap<Arc<str>, Told>>,
     /// Bytes of the results in them.
     held: AtomicUsize,
-    limit: usize,
+    limit: AtomicUsize,
 }
 
 /// What a worker has sent of a delivery's result.
@@ -43,7 +43,12 @@ pub(super) fn key(connection: ConnectionId, token: &str) -> String {
 
 impl Open {
     pub(super) fn new(limit: usize) -> Self {
-        Self { slots: Mutex::default(), held: AtomicUsize::new(0), limit }
+        Self { slots: Mutex::default(), held: AtomicUsize::new(0), limit: AtomicUsize::new(limit) }
+    }
+
+    /// Keeps so many bytes of results from now on, and what it has.
+    pub(super) fn bound(&self, limit: usize) {
+        self.limit.store(limit, Ordering::Relaxed);
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Told>> {
@@ -80,7 +85,8 @@ impl Open {
         self.held.fetch_sub(slot.bytes(), Ordering::Relaxed);
         *slot = match result {
             Ok((result, _))
-                if self.held.load(Ordering::Relaxed) + result.bytes.len() > self.limit =>
+                if self.held.load(Ordering::Relaxed) + result.bytes.len()
+                    > self.limit.load(Ordering::Relaxed) =>
             {
                 let why = "results of as many bytes as allowed wait to be settled";
                 Told::Refused(Error::new(ErrorKind::TooManyRequests, why))

@@ -16,6 +16,7 @@ use super::delivery::late;
 use super::open::key;
 use super::{Shared, told};
 use crate::node::{ConnectionId, Taking};
+use crate::wire::came::Values;
 use crate::wire::{json, status};
 
 /// The subject of a message that tells how it goes; any other is a result.
@@ -29,6 +30,7 @@ pub(super) fn take(
     shared: &Shared,
     connection: ConnectionId,
     message: Message<Body<Value>>,
+    values: Option<&Values>,
 ) -> Taking {
     let token = match token(&message) {
         Ok(token) => token.into_owned(),
@@ -47,7 +49,7 @@ pub(super) fn take(
         });
     }
     let lost = told::lost(&message.body);
-    let taken = match told::payload(message) {
+    let taken = match told::payload(message, values) {
         None if shared.open.has(&key) => Ok(()),
         None => Err(Error::new(ErrorKind::FailedPrecondition, "no such delivery is open")),
         Some(result) if result.bytes.len() > limits::PAYLOAD_BYTES => {

@@ -5,6 +5,8 @@ mod messages;
 mod outcomes;
 mod table;
 
+pub(crate) use messages::template;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -104,7 +106,7 @@ impl Shop {
             entry: shared.open.add(&key(CONNECTION, &leased.token)),
             leased,
             since,
-            until: shared.settings.longest.map(|longest| since + longest),
+            until: shared.settings().longest.map(|longest| since + longest),
             inbound: super::Inbound::default(),
             unwanted: Arc::new(Unwanted::default()),
         }

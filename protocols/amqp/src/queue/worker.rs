@@ -14,11 +14,11 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 
-use super::Shared;
 use super::delivery::{Delivery, Unwanted};
 use super::message::{self, pace};
 use super::open::key;
 use super::ordered::Inbound;
+use super::{Settings, Shared};
 use crate::fence::LinkWatch;
 use crate::node::{ConnectionId, WorkerLink};
 
@@ -34,6 +34,8 @@ const REST: Duration = Duration::from_secs(1);
 /// A link being served.
 struct Link {
     shared: Arc<Shared>,
+    /// As they were when it was attached.
+    settings: Settings,
     connection: ConnectionId,
     queue: Arc<str>,
     worker: Box<str>,
@@ -112,7 +114,12 @@ impl Drop for Claim {
         let (bus, leased, rest) = (self.shared.bus.clone(), self.leased.clone(), self.rest);
         self.shared.deliveries.spawn(async move {
             if let Err(error) = bus.release(&leased.token, rest, None).await {
-                debug!(%error, operation = %leased.snapshot.id, "a lease was not given back");
+                debug!(
+                    %error,
+                    operation = %leased.snapshot.id,
+                    trace_id = leased.snapshot.trace_id(),
+                    "a lease was not given back",
+                );
             }
         });
     }
@@ -128,8 +135,9 @@ pub(super) async fn work(shared: Arc<Shared>, link: WorkerLink) {
     watch.serve_drains(true);
     let container = container.as_deref().unwrap_or(watch.name());
     let worker = message::worker(&caller.principal, container);
+    let settings = shared.settings();
     let link = Link {
-        places: Arc::new(Semaphore::new(shared.settings.open)),
+        places: Arc::new(Semaphore::new(settings.open)),
         bytes: Arc::default(),
         freed: Arc::default(),
         unwanted: Arc::default(),
@@ -137,6 +145,7 @@ pub(super) async fn work(shared: Arc<Shared>, link: WorkerLink) {
         sent: 0,
         connection,
         shared,
+        settings,
         queue,
         worker,
         sender,
@@ -144,7 +153,7 @@ pub(super) async fn work(shared: Arc<Shared>, link: WorkerLink) {
         inbound,
     };
     let places = Arc::clone(&link.places);
-    let all = u32::try_from(link.shared.settings.open).unwrap_or(u32::MAX);
+    let all = u32::try_from(link.settings.open).unwrap_or(u32::MAX);
     let mut link = link;
     tokio::select! {
         () = link.serve() => {}
@@ -251,7 +260,7 @@ impl Link {
         let credit = self.watch.limit().wrapping_sub(self.sent);
         // Credit that was taken back after it was used.
         let credit = if credit > u32::MAX / 2 { 0 } else { credit };
-        let settings = &self.shared.settings;
+        let settings = &self.settings;
         let free = self.places.available_permits();
         let bytes = settings.open_bytes.saturating_sub(self.bytes.load(Ordering::Relaxed));
         let least = usize::from(free >= settings.open);
@@ -316,11 +325,21 @@ impl Link {
         let settled = match timeout(SEND, sending).await {
             Ok(Ok(settled)) => settled,
             Ok(Err(SendError::MessageSizeExceeded(limit))) => {
-                debug!(%limit, operation = %leased.snapshot.id, "larger than a worker takes");
+                debug!(
+                    %limit,
+                    operation = %leased.snapshot.id,
+                    trace_id = leased.snapshot.trace_id(),
+                    "larger than a worker takes",
+                );
                 let failed =
                     shared.bus.fail(&leased.token, "does not take messages so large").await;
                 if let Err(error) = failed {
-                    debug!(%error, operation = %leased.snapshot.id, "a lease was not given back");
+                    debug!(
+                        %error,
+                        operation = %leased.snapshot.id,
+                        trace_id = leased.snapshot.trace_id(),
+                        "a lease was not given back",
+                    );
                 }
                 claim.keep();
                 return Ok(());
@@ -341,7 +360,7 @@ impl Link {
             bus: shared.bus.clone(),
             leased: claim.keep(),
             since,
-            until: shared.settings.longest.map(|longest| since + longest),
+            until: self.settings.longest.map(|longest| since + longest),
             entry,
             inbound: self.inbound.from_now(),
             unwanted: Arc::clone(&self.unwanted),

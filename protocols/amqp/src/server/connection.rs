@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, error as log_error};
 
+use super::Terms;
 use super::cbs::{self, NotTaken, Proven};
 use super::refuse::error;
 use super::replies::Replies;
@@ -51,9 +52,6 @@ const UNPROVEN_LINKS: usize = 2;
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) places: Places,
-    pub(super) limits: Limits,
-    /// What the container says of itself.
-    pub(super) properties: Fields,
     pub(super) users: Arc<Users>,
     pub(super) drain: Drain,
     pub(super) metrics: Arc<Metrics>,
@@ -109,13 +107,20 @@ impl Drop for LinkSlot {
 }
 
 /// Serves a connection to its end.
-pub(super) async fn serve<Io>(shared: Arc<Shared>, id: ConnectionId, io: Io, origin: Origin)
-where
+pub(super) async fn serve<Io>(
+    shared: Arc<Shared>,
+    terms: Arc<Terms>,
+    id: ConnectionId,
+    io: Io,
+    origin: Origin,
+) where
     Io: Transport + std::fmt::Debug + 'static,
 {
     let cut = CancellationToken::new();
     let _cut = cut.clone().drop_guard();
-    let opening = timeout(shared.limits.handshake_timeout, open(&shared, io, &origin, cut));
+    // What it takes to open is given back once the connection is open.
+    let opening = Box::pin(open(&shared, &terms, io, &origin, cut));
+    let opening = timeout(terms.limits.handshake_timeout, opening);
     let Opened { handle, identity, watch } = tokio::select! {
         opened = opening => match opened {
             Ok(Ok(Some(opened))) => opened,
@@ -134,12 +139,12 @@ where
     let connection = Arc::new(Connection {
         id,
         places: shared.places.clone(),
-        limits: shared.limits,
+        limits: terms.limits,
         drain: shared.drain.clone(),
         replies: Arc::default(),
         metrics: Arc::clone(&shared.metrics),
         inbound: Inbound::default(),
-        properties: shared.properties.clone(),
+        properties: terms.properties.clone(),
         requests: TaskTracker::new(),
         watch,
         waiting: Waits::default(),
@@ -164,6 +169,7 @@ struct Opened {
 /// From the first header to the peer's Open. None: it was refused, and told so.
 async fn open<Io>(
     shared: &Shared,
+    terms: &Terms,
     io: Io,
     origin: &Origin,
     cut: CancellationToken,
@@ -171,7 +177,7 @@ async fn open<Io>(
 where
     Io: Transport + std::fmt::Debug + 'static,
 {
-    let limits = &shared.limits;
+    let limits = &terms.limits;
     let mut io = Fence::new(io, &[], limits.fence());
     let watch = io.watch();
     let identity = match io.opening().await? {
@@ -198,7 +204,7 @@ where
         .session_max(limits.sessions)
         .idle_time_out(u32::try_from(limits.idle_timeout.as_millis()).unwrap_or(u32::MAX))
         .add_offered_capabilities("ANONYMOUS-RELAY")
-        .properties(shared.properties.clone())
+        .properties(terms.properties.clone())
         .build();
     let handle = acceptor.accept(Cut::new(io, cut)).await.map_err(io::Error::other)?;
     Ok(Some(Opened { handle, identity, watch }))
@@ -324,7 +330,7 @@ impl Connection {
     /// A token is a password that is tried: the next one is looked at a while after one that was wrong.
     pub(super) fn put_token(self: &Arc<Self>, message: Message<Body<Value>>) -> Replying {
         let this = Arc::clone(self);
-        Box::pin(async move {
+        Replying::later(async move {
             let _turn = this.proving.lock().await;
             let put = cbs::put(&message, &this.users, SystemTime::now());
             if put.as_ref().is_err_and(NotTaken::is_proof) && this.users.has_passwords() {

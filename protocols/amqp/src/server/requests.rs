@@ -34,6 +34,7 @@ use crate::fence::{LinkWatch, Outgoing};
 use crate::node::{Reply, Replying, Request};
 use crate::queue::Reading;
 use crate::wire::address;
+use crate::wire::came::{self, Unreadable, Values};
 
 /// Azure's clients say in it how long they wait, in milliseconds.
 const PATIENCE: &str = "com.microsoft:server-timeout";
@@ -214,7 +215,9 @@ impl Requests {
         taking: &mut JoinSet<Taken>,
     ) {
         let info = DeliveryInfo::from(&delivery);
-        let taken = self.request(node, delivery.into_message()).and_then(|request| {
+        let parted = came::parted(delivery.into_message()).map_err(unreadable);
+        let request = parted.and_then(|(message, values)| self.request(node, message, values));
+        let taken = request.and_then(|request| {
             // The link of a queue has been looked at when it was attached; this may be another.
             may_work_on(&request.caller, queue)?;
             let queues = self.connection.places.queues.as_ref().ok_or_else(|| nowhere(node))?;
@@ -247,13 +250,19 @@ impl Requests {
         answering: &mut JoinSet<()>,
     ) {
         let info = DeliveryInfo::from(&delivery);
-        let message = delivery.into_message();
+        let (message, values) = match came::parted(delivery.into_message()) {
+            Ok(parted) => parted,
+            Err(problem) => {
+                self.settle(info, Err(unreadable(problem))).await;
+                return;
+            }
+        };
         let properties = message.properties.as_ref();
         let correlation = properties.and_then(|properties| {
             properties.correlation_id.clone().or_else(|| properties.message_id.clone())
         });
         let reply_to = properties.and_then(|properties| properties.reply_to.clone());
-        let mut replying = match self.call(&node, message) {
+        let replying = match self.call(&node, message, values) {
             Ok(replying) => replying,
             Err(error) => {
                 self.settle(info, Err(error)).await;
@@ -275,15 +284,24 @@ impl Requests {
         };
         let outlet = way.find();
         let there = outlet.as_ref().is_some_and(|outlet| !outlet.is_closed());
-        match poll_fn(|cx| Poll::Ready(replying.as_mut().poll(cx))).await {
+        let replying = match replying {
+            Replying::Later(mut replying) => {
+                match poll_fn(|cx| Poll::Ready(replying.as_mut().poll(cx))).await {
+                    Poll::Ready(reply) => Replying::Now(reply),
+                    Poll::Pending => Replying::Later(replying),
+                }
+            }
+            now @ Replying::Now(_) => now,
+        };
+        match replying {
             // What is known at once needs no task.
-            Poll::Ready(reply) if there => way.send(outlet, reply, permit),
-            known @ (Poll::Ready(_) | Poll::Pending) => {
+            Replying::Now(reply) if there => way.send(outlet, reply, permit),
+            replying @ (Replying::Now(_) | Replying::Later(_)) => {
                 let all = usize::try_from(self.credit).unwrap_or(usize::MAX);
                 answering.spawn(async move {
-                    let reply = match known {
-                        Poll::Ready(reply) => reply,
-                        Poll::Pending => {
+                    let reply = match replying {
+                        Replying::Now(reply) => reply,
+                        Replying::Later(replying) => {
                             let outgoing = way.connection.watch.outgoing().clone();
                             // This one is under way itself.
                             let others = || permit.semaphore().available_permits() + 1 < all;
@@ -301,23 +319,35 @@ impl Requests {
         }
     }
 
-    fn call(&self, path: &Arc<str>, message: Message<Body<Value>>) -> Result<Replying, Error> {
+    fn call(
+        &self,
+        path: &Arc<str>,
+        message: Message<Body<Value>>,
+        values: Option<Values>,
+    ) -> Result<Replying, Error> {
         let places = &self.connection.places;
         let place = place(path);
         if place == Some(Place::Cbs) {
             return Ok(self.connection.put_token(message));
         }
-        let request = self.request(path, message)?;
+        let request = self.request(path, message, values)?;
         let node = match place {
             Some(Place::Management) => places.management.as_ref(),
             Some(Place::Http) => places.http.as_ref(),
             Some(Place::Cbs | Place::Queue(_)) | None => None,
         };
-        let replying = node.ok_or_else(|| nowhere(path))?.call(request);
-        Ok(Box::pin(self.connection.via().scope(replying)))
+        Ok(match node.ok_or_else(|| nowhere(path))?.call(request) {
+            Replying::Later(replying) => Replying::later(self.connection.via().scope(replying)),
+            now @ Replying::Now(_) => now,
+        })
     }
 
-    fn request(&self, path: &Arc<str>, message: Message<Body<Value>>) -> Result<Request, Error> {
+    fn request(
+        &self,
+        path: &Arc<str>,
+        message: Message<Body<Value>>,
+        values: Option<Values>,
+    ) -> Result<Request, Error> {
         let Identity::Known(caller) = self.connection.identity() else {
             return Err(error(AmqpError::UnauthorizedAccess, "nobody has been authenticated"));
         };
@@ -328,6 +358,7 @@ impl Requests {
             node: Arc::clone(path),
             patience: patience(&message),
             message,
+            values,
         })
     }
 }
@@ -340,6 +371,10 @@ async fn place_for(
 ) -> Result<OwnedSemaphorePermit, AcquireError> {
     outgoing.room(|| permits.available_permits() < all).await;
     Arc::clone(permits).acquire_owned().await
+}
+
+fn unreadable(problem: Unreadable) -> Error {
+    error(AmqpError::DecodeError, problem.to_string())
 }
 
 fn nowhere(path: &str) -> Error {

@@ -171,6 +171,9 @@ impl Session {
         } else {
             (limits.credit, limits.message_bytes)
         };
+        if let Some(watch) = watch.as_ref().filter(|_| puts_tokens) {
+            watch.give_at_most(credit);
+        }
         let acceptor = LinkAcceptor::builder()
             .verify_incoming_source(false)
             .verify_incoming_target(false)

@@ -5,15 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use fe2o3_amqp::link::delivery::Delivery;
-use fe2o3_amqp_types::messaging::Body;
-use serde_amqp::Value;
 
 use super::weight;
+use crate::wire::came::Values;
 
 /// What the requests of one connection may weigh that wait, in bytes of memory. One may, whatever it weighs.
 const LIMIT: usize = 16 << 20;
 
-pub(super) type Incoming = Delivery<Body<Value>>;
+pub(super) type Incoming = Delivery<Values>;
 
 /// What the waiting requests of a connection weigh, of all its links. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -52,7 +51,7 @@ impl Waiting {
 
     /// Has a request for a node wait; gives it back where as much waits as may.
     pub(super) fn push(&mut self, node: Arc<str>, request: Incoming) -> Option<Incoming> {
-        let weight = weight::of_message(request.message(), weight::of_value);
+        let weight = weight::of_message(request.message(), weight::of_encoded);
         if !self.all.add(weight) {
             return Some(request);
         }

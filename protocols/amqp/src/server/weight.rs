@@ -5,6 +5,7 @@ use fe2o3_amqp_types::primitives::SimpleValue;
 use serde_amqp::Value;
 
 use crate::node::Content;
+use crate::wire::encoded::Encoded;
 
 /// What a message weighs with nothing in it.
 const EMPTY: usize = 1024;
@@ -31,8 +32,14 @@ pub(super) fn of_message<T>(message: &Message<Body<T>>, of: impl Fn(&T) -> usize
 pub(super) fn of_content(content: &Content) -> usize {
     match content {
         Content::Value(value) => of_value(value),
+        Content::Written(bytes) => bytes.len(),
         Content::Operation(attributes) => attributes.bytes(),
     }
+}
+
+/// A value as it came, which is not read yet.
+pub(super) fn of_encoded(value: &Encoded) -> usize {
+    size_of::<Encoded>() + value.bytes().len()
 }
 
 /// What encodings nest is bounded by the fence.

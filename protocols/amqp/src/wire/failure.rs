@@ -17,8 +17,9 @@ use opgate_core::{Code, Detail, Failure, Loss, Losses, Native, limits};
 use serde_amqp::Value;
 use serde_amqp::primitives::{Binary, OrderedMap, Symbol};
 
+use super::encoded::Encoded;
 use super::status::{PROTOCOL, Status};
-use super::{json, text};
+use super::{content, json, text};
 
 /// Largest details, in bytes, in a body.
 const BYTES: usize = 4 * 1024 * 1024;
@@ -73,8 +74,14 @@ pub fn unsaid(failure: &Failure) -> Losses {
     Losses::NONE.with(Loss::ErrorRetry, late(failure)).with(Loss::ErrorCauses, causes.any(more))
 }
 
+/// What an AMQP node said that failed, where JSON does not say all of it.
+pub fn exact(failure: &Failure) -> Option<Encoded> {
+    let native = failure.native.as_deref().filter(|native| native.protocol == PROTOCOL)?;
+    content::exact_value(native.encoded.as_ref())
+}
+
 /// A failure as the body of a reply, and what is not said of it there or in its status. What an AMQP node
-/// said is said again.
+/// said is said again, as far as JSON says it: see [`exact`].
 pub fn body(failure: &Failure) -> (Value, Losses) {
     if let Some(native) = failure.native.as_deref().filter(|native| native.protocol == PROTOCOL) {
         let said = serde_json::from_slice(&native.bytes).ok();
@@ -148,6 +155,7 @@ fn native(value: &Value) -> Option<Native> {
         code: words("code"),
         http: at("http").and_then(text::count).and_then(|http| u16::try_from(http).ok()),
         bytes: Bytes::copy_from_slice(body),
+        encoded: None,
     })
 }
 

@@ -319,4 +319,4 @@ fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::wire) mod tests;

@@ -233,6 +233,7 @@ pub fn failure(status: i32, description: &str, condition: Option<&str>) -> Failu
         code: condition.unwrap_or_default().to_owned(),
         http: u16::try_from(status).ok(),
         bytes: bytes::Bytes::new(),
+        encoded: None,
     }));
     failure
 }

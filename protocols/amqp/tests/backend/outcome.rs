@@ -1,9 +1,12 @@
 //! What a reply makes of an operation.
 
 use fe2o3_amqp_types::definitions::{AmqpError, Error as Said};
-use fe2o3_amqp_types::messaging::{MessageId, Modified};
+use fe2o3_amqp_types::messaging::{AmqpValue, Body, MessageId, Modified};
 use fe2o3_amqp_types::primitives::SimpleValue;
-use opgate_bus::core::{Code, State};
+use opgate_amqp::wire::content;
+use opgate_bus::core::{Code, Loss, Losses, State};
+use serde_amqp::Value;
+use serde_amqp::primitives::Symbol;
 use serde_json::json;
 use tempfile::tempdir;
 
@@ -41,6 +44,30 @@ async fn a_request_says_what_its_route_says_and_its_reply_is_the_result() {
     let ended = side.ended(id).await;
     assert_eq!(result(&ended), Some(r#"{"a":1}"#));
     side.stop().await;
+}
+
+#[tokio::test]
+async fn a_node_is_given_what_came_as_values_as_they_came() {
+    let values = Value::List(vec![Value::Ubyte(1), Value::Symbol(Symbol::from("a"))]);
+    let doubted = Losses::from(Loss::InputValues);
+    for (body, whole) in [(r#""${}""#, true), (r#"{"all":"${}"}"#, false)] {
+        let (dir, mut upstream) = (tempdir().unwrap(), Upstream::start().await);
+        let side = Setup::with(&[("body", body), ("name", "q")]).open(&dir, &upstream);
+        let mut start = start("");
+        start.input = content::as_values(content::value(&values, None));
+        start.lost = doubted;
+        let id = side.started(start).await;
+        let call = upstream.expect("DELETE").await;
+        if whole {
+            assert_eq!(call.message.body, Body::Value(AmqpValue(values.clone())));
+        } else {
+            assert_eq!(call.body(), json!({"all": [1, "a"]}));
+        }
+        call.answer(200, json!({"a": 1})).await;
+        let ended = side.ended(id).await;
+        assert_eq!(ended.lost, if whole { Losses::NONE } else { doubted });
+        side.stop().await;
+    }
 }
 
 #[tokio::test]
@@ -142,7 +169,7 @@ async fn a_reply_without_a_status_tells_nothing_of_the_outcome() {
     let id = side.start().await;
     let call = upstream.call().await;
     call.accept().await;
-    call.send(Some(call.id()), None, fe2o3_amqp_types::messaging::Body::Empty).await;
+    call.send(Some(call.id()), None, Body::Empty).await;
     let ended = side.ended(id).await;
     assert_eq!(failure(&ended).reason.as_deref(), Some("outcome_unknown"));
     side.stop().await;

@@ -61,7 +61,7 @@ impl Setup {
             name: "up".into(),
             endpoint: Endpoint::parse(&format!("{scheme}://{}", upstream.address)).unwrap(),
             tls: self.tls.clone(),
-            sasl: Sasl::Anonymous,
+            sasl: Sasl::Anonymous.into(),
             node: "$management".into(),
             reply: self.reply,
             timeout: self.timeout,

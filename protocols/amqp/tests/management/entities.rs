@@ -46,7 +46,7 @@ async fn an_operation_is_made_read_and_deleted() {
         assert_eq!(found.field("createTime"), millis);
         assert_eq!(
             found.field("input"),
-            map([("n", Value::Long(7)), ("list", Value::List(vec![Value::Bool(true)])),])
+            map([("n", Value::Int(7)), ("list", Value::List(vec![Value::Bool(true)])),])
         );
     }
     let gone = node.send(ask("DELETE", OPERATION).identity(&identity)).await;
@@ -113,7 +113,7 @@ async fn an_update_ends_an_operation_by_hand() {
     all.swap_remove(&Value::from("epoch"));
     let ended = node.send(ask("UPDATE", OPERATION).identity(&identity).body(Value::Map(all))).await;
     assert_eq!((ended.status(), ended.text("state")), (200, "SUCCEEDED".to_owned()), "{ended:?}");
-    assert_eq!(ended.field("result"), map([("answer", Value::Long(42))]));
+    assert_eq!(ended.field("result"), map([("answer", Value::Int(42))]));
     // Another end is refused.
     let failed = map([("state", "FAILED".into()), ("error", "no".into())]);
     let refused = node.send(ask("UPDATE", OPERATION).identity(&identity).body(failed)).await;

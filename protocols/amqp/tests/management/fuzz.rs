@@ -153,6 +153,7 @@ fn fuzz_any_message_is_answered_with_a_status() {
             node: "$management".into(),
             patience: Some(std::time::Duration::from_millis(2)),
             message,
+            values: None,
         };
         let answer = asked(Ask(request));
         assert!((200..600).contains(&answer.status()), "{answer:?}");

@@ -153,6 +153,7 @@ pub(crate) fn ask(operation: &str, of: &str) -> Ask {
         node: "$management".into(),
         patience: None,
         message,
+        values: None,
     };
     Ask(request).with("operation", operation).with("type", of)
 }

@@ -31,7 +31,7 @@ struct Silent;
 
 impl Node for Silent {
     fn call(&self, _: Request) -> Replying {
-        Box::pin(std::future::pending())
+        Replying::later(std::future::pending())
     }
 }
 

@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 use fe2o3_amqp_types::definitions::{AmqpError, ReceiverSettleMode};
-use fe2o3_amqp_types::messaging::{AmqpValue, Body, DeliveryState, Message};
-use fe2o3_amqp_types::performatives::{Close, Detach, End};
+use fe2o3_amqp_types::messaging::{AmqpValue, Body, DeliveryState, Message, MessageId};
+use fe2o3_amqp_types::performatives::{Close, Detach, End, Flow};
 use fe2o3_amqp_types::primitives::Symbol;
 use opgate_amqp::Product;
 use serde_amqp::Value;
 
-use crate::raw::{Frame, Raw, begin, frame, receiving, sending};
+use crate::raw::{Frame, Raw, begin, flow, frame, receiving, sending};
 use crate::replies::{request, waiting};
 use crate::server::{Server, settings};
 
@@ -252,6 +252,7 @@ async fn a_message_that_is_none_is_rejected_and_the_link_goes_on() {
 async fn what_waits_for_earlier_requests_is_not_too_much() {
     let mut few = settings();
     few.limits.credit = 10;
+    few.limits.frame_bytes = 4 << 20;
     let server = Server::with(few).await;
     let mut client = Raw::begin(&server).await;
     client.sender(0, Some("$management")).await;
@@ -260,8 +261,8 @@ async fn what_waits_for_earlier_requests_is_not_too_much() {
         let state = client.disposition().await.state;
         assert!(matches!(state, Some(DeliveryState::Accepted(_))), "{state:?}");
     }
-    // Some megabytes each once they are read.
-    let many = AmqpValue(Value::List(vec![Value::Null; 60_000]));
+    // Three megabytes each: what waits is not read yet.
+    let many = AmqpValue(Value::from("x".repeat(3 << 20)));
     let mut sent = Vec::new();
     for _ in 0..8 {
         let message = Message::builder().body(Body::Value(many.clone())).build();
@@ -291,6 +292,45 @@ async fn requests_are_settled_by_whoever_receives_them_first() {
     attach.rcv_settle_mode = ReceiverSettleMode::Second;
     let answer = client.attach(attach).await;
     assert_eq!(answer.rcv_settle_mode, ReceiverSettleMode::First);
+}
+
+#[tokio::test]
+async fn a_session_is_told_how_it_is_when_it_asks() {
+    let server = Server::start().await;
+    let mut client = Raw::connect(&server).await;
+    client.open(|_| {}).await;
+    client.send(0, &begin(), &[]).await;
+    let Frame::Begin(begun) = client.next().await else { panic!("no Begin") };
+    let session = |next_incoming_id, next_outgoing_id, echo| Flow {
+        next_incoming_id: Some(next_incoming_id),
+        next_outgoing_id,
+        handle: None,
+        delivery_count: None,
+        link_credit: None,
+        echo,
+        ..flow(0, 0, 0)
+    };
+    let first = begun.next_outgoing_id;
+    client.send(0, &session(first, 0, true), &[]).await;
+    let Frame::Flow(told) = client.next().await else { panic!("no Flow") };
+    let expected = Flow {
+        incoming_window: begun.incoming_window,
+        outgoing_window: begun.outgoing_window,
+        ..session(0, first, false)
+    };
+    assert_eq!(told, expected);
+    // After a request of one frame, and its reply.
+    client.attach(receiving(1, Some("$management"), None)).await;
+    client.credit(1, 0, 1).await;
+    client.attach(sending(0, Some("$management"))).await;
+    client.request(0, request(MessageId::Ulong(1), None)).await;
+    client.disposition().await;
+    client.message().await;
+    client.send(0, &session(first + 1, 1, true), &[]).await;
+    client.send(0, &session(first + 1, 1, false), &[]).await;
+    let Frame::Flow(told) = client.next().await else { panic!("no Flow") };
+    let next_outgoing_id = first.wrapping_add(1);
+    assert_eq!(told, Flow { next_incoming_id: Some(1), next_outgoing_id, ..expected });
 }
 
 #[tokio::test]

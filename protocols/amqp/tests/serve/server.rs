@@ -50,7 +50,7 @@ impl Node for Echo {
         };
         let waits = operation == Some("WAIT".into());
         let (gate, passed) = (Arc::clone(&self.gate), Arc::clone(&self.passed));
-        Box::pin(async move {
+        Replying::later(async move {
             if waits {
                 gate.acquire().await.unwrap().forget();
                 passed.fetch_add(1, Ordering::Relaxed);

@@ -151,6 +151,26 @@ async fn whoever_cannot_prove_it_is_told_so_and_closed() {
 }
 
 #[tokio::test]
+async fn a_frame_that_is_none_or_too_large_is_told_its_outcome() {
+    let server = Server::with(with_a_user()).await;
+    for size in [7_u32, 4097, 9000, 1 << 20, u32::MAX] {
+        let mut raw = Raw::connect(&server).await;
+        raw.bytes(&SASL).await;
+        let mut header = [0; 8];
+        raw.read(&mut header).await;
+        let _mechanisms: SaslMechanisms = decode(&raw.frame(1).await.1).0;
+        let mut init = size.to_be_bytes().to_vec();
+        init.extend_from_slice(&[2, 1, 0, 0]);
+        let rest = usize::try_from(size).unwrap().saturating_sub(init.len()).min(100_000);
+        init.resize(init.len() + rest, 0);
+        raw.bytes(&init).await;
+        let outcome: SaslOutcome = decode(&raw.frame(1).await.1).0;
+        assert_eq!(outcome.code, SaslCode::Auth, "{size}");
+        assert!(raw.is_closed().await);
+    }
+}
+
+#[tokio::test]
 async fn without_users_this_machine_needs_no_name() {
     let server = Server::start().await;
     for mechanism in ["ANONYMOUS", "MSSBCBS"] {
@@ -299,6 +319,8 @@ async fn a_token_makes_somebody_of_whoever_came_without_a_name() {
     raw.attach(receiving(2, Some("$cbs"), None)).await;
     raw.credit(2, 0, 100).await;
     let tokens = raw.attach(sending(3, Some("$cbs"))).await;
+    let Frame::Flow(given) = raw.next().await else { panic!("no credit") };
+    assert_eq!(given.link_credit, Some(8));
     assert_eq!(tokens.max_message_size, Some(16 << 10));
     // It needs no third.
     raw.attach(receiving(4, Some("$cbs"), None)).await;

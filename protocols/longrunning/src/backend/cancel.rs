@@ -33,9 +33,13 @@ impl Inner {
 
     /// Has an operation canceled that nobody waits for any more. Tried once.
     pub(super) async fn abandon(&self, route: &Route, operation: &Snapshot, name: &str) {
-        let Ok(plan) = request::plan(&self.types, route) else { return };
+        let Ok(plan) = request::plan(&self.types(), route) else { return };
         if !plan.cancels {
-            tracing::info!(operation = %operation.id, "it goes on upstream, where none is canceled");
+            tracing::info!(
+                operation = %operation.id,
+                trace_id = operation.trace_id(),
+                "it goes on upstream, where none is canceled",
+            );
             return;
         }
         let pass = self.settings.gate.pass().await;

@@ -27,8 +27,8 @@ mod start;
 mod watch;
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use opgate_bus::{Admission, Backend, Backoff, Gate, Lease, Offer, Route, Snapshot};
@@ -72,7 +72,8 @@ pub struct Upstream(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     settings: Settings,
-    types: Arc<Types>,
+    /// What is known of its messages.
+    types: RwLock<Arc<Types>>,
     /// For starts, looks and cancels.
     line: Multiplexed,
     /// For waits: nothing else is to wait behind them.
@@ -97,7 +98,7 @@ impl Upstream {
         };
         let (line, waiting) = (line(Arc::clone(&network)), line(network));
         Self(Arc::new(Inner {
-            types,
+            types: RwLock::new(types),
             line,
             waiting,
             waits: Semaphore::new(settings.waits.min(Semaphore::MAX_PERMITS)),
@@ -107,10 +108,23 @@ impl Upstream {
     }
 }
 
+impl Upstream {
+    /// Knows other types from now on.
+    pub fn learn(&self, types: Arc<Types>) {
+        *self.0.types.write().unwrap_or_else(PoisonError::into_inner) = types;
+    }
+}
+
+impl Inner {
+    fn types(&self) -> Arc<Types> {
+        Arc::clone(&self.types.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
 impl Backend for Upstream {
     /// Refuses an input that the request upstream cannot be made of.
     fn admit(&self, offer: &Offer<'_>) -> Result<Admission, Error> {
-        let plan = request::plan(&self.0.types, offer.route)?;
+        let plan = request::plan(&self.0.types(), offer.route)?;
         request::check(&plan, &offer.start.input)?;
         Ok(Admission::Accept)
     }
@@ -118,7 +132,7 @@ impl Backend for Upstream {
     fn run(&self, lease: Lease) -> Pin<Box<dyn Future<Output = Result<Outcome, Error>> + Send>> {
         let inner = Arc::clone(&self.0);
         Box::pin(async move {
-            let plan = request::plan(&inner.types, lease.route())?;
+            let plan = request::plan(&inner.types(), lease.route())?;
             let (name, now) = match name(lease.operation()) {
                 Some(name) => (name, None),
                 None => match Box::pin(inner.start(&lease, &plan)).await? {

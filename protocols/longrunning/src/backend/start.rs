@@ -52,16 +52,16 @@ impl Inner {
             Ok(Started::Ended(outcome)) => Ok(Begun::Ended(outcome)),
             Ok(Started::Done(operation)) => {
                 // How it went is told with the end.
-                let told = said::read(&self.types, operation.metadata.as_ref());
+                let told = said::read(&self.types(), operation.metadata.as_ref());
                 if let Some(report) = told.report(now, super::DONE, &mut lines, lease.now()) {
                     lease.report(report).await?;
                 }
-                let (outcome, lost) = reply::outcome(&self.types, plan, operation);
+                let (outcome, lost) = reply::outcome(&self.types(), plan, operation);
                 lease.note_lost(lost);
                 Ok(Begun::Ended(outcome))
             }
             Ok(Started::Running(operation)) => {
-                let told = said::read(&self.types, operation.metadata.as_ref());
+                let told = said::read(&self.types(), operation.metadata.as_ref());
                 let report = told.report(now, RUNNING, &mut lines, lease.now()).unwrap_or_default();
                 let native_ref = Some(Bytes::from(operation.name.clone()));
                 // It replaces that the request may be on its way.

@@ -156,7 +156,7 @@ impl Watch<'_> {
 
     async fn seen(&mut self, operation: Operation) -> Result<Option<Outcome>, Error> {
         self.sight.regained();
-        let told = said::read(&self.inner.types, operation.metadata.as_ref());
+        let told = said::read(&self.inner.types(), operation.metadata.as_ref());
         let state = if operation.done { DONE } else { RUNNING };
         if let Some(report) = told.report(&self.now, state, &mut self.lines, self.lease.now()) {
             self.now = self.lease.report(report).await?;
@@ -165,7 +165,7 @@ impl Watch<'_> {
         if !done {
             return Ok(None);
         }
-        let (outcome, lost) = reply::outcome(&self.inner.types, self.plan, operation);
+        let (outcome, lost) = reply::outcome(&self.inner.types(), self.plan, operation);
         self.lease.note_lost(lost);
         Ok(Some(outcome))
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
-use opgate_bus::{Durability, Filter, List, Listing, Rendered, Rendering, Snapshot, Until};
+use opgate_bus::{Action, Durability, Filter, List, Listing, Rendered, Rendering, Snapshot, Until};
 use opgate_core::{Error, ErrorKind, Losses, Operation, Parent};
 use opgate_telemetry::Protocol;
 use prost::Message;
@@ -53,7 +53,15 @@ impl Inner {
     }
 
     pub(crate) async fn change(&self, verb: Verb, name: &str) -> Result<Durability, Error> {
-        let id = self.find(name).await?.id;
+        let action = match verb {
+            Verb::Cancel => Action::Cancel,
+            Verb::Get | Verb::Delete => Action::Delete,
+        };
+        let id = Name::parse(name)?.id;
+        if let Err(error) = self.find(name).await {
+            self.bus.refused(action, &self.caller, id, error.kind);
+            return Err(error);
+        }
         let receipt = match verb {
             Verb::Cancel => self.bus.cancel(&self.caller, id, "").await?,
             Verb::Get | Verb::Delete => self.bus.remove(&self.caller, id).await?,

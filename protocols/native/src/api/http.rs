@@ -21,6 +21,7 @@ use prost::Message as _;
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, Value};
 
 use self::inline::Inline;
+use super::client as proto;
 use super::method::Method;
 use super::methods::{Asked, Message};
 use super::refusal::Refusal;
@@ -30,6 +31,8 @@ use super::{DESCRIPTORS, Inner, SERVICES};
 pub(super) const ROOT: &str = "/opgate/v1/";
 /// How long the caller waits, in seconds.
 const SERVER_TIMEOUT: &str = "x-server-timeout";
+/// Where all changes of a scope are watched.
+const WATCH_ALL: &str = "/opgate/v1/operations:watch";
 const LAST_EVENT_ID: &str = "last-event-id";
 
 /// The paths, and what they mean.
@@ -133,8 +136,23 @@ impl Inner {
         })
     }
 
+    /// What a request with these query parameters asks to watch: its scope and its filter.
+    pub(super) fn asked_to_watch(
+        &self,
+        query: Option<&str>,
+    ) -> Result<proto::WatchOperationsRequest, Error> {
+        let found = self.paths.rules.find(&::http::Method::GET, WATCH_ALL)?;
+        let form = found.map(|found| Arc::clone(found.value)).ok_or_else(Error::not_found)?;
+        let captured = form.binding.template().matches(WATCH_ALL)?;
+        let captured = captured.ok_or_else(Error::not_found)?;
+        let message = form.binding.message(&captured, query, &[], Parameters::is_one)?;
+        proto::WatchOperationsRequest::decode(&*message.encode_to_vec()).map_err(|error| {
+            Error::new(ErrorKind::Internal, "a request could not be read").with_source(error)
+        })
+    }
+
     /// Refuses a request whose body nobody reads.
-    fn refuse(
+    pub(super) fn refuse(
         &self,
         method: Option<Method>,
         error: Error,

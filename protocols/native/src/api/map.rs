@@ -6,4 +6,4 @@ mod operation;
 pub(super) mod request;
 mod value;
 
-pub(super) use operation::{View, leased, lost, operation, timestamp};
+pub(super) use operation::{View, leased, lost, operation, row, timestamp};

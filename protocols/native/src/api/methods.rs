@@ -2,7 +2,7 @@
 //! encoded, whatever they were on the way.
 
 mod change;
-mod read;
+pub(super) mod read;
 mod start;
 mod work;
 

@@ -4,6 +4,7 @@
 mod callbacks;
 mod callers;
 mod changes;
+mod console;
 mod gateway;
 mod json;
 mod reads;

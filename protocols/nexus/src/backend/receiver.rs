@@ -82,7 +82,6 @@ impl Frontend for Completions {
                     (telemetry::Code::Cancelled, refused(&handler_error::broken_off()))
                 }
                 Err(Refusal::Error(error)) => {
-                    tracing::debug!(%error, "a completion was refused");
                     let code = opgate_bus::failure(&error).code.number();
                     (telemetry::Code::from_number(code), refused(&error))
                 }

@@ -185,7 +185,8 @@ fn a_failure_is_json_with_its_state() {
     // What Nexus said returns as it was.
     let said = Bytes::from_static(br#"{ "message": "boom", "x": 1e400 }"#);
     let (protocol, code) = ("nexus".to_owned(), "failed".to_owned());
-    failure.native = Some(Box::new(Native { protocol, code, http: None, bytes: said.clone() }));
+    failure.native =
+        Some(Box::new(Native { protocol, code, http: None, bytes: said.clone(), encoded: None }));
     assert_eq!(sent(Outcome::Failed(failure), vec![]).1, said);
 }
 

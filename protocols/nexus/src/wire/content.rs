@@ -13,7 +13,7 @@ use super::names::CONTENT_PREFIX;
 /// The media type of bytes of which no more is said.
 const OCTETS: &str = "application/octet-stream";
 
-/// The content of a message. No type and no bytes are a payload of neither: [`Payload::is_nothing`].
+/// The content of a message. Neither type nor encoding nor bytes are a payload of none: [`Payload::is_nothing`].
 ///
 /// # Errors
 /// `InvalidArgument` that names the header: it is too long, or not UTF-8.
@@ -170,6 +170,10 @@ mod tests {
         assert_eq!(read("", ""), None);
         assert_eq!(read("application/json", ""), Some(Payload::json("")));
         assert_eq!(read("", "x"), Some(Payload::new("", "x")));
+        // What is said of how it is encoded is something.
+        let (headers, body) = carried(&[("content-encoding", "gzip")], b"");
+        assert_eq!(headers.get("content-encoding").unwrap(), "gzip");
+        assert!(body.is_empty());
     }
 
     #[test]

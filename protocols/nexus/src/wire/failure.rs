@@ -112,6 +112,7 @@ pub fn read(headers: &HeaderMap, body: &Bytes) -> Outcome {
         code: state.to_owned(),
         http: None,
         bytes: body.clone(),
+        encoded: None,
     }));
     if canceled { Outcome::Canceled(Some(failure)) } else { Outcome::Failed(failure) }
 }

@@ -228,6 +228,7 @@ impl HandlerError {
                 code: self.name,
                 http: Some(self.status.as_u16()),
                 bytes: self.body,
+                encoded: None,
             })),
             cause: self.cause,
         }

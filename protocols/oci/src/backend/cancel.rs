@@ -34,7 +34,11 @@ impl Inner {
     pub(super) async fn abandon(&self, route: &Route, operation: &Snapshot, id: &str) {
         let Ok(plan) = request::plan(route) else { return };
         if !plan.cancels {
-            tracing::info!(operation = %operation.id, "it goes on upstream, where none is canceled");
+            tracing::info!(
+                operation = %operation.id,
+                trace_id = operation.trace_id(),
+                "it goes on upstream, where none is canceled",
+            );
             return;
         }
         let addressed = Addressed { endpoint: &self.settings.endpoint, plan: &plan, operation };

@@ -216,6 +216,7 @@ fn failed(seen: &WorkRequest, lines: &[Line], body: &Bytes) -> Failure {
         code: code.unwrap_or_default().to_owned(),
         http: None,
         bytes: body.clone(),
+        encoded: None,
     }));
     failure
 }
@@ -250,6 +251,7 @@ impl Blind {
             code: String::new(),
             http: None,
             bytes: self.said,
+            encoded: None,
         }));
         failure
     }

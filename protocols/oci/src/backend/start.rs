@@ -63,6 +63,11 @@ async fn tell_unnamed(lease: &Lease) {
     };
     let report = Report { log: vec![entry], ..Report::default() };
     if let Err(error) = lease.report(report).await {
-        tracing::debug!(%error, operation = %lease.operation().id, "a line was not recorded");
+        tracing::debug!(
+            %error,
+            operation = %lease.operation().id,
+            trace_id = lease.operation().trace_id(),
+            "a line was not recorded",
+        );
     }
 }

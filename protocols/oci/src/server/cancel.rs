@@ -3,7 +3,7 @@
 
 use http::header::IF_MATCH;
 use http::{HeaderMap, StatusCode};
-use opgate_bus::{Caller, Subject};
+use opgate_bus::{Action, Caller, Subject};
 use opgate_core::{Error, ErrorKind, State, Version};
 
 use super::{Answered, Inner, reply};
@@ -18,14 +18,18 @@ impl Inner {
         ocid: &str,
         headers: &HeaderMap,
     ) -> Answered {
-        let found = self.bus.get(caller, Self::id(ocid)?).await?;
-        let expect = if_match(headers, found.version)?;
+        let id = Self::id(ocid)?;
+        let refused = |kind| self.bus.refused(Action::Cancel, caller, id, kind);
+        let found = self.bus.get(caller, id).await.inspect_err(|error| refused(error.kind))?;
+        let expect =
+            if_match(headers, found.version).inspect_err(|_| refused(ErrorKind::Conflict))?;
         // A conflict that stays: clients repeat the other kind for minutes.
         let ended = || Refusal::new(Code::Conflict, "The work request has ended already.");
         if found.is_done() {
+            refused(ErrorKind::FailedPrecondition);
             return Err(ended().into());
         }
-        let subject = Subject { id: found.id, expect };
+        let subject = Subject { id, expect };
         let canceled = match self.bus.cancel(caller, subject, "").await {
             Err(Error { kind: ErrorKind::Conflict, .. }) => return Err(stale().into()),
             canceled => canceled?,

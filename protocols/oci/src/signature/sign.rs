@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Request, header::InvalidHeaderValue};
+use opgate_egress::Renewable;
 use ring::rand::SystemRandom;
 use ring::rsa::KeyPair;
 use ring::signature::RSA_PKCS1_SHA256;
@@ -45,17 +46,20 @@ impl From<InvalidHeaderValue> for SignError {
     }
 }
 
-/// Signs requests as one user. Clones share the key, which is not printed.
+/// Signs requests as one user, who can be renewed. Clones are of the same; the key is not printed.
 #[derive(Clone)]
-pub struct Signer {
+pub struct Signer(Renewable<Identity>);
+
+/// A user with a key.
+struct Identity {
     /// `tenancy/user/fingerprint`.
     key_id: Arc<str>,
-    pair: Arc<KeyPair>,
+    pair: KeyPair,
 }
 
 impl fmt::Debug for Signer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Signer").field("key_id", &self.key_id).finish_non_exhaustive()
+        f.debug_struct("Signer").field("key_id", &self.0.now().key_id).finish_non_exhaustive()
     }
 }
 
@@ -82,12 +86,17 @@ impl Signer {
             return Err(KeyError::Fingerprint(found));
         }
         let key_id = format!("{tenancy}/{user}/{found}").into();
-        Ok(Self { key_id, pair: Arc::new(pair) })
+        Ok(Self(Identity { key_id, pair }.into()))
     }
 
     /// What receivers know the key by: `tenancy/user/fingerprint`.
-    pub fn key_id(&self) -> &str {
-        &self.key_id
+    pub fn key_id(&self) -> Arc<str> {
+        Arc::clone(&self.0.now().key_id)
+    }
+
+    /// Signs as that other one from now on.
+    pub fn renew(&self, other: &Self) {
+        self.0.renew(&other.0);
     }
 
     /// Signs a request with an absolute URL: sets `Date`, `Host` and `Authorization`, and for POST,
@@ -98,6 +107,7 @@ impl Signer {
     /// # Errors
     /// Nothing is signed then.
     pub fn sign(&self, request: &mut Request<Bytes>, now: SystemTime) -> Result<(), SignError> {
+        let identity = self.0.now();
         let host = request.uri().authority().ok_or(SignError::NoHost)?.as_str();
         let host = HeaderValue::from_str(host)?;
         let date = HeaderValue::from_str(&httpdate::fmt_http_date(now))?;
@@ -121,19 +131,22 @@ impl Signer {
             host.as_bytes(),
             request.headers(),
         );
-        let signature = STANDARD.encode(self.signature(&text.map_err(|_| SignError::Several)?)?);
+        let signature =
+            STANDARD.encode(identity.signature(&text.map_err(|_| SignError::Several)?)?);
         let authorization = format!(
             "Signature algorithm=\"rsa-sha256\",headers=\"{}\",keyId=\"{}\",signature=\"{signature}\",\
              version=\"1\"",
             names.join(" "),
-            self.key_id,
+            identity.key_id,
         );
         let mut authorization = HeaderValue::from_str(&authorization)?;
         authorization.set_sensitive(true);
         request.headers_mut().insert(header::AUTHORIZATION, authorization);
         Ok(())
     }
+}
 
+impl Identity {
     fn signature(&self, text: &[u8]) -> Result<Vec<u8>, SignError> {
         let mut signature = vec![0; self.pair.public().modulus_len()];
         let signed = self.pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), text, &mut signature);

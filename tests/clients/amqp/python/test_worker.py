@@ -5,8 +5,25 @@ import os
 import socket
 
 import pytest
-from proton import Condition, Delivery, Message, Timeout
-from proton.utils import BlockingConnection, BlockingReceiver
+from proton import (
+    UNDESCRIBED,
+    Array,
+    Condition,
+    Data,
+    Delivery,
+    Message,
+    Timeout,
+    byte,
+    char,
+    float32,
+    int32,
+    symbol,
+    timestamp,
+    ubyte,
+    ulong,
+    ushort,
+)
+from proton.utils import BlockingConnection, BlockingReceiver, SyncRequestResponse
 
 from node import PATIENCE, connect
 
@@ -78,6 +95,50 @@ def test_a_result_is_sent_where_the_delivery_says(connection, native, painted):
     ended = native.ended(identity)
     assert ended["state"] == "SUCCEEDED"
     assert ended["result"]["json"] == {"painted": 3}
+
+
+def test_values_keep_their_types_from_one_client_to_another(connection, native):
+    said = {
+        "byte": byte(-7),
+        "ubyte": ubyte(7),
+        "int": int32(-7),
+        "ulong": ulong(7),
+        "float": float32(0.5),
+        "char": char("ü"),
+        "symbol": symbol("a"),
+        "when": timestamp(1_700_000_000_123),
+        "array": Array(UNDESCRIBED, Data.USHORT, ushort(1), ushort(2)),
+        "list": [symbol("b"), None, {int32(1): "one"}],
+    }
+    node = SyncRequestResponse(connection, "$management")
+
+    def ask(operation: str, body=None, **properties) -> Message:
+        asked = {"operation": operation, "type": "org.opgate.operation", **properties}
+        return node.call(Message(properties=asked, body=body))
+
+    identity = ask("CREATE", {"route": "paint", "input": said}).body["identity"]
+    receiver = worker(connection)
+    message = receiver.receive(timeout=PATIENCE)
+    assert typed(message.body) == typed(said)
+    results = connection.create_sender(message.reply_to)
+    results.send(Message(correlation_id=message.id, body=said))
+    accept(receiver)
+    ended = native.ended(identity)
+    # Who reads JSON has what JSON can say, and is told so.
+    assert (ended["result"]["json"]["int"], ended["lost"]) == (-7, ["result-values"])
+    shown = ask("READ", identity=identity)
+    assert typed(shown.body["result"]) == typed(said)
+    assert "opgate-loss" not in shown.properties
+
+
+def typed(value):
+    """With the types of what is in it: numbers of several are equal."""
+    if isinstance(value, dict):
+        return [(typed(key), typed(item)) for key, item in value.items()]
+    if isinstance(value, (list, Array)):
+        items = value.elements if isinstance(value, Array) else value
+        return type(value), [typed(item) for item in items]
+    return type(value), value
 
 
 def test_rejected_has_failed(connection, native, painted):

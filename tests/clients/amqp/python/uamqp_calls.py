@@ -23,6 +23,7 @@ def alice(password: str = "wonder land") -> authentication.SASLPlain:
     return authentication.SASLPlain(HOST, "alice", password, port=int(PORT), verify=AUTHORITY)
 
 
+# ANCHOR: ask
 def ask(client, operation, op_type, body=None, node=b"$management", names=None, **properties):
     """A request: the status, its description, and what the reply holds."""
     message = uamqp.Message(body=body or {}, body_type=uamqp.MessageBodyType.Value)
@@ -38,6 +39,7 @@ def ask(client, operation, op_type, body=None, node=b"$management", names=None, 
         description_fields=description,
         timeout=60_000,
     )
+# ANCHOR_END: ask
 
 
 def text(value):

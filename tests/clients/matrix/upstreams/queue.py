@@ -95,6 +95,9 @@ class Worker(MessagingHandler):
                 going.append(held)
                 if not held.asked:
                     self.report(held, {})
+            elif held.work.state == "succeeded" and not self.sender.credit:
+                # Its outcome would overtake its result.
+                going.append(held)
             else:
                 self.settle(held)
         self.held = going

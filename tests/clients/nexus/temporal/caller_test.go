@@ -19,6 +19,8 @@ const patience = time.Minute
 
 type fields = map[string]any
 
+// ANCHOR: call
+
 // An Ask is one call of an operation.
 type Ask struct {
 	Service, Operation string
@@ -45,6 +47,8 @@ func Call(ctx workflow.Context, ask Ask) (fields, error) {
 	err := operation.Get(ctx, &result)
 	return result, err
 }
+
+// ANCHOR_END: call
 
 func call(worker worker.Registry) {
 	worker.RegisterWorkflow(Call)

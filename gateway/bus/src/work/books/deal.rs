@@ -20,6 +20,12 @@ impl<T> Books<T> {
         self.asks -= usize::from(self.queues[queue.0].asks.remove(&ticket).is_some());
     }
 
+    /// Lets go of everybody who waits for a queue: they are not answered.
+    pub(crate) fn dismiss(&mut self, queue: QueueIndex) {
+        let asks = std::mem::take(&mut self.queues[queue.0].asks);
+        self.asks -= asks.len();
+    }
+
     /// Deals what is ready to those who wait, the longest first: each gets an equal share, rounded
     /// up, and no more than it asked for. Queues take turns.
     pub(crate) fn deal(&mut self) -> Option<Deal<T>> {
@@ -42,7 +48,7 @@ impl<T> Books<T> {
             let Some((ticket, id)) = queue.ready.pop() else { break };
             self.waiting -= 1;
             let Some(item) = self.items.get_mut(&id) else { continue };
-            item.place = Place::Claimed(ticket);
+            item.place = Place::Claimed(Some(ticket));
             self.out += 1;
             ids.push(id);
         }
@@ -56,6 +62,7 @@ impl<T> Books<T> {
         };
         let ticket = *ticket;
         self.settle(id, |books, item| {
+            let Some(ticket) = ticket else { return books.queue_up(id, item) };
             books.waiting += 1;
             books.queues[item.queue.0].ready.put_back(&item.tenant, ticket, id);
             Place::Queued(ticket)

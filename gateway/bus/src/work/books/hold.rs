@@ -87,12 +87,7 @@ impl<T> Books<T> {
         self.settle(id, |books, item| {
             item.last = Some((epoch, Ending::Released));
             match rest {
-                Some(until) => {
-                    books.waiting += 1;
-                    books.queues[item.queue.0].resting += 1;
-                    books.timers.insert((until, id));
-                    Place::Resting(until)
-                }
+                Some(until) => books.rest(id, item, until),
                 None => books.queue_up(id, item),
             }
         });

@@ -72,6 +72,50 @@ fn queues_take_turns_where_there_is_room_for_one() {
 }
 
 #[test]
+fn what_leads_to_another_queue_goes_there_from_wherever_it_is() {
+    let mut books = books(100);
+    arrive(&mut books, QUEUE, [1, 2, 3, 4]);
+    books.ask(QUEUE, 1, "gone");
+    assert_eq!(dealt(&mut books), [("gone", vec![1])]);
+    for n in [1, 2] {
+        assert_eq!(books.reroute(id(n), Some(OTHER)), Moved::Within);
+        assert_eq!(books.reroute(id(n), Some(OTHER)), Moved::No);
+    }
+    // What was claimed has no place of its own there: it must not take another's.
+    books.give_back(id(1));
+    assert_eq!(books.reroute(id(3), None), Moved::Gone);
+    assert_eq!(books.reroute(id(3), None), Moved::No);
+    assert_eq!([QUEUE, OTHER].map(|queue| books.depth(queue)), [1, 2]);
+    books.ask(OTHER, 100, "there");
+    books.ask(QUEUE, 100, "here");
+    let mut dealt = dealt(&mut books);
+    dealt.sort_unstable();
+    assert_eq!(dealt, [("here", vec![4]), ("there", vec![2, 1])]);
+    assert_eq!(books.counts(), [0, 3, 0]);
+}
+
+#[test]
+fn what_somebody_holds_leaves_when_nobody_does() {
+    let mut books = books(100);
+    arrive(&mut books, QUEUE, [1, 2, 3]);
+    books.ask(QUEUE, 3, "all");
+    assert_eq!(dealt(&mut books).len(), 1);
+    let until = Instant::now();
+    books.hold(id(1), Epoch(1), until, "ann");
+    books.hold(id(2), Epoch(1), until + Duration::from_secs(1), "bob");
+    for n in 1..=3 {
+        assert_eq!(books.reroute(id(n), None), Moved::No);
+    }
+    assert_eq!(books.ends(), []);
+    // One that its route leads back to stays.
+    assert_eq!(books.reroute(id(2), Some(QUEUE)), Moved::No);
+    assert_eq!(books.due(until + Duration::from_secs(2)).len(), 2);
+    books.give_back(id(3));
+    assert_eq!(books.ends(), [(id(1), End::Moved), (id(3), End::Moved)]);
+    assert_eq!(books.depth(QUEUE), 1);
+}
+
+#[test]
 fn what_an_asker_leaves_keeps_its_place() {
     let mut books = books(100);
     arrive(&mut books, QUEUE, [1, 2]);

@@ -1,11 +1,15 @@
 //! Cancellation of what workers carry out.
 
-use std::time::Duration;
+use std::pin::pin;
+use std::time::{Duration, Instant};
 
+use opgate_bus::Pull;
 use opgate_bus::core::{Epoch, Outcome, Report, State};
+use opgate_store::Peek;
 use tempfile::tempdir;
 
-use super::support::{Frozen, Setup, ask, look, pass, succeeded};
+use super::support::{Frozen, Setup, ask, look, pass, poll_once, succeeded};
+use crate::support::LONG;
 
 #[tokio::test]
 async fn a_worker_is_told_and_may_end_it_as_it_likes() {
@@ -71,4 +75,31 @@ async fn what_runs_out_after_a_cancel_is_canceled() {
     assert_eq!(shop.ended(leased.snapshot.id).await.state, State::Canceled);
     let other = shop.start().await;
     assert_eq!(shop.lease(ask()).await.snapshot.id, other);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancel_that_is_on_record_stands_when_the_last_lease_runs_out() {
+    let _frozen = Frozen::new();
+    let dir = tempdir().unwrap();
+    let pull = Pull { attempts: 1, lease: Duration::from_secs(1), ..Pull::default() };
+    let shop = Setup { pull, ..Setup::at(&dir) }.open();
+    // What the dispatcher hears of first is up to chance where both are there.
+    for _ in 0..16 {
+        let id = shop.begun().await.snapshot.id;
+        let mut cancel = pin!(shop.bus.cancel(&shop.caller, id, "enough"));
+        let at_once = poll_once(cancel.as_mut()).await;
+        // The dispatcher has no turn meanwhile.
+        let began = Instant::now();
+        let is_canceling = |peek: Peek| matches!(peek, Peek::Resident(it) if it.is_canceling());
+        while !is_canceling(shop.store.peek(id)) {
+            assert!(began.elapsed() < LONG, "the cancel request is not on record");
+            std::thread::yield_now();
+        }
+        pass(Duration::from_secs(1)).await;
+        assert_eq!(shop.ended(id).await.outcome, Some(Outcome::Canceled(None)));
+        match at_once {
+            Some(receipt) => receipt.unwrap(),
+            None => cancel.await.unwrap(),
+        };
+    }
 }

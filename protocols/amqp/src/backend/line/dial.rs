@@ -116,7 +116,7 @@ async fn open(
     mut stream: Fence<Cut<Box<dyn Transport>>>,
 ) -> Result<Opened, Undialed> {
     let hostname = settings.endpoint.hostname();
-    sasl::negotiate(&mut stream, &settings.sasl, hostname)
+    sasl::negotiate(&mut stream, &settings.sasl.now(), hostname)
         .await
         .map_err(|refused| Undialed { wait: refused.wait(), problem: refused.to_string() })?;
     let idle = u32::try_from(settings.idle.as_millis()).unwrap_or(u32::MAX);

@@ -9,7 +9,6 @@ use fe2o3_amqp::link::{LinkStateError, RecvError, SendError};
 use fe2o3_amqp::{Delivery, Receiver, Sendable, Sender};
 use fe2o3_amqp_types::definitions;
 use fe2o3_amqp_types::messaging::{Body, Message, Modified, Outcome};
-use serde_amqp::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -17,6 +16,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::dial::{self, Dialed};
 use super::flight::Flight;
 use super::{Answer, Exchanged, Strays};
+use crate::wire::came::{self, Values};
+use crate::wire::encoded::Encoded;
 
 /// How long a peer has to answer a Close.
 const CLOSE: Duration = Duration::from_secs(1);
@@ -45,7 +46,7 @@ enum Handed {
 
 /// A request on its way to the writer.
 pub(super) struct Outgoing {
-    message: Message<Body<Value>>,
+    message: Message<Body<Encoded>>,
     turn: Arc<AtomicU8>,
     given_up: CancellationToken,
     handed: oneshot::Sender<Handed>,
@@ -130,7 +131,7 @@ impl Live {
     pub(super) async fn exchange(
         &self,
         id: &str,
-        message: Message<Body<Value>>,
+        message: Message<Body<Encoded>>,
         until: Instant,
     ) -> Exchanged {
         let mut expected = self.flight.expect(id);
@@ -271,7 +272,7 @@ impl Writer {
 
     async fn write(
         &mut self,
-        message: Message<Body<Value>>,
+        message: Message<Body<Encoded>>,
         given_up: &CancellationToken,
     ) -> Handed {
         let sendable = Sendable::builder().message(message).build();
@@ -362,16 +363,20 @@ async fn read(
         let received = tokio::select! {
             biased;
             () = state.gone.cancelled() => return,
-            received = replies.recv::<Body<Value>>() => received,
+            received = replies.recv::<Values>() => received,
         };
         let settled = match received {
             Ok(delivery) => {
                 // Settled first: it renews the credit, and what waits may end the process.
                 let settled = replies.accept(&delivery).await;
-                let answer = answer(delivery);
-                let correlation = answer.correlation.clone();
-                if flight.answer(correlation.as_ref(), answer).is_err() {
-                    strays.count(correlation.as_ref());
+                match answer(delivery) {
+                    Ok(answer) => {
+                        let correlation = answer.correlation.clone();
+                        if flight.answer(correlation.as_ref(), answer).is_err() {
+                            strays.count(correlation.as_ref());
+                        }
+                    }
+                    Err(came::Unreadable) => strays.count(None),
                 }
                 settled
             }
@@ -388,8 +393,8 @@ async fn read(
     }
 }
 
-fn answer(delivery: Delivery<Body<Value>>) -> Answer {
-    let message = delivery.into_message();
+fn answer(delivery: Delivery<Values>) -> Result<Answer, came::Unreadable> {
+    let (message, values) = came::parted(delivery.into_message())?;
     let correlation = message.properties.as_ref().and_then(|known| known.correlation_id.clone());
-    Answer { correlation, message }
+    Ok(Answer { correlation, message, values })
 }

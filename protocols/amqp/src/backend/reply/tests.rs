@@ -7,6 +7,8 @@ use serde_json::json;
 use super::*;
 use crate::backend::plan::Plan;
 use crate::backend::{COMPLETION, OPERATION};
+use crate::wire::came::{self, Values};
+use crate::wire::encoded;
 
 fn message(properties: &[(&str, SimpleValue)], body: Body<Value>) -> Message<Body<Value>> {
     let mut told = ApplicationProperties::default();
@@ -24,6 +26,11 @@ fn message(properties: &[(&str, SimpleValue)], body: Body<Value>) -> Message<Bod
     }
 }
 
+fn heard(message: Message<Body<Value>>) -> Result<Reply, String> {
+    let values = encoded::body(message.body.clone());
+    Reply::read(message, Some(values))
+}
+
 fn body(body: &Json) -> Body<Value> {
     Body::Value(AmqpValue(json::value(body)))
 }
@@ -34,7 +41,7 @@ fn reply(status: i32, condition: &str, said: &Json) -> Reply {
         ("statusDescription", SimpleValue::String("so it is".to_owned())),
         ("errorCondition", SimpleValue::Symbol(Symbol::from(condition))),
     ];
-    Reply::read(message(&properties, body(said))).unwrap()
+    heard(message(&properties, body(said))).unwrap()
 }
 
 fn options() -> BTreeMap<String, String> {
@@ -70,7 +77,7 @@ fn a_status_is_read_in_either_spelling_and_any_type() {
                 (described, text("no such")),
                 (condition, SimpleValue::Symbol(Symbol::from("amqp:not-found"))),
             ];
-            let read = Reply::read(message(&properties, Body::Empty)).unwrap();
+            let read = heard(message(&properties, Body::Empty)).unwrap();
             assert_eq!(read.text(), "404 amqp:not-found no such");
         }
     }
@@ -80,7 +87,7 @@ fn a_status_is_read_in_either_spelling_and_any_type() {
         vec![("statusCode", SimpleValue::Null)],
         vec![("statusCode", SimpleValue::Ulong(u64::MAX))],
     ] {
-        assert!(Reply::read(message(&properties, Body::Empty)).is_err(), "{properties:?}");
+        assert!(heard(message(&properties, Body::Empty)).is_err(), "{properties:?}");
     }
 }
 
@@ -155,7 +162,7 @@ fn the_body_of_a_success_is_the_result() {
         content_type: Some(Symbol::from("text/plain")),
         ..Properties::default()
     });
-    let Outcome::Succeeded(Some(payload)) = ended(Reply::read(whole).unwrap()) else { panic!() };
+    let Outcome::Succeeded(Some(payload)) = ended(heard(whole).unwrap()) else { panic!() };
     assert_eq!((&*payload.media_type, &*payload.sections), ("text/plain", &[2, 1][..]));
 }
 
@@ -324,13 +331,31 @@ fn fuzz_whatever_a_node_answers_is_understood_or_not() {
         if bytes.len() > 64 {
             return;
         }
-        let read = serde_amqp::from_slice::<Deserializable<Message<Body<Value>>>>(bytes);
+        let read = serde_amqp::from_slice::<Deserializable<Message<Values>>>(bytes);
         if let Ok(Deserializable(message)) = read
-            && let Ok(reply) = Reply::read(message)
+            && let Ok((message, values)) = came::parted(message)
+            && let Ok(reply) = Reply::read(message, values)
         {
             let options = options();
             let poll = Plan::of(&options).unwrap().poll;
             drop(started(reply, poll.as_ref(), false));
         }
     });
+}
+
+#[test]
+fn the_result_of_a_look_is_what_it_was() {
+    let options = options();
+    let poll = Plan::of(&options).unwrap().poll.unwrap();
+    for (result, lost) in [(Value::Uint(7), true), (Value::Long(7), false)] {
+        let fields = [("state", Value::from("SUCCEEDED")), ("result", result.clone())];
+        let fields = fields.into_iter().map(|(name, value)| (Value::from(name), value));
+        let said = Body::Value(AmqpValue(Value::Map(fields.collect())));
+        let reply = heard(message(&[("statusCode", SimpleValue::Int(200))], said)).unwrap();
+        let Looked::Seen(seen) = looked(reply, &poll).unwrap() else { panic!() };
+        let expected = content::value(&result, None);
+        assert_eq!(expected.encoded.is_some(), lost);
+        assert_eq!(seen.outcome(&poll), Some(Outcome::Succeeded(Some(expected))));
+        assert_eq!(seen.lost, Losses::NONE.with(Loss::ResultValues, lost));
+    }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fe2o3_amqp_types::definitions::Role;
 use fe2o3_amqp_types::messaging::Body;
-use fe2o3_amqp_types::performatives::{Attach, Close, Detach, Performative};
+use fe2o3_amqp_types::performatives::{Attach, Close, Detach, Performative, Transfer};
 use serde_amqp::Value;
 use serde_amqp::primitives::{OrderedMap, Symbol};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -138,6 +138,24 @@ async fn a_link_that_is_attached_and_detached_in_one_breath_is_forgotten() {
     }
     assert_eq!(opened.watch.ended(), None);
     assert!(opened.watch.link(0, 5).is_none());
+}
+
+#[tokio::test]
+async fn a_delivery_that_is_aborted_is_forgotten() {
+    let mut opened = fenced(Limits { disposes: true, ..limits() });
+    opened.peer.open(&open()).await;
+    opened.peer.sender().await;
+    let link = opened.watch.link(0, 0).unwrap();
+    // At once, and when it has begun, settled or not.
+    for (id, settled) in (0..40).zip([true, false].into_iter().cycle()) {
+        let begun = Transfer { settled: Some(settled), ..transfer(id, true) };
+        let aborted = Transfer { aborted: true, ..transfer(id, false) };
+        let begins = if id % 4 < 2 { frame(0, &begun, b"\x00") } else { Vec::new() };
+        opened.peer.write(&[begins, frame(0, &aborted, &[])].concat()).await;
+    }
+    opened.peer.write(&frame(0, &attach("next", 1, Role::Sender), &[])).await;
+    opened.peer.until(|frame| matches!(frame, Performative::Attach(_))).await;
+    assert_eq!((opened.watch.ended(), link.noted()), (None, 0));
 }
 
 #[tokio::test]

@@ -7,7 +7,8 @@ use fe2o3_amqp::connection::ConnectionStopReason;
 use fe2o3_amqp::link::{LinkStateError, SendError, SessionStopReason};
 use fe2o3_amqp_types::definitions::AmqpError;
 use fe2o3_amqp_types::messaging::{
-    Accepted, AmqpValue, Body, DeliveryState, Modified, Outcome as Settled, Rejected, Released,
+    Accepted, AmqpValue, Body, DeliveryState, Message, Modified, Outcome as Settled, Rejected,
+    Released,
 };
 use fe2o3_amqp_types::primitives::Symbol;
 use opgate_bus::{Caller, Pull};
@@ -18,9 +19,9 @@ use serde_amqp::Value;
 use tokio::sync::oneshot;
 
 use super::{CONNECTION, Shop, about};
-use crate::node::ConnectionId;
+use crate::node::{ConnectionId, Taking};
 use crate::queue::open::key;
-use crate::queue::{Settings, report};
+use crate::queue::{Settings, Shared, report};
 
 type Settling = oneshot::Sender<Result<Settled, SendError>>;
 
@@ -33,6 +34,10 @@ fn carried(
     let delivery = shop.delivery(leased);
     let carried = tokio::spawn(delivery.carry(async { settled.await.unwrap() }));
     (settle, carried)
+}
+
+fn take(shared: &Shared, connection: ConnectionId, message: Message<Body<Value>>) -> Taking {
+    report::take(shared, connection, message, None)
 }
 
 fn text(text: &str) -> Body<Value> {
@@ -80,16 +85,14 @@ async fn what_is_accepted_has_the_result_that_was_sent_before() {
         let (settle, carried) = carried(&shop, leased);
         if let Some(result) = result {
             for sent in ["first", result] {
-                report::take(shop.shared(), CONNECTION, about(&token, None, text(sent)))
-                    .await
-                    .unwrap();
+                take(shop.shared(), CONNECTION, about(&token, None, text(sent))).await.unwrap();
             }
         }
         settle.send(Ok(Settled::Accepted(Accepted {}))).unwrap();
         assert_eq!(carried.await.unwrap(), accepted());
         let result = result.map(|result| Payload::new("text/plain; charset=utf-8", result));
         assert_eq!(shop.get(id).await.outcome, Some(Outcome::Succeeded(result)));
-        let late = report::take(shop.shared(), CONNECTION, about(&token, None, text("late"))).await;
+        let late = take(shop.shared(), CONNECTION, about(&token, None, text("late"))).await;
         let late = late.unwrap_err();
         assert_eq!(
             late.description.as_deref(),
@@ -105,10 +108,10 @@ async fn nobody_speaks_for_a_worker_on_another_connection() {
     let (id, token) = (leased.snapshot.id, leased.token.clone());
     let (settle, carried) = carried(&shop, leased);
     let other = ConnectionId(CONNECTION.0 + 1);
-    report::take(shop.shared(), CONNECTION, about(&token, None, text("mine"))).await.unwrap();
+    take(shop.shared(), CONNECTION, about(&token, None, text("mine"))).await.unwrap();
     for subject in [None, Some("opgate:report")] {
         for body in [text("theirs"), Body::Empty] {
-            let sent = report::take(shop.shared(), other, about(&token, subject, body)).await;
+            let sent = take(shop.shared(), other, about(&token, subject, body)).await;
             assert_eq!(sent.unwrap_err().condition, AmqpError::PreconditionFailed.into());
         }
     }
@@ -125,7 +128,7 @@ async fn a_result_that_is_refused_is_not_left_out() {
     let (id, token) = (leased.snapshot.id, leased.token.clone());
     let (settle, carried) = carried(&shop, leased);
     let long = text(&"x".repeat(limits::PAYLOAD_BYTES + 1));
-    assert!(report::take(shop.shared(), CONNECTION, about(&token, None, long)).await.is_err());
+    assert!(take(shop.shared(), CONNECTION, about(&token, None, long)).await.is_err());
     settle.send(Ok(Settled::Accepted(Accepted {}))).unwrap();
     carried.await.unwrap();
     let ended = shop.ended(id).await;
@@ -139,7 +142,7 @@ async fn a_result_without_room_is_no_fault_of_its_operation() {
     let leased = shop.begun().await;
     let (id, token) = (leased.snapshot.id, leased.token.clone());
     let (settle, carried) = carried(&shop, leased);
-    let refused = report::take(shop.shared(), CONNECTION, about(&token, None, text("long"))).await;
+    let refused = take(shop.shared(), CONNECTION, about(&token, None, text("long"))).await;
     assert!(refused.is_err());
     settle.send(Ok(Settled::Accepted(Accepted {}))).unwrap();
     let (condition, _) = refusal(carried.await.unwrap());
@@ -162,9 +165,7 @@ async fn what_may_have_been_lost_is_an_attempt_that_failed() {
         // A link over which results come ends, and nobody says that it was read.
         drop(delivery.inbound.reading());
         if sent {
-            report::take(shop.shared(), CONNECTION, about(&token, None, text("done")))
-                .await
-                .unwrap();
+            take(shop.shared(), CONNECTION, about(&token, None, text("done"))).await.unwrap();
         }
         let heard = delivery.carry(async { Ok(Settled::Accepted(Accepted {})) }).await;
         assert_eq!(heard == accepted(), sent);
@@ -314,7 +315,7 @@ async fn who_has_lost_its_lease_hears_so_with_its_result() {
     while open.has(&key(CONNECTION, &token)) {
         tokio::time::sleep(lease / 100).await;
     }
-    let result = report::take(shop.shared(), CONNECTION, about(&token, None, text("done"))).await;
+    let result = take(shop.shared(), CONNECTION, about(&token, None, text("done"))).await;
     let told = result.unwrap_err();
     assert_eq!(told.condition, AmqpError::PreconditionFailed.into());
     settle.send(Ok(Settled::Accepted(Accepted {}))).unwrap();
@@ -331,7 +332,7 @@ async fn a_report_is_written_down_and_tells_of_a_cancellation() {
     let report = |fields: &[(&str, Value)]| {
         let map = fields.iter().map(|(name, value)| (Value::from(*name), value.clone())).collect();
         let body = Body::Value(AmqpValue(Value::Map(map)));
-        report::take(shop.shared(), CONNECTION, about(&token, Some("opgate:report"), body))
+        take(shop.shared(), CONNECTION, about(&token, Some("opgate:report"), body))
     };
     let lines = Value::List(vec![Value::from("begun"), Value::from("halfway")]);
     report(&[("percent", Value::Int(50)), ("message", Value::from("half")), ("log", lines)])

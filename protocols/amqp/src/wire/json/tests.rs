@@ -33,8 +33,12 @@ fn scalar() -> impl Strategy<Value = Value> {
         Just(Value::Null),
         any::<bool>().prop_map(Value::Bool),
         any::<u8>().prop_map(Value::Ubyte),
+        any::<u16>().prop_map(Value::Ushort),
+        any::<u32>().prop_map(Value::Uint),
         any::<u64>().prop_map(Value::Ulong),
         any::<i8>().prop_map(Value::Byte),
+        any::<i16>().prop_map(Value::Short),
+        any::<i32>().prop_map(Value::Int),
         any::<i64>().prop_map(Value::Long),
         any::<f32>().prop_map(Value::from),
         any::<f64>().prop_map(Value::from),
@@ -70,7 +74,7 @@ fn key() -> impl Strategy<Value = Value> {
     ]
 }
 
-fn any_value() -> impl Strategy<Value = Value> {
+pub(in crate::wire) fn any_value() -> impl Strategy<Value = Value> {
     scalar().prop_recursive(4, 32, 4, |inner| {
         prop_oneof![
             proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::List),

@@ -120,5 +120,5 @@ fn told_native(field: &'static str, native: proto::Native) -> Result<Native, Err
         }
     };
     let bytes = Bytes::copy_from_slice(&native.body);
-    Ok(Native { protocol: native.protocol, code: native.code, http, bytes })
+    Ok(Native { protocol: native.protocol, code: native.code, http, bytes, encoded: None })
 }

@@ -43,6 +43,37 @@ pub(in crate::api) fn operation(
     shown
 }
 
+/// What a table of many shows of one: nothing of it is long.
+pub(in crate::api) fn row(operation: &Operation) -> proto::Operation {
+    let shown = whole(operation, &Names::default());
+    let error = shown.error.map(|error| {
+        let proto::Failure { code, message, reason, .. } = error;
+        proto::Failure { code, message, reason, ..proto::Failure::default() }
+    });
+    proto::Operation {
+        id: shown.id,
+        parent: shown.parent,
+        service: shown.service,
+        operation: shown.operation,
+        state: shown.state,
+        done: shown.done,
+        version: shown.version,
+        route: shown.route,
+        backend: shown.backend,
+        origin: shown.origin,
+        create_time: shown.create_time,
+        update_time: shown.update_time,
+        end_time: shown.end_time,
+        expire_time: shown.expire_time,
+        progress: shown.progress,
+        error,
+        cancel: shown.cancel,
+        native_state: shown.native_state,
+        waiting: shown.waiting,
+        ..proto::Operation::default()
+    }
+}
+
 fn say_lost(shown: &mut proto::Operation, operation: &Operation) {
     shown.lost = lost(operation, shown).iter().map(|loss| loss.token().to_owned()).collect();
 }

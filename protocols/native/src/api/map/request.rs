@@ -262,6 +262,7 @@ mod tests {
             code: "NotAuthorizedOrNotFound".to_owned(),
             http: Some(404),
             bytes: Bytes::from_static(b"{}"),
+            encoded: None,
         }));
         for code in Code::ALL {
             let mut failure = Failure::new(code, "text");

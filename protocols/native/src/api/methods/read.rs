@@ -156,7 +156,8 @@ fn cursor(text: &str) -> Result<Seq, Error> {
     text.parse().map(Seq).map_err(malformed)
 }
 
-fn filter(text: String) -> Result<Option<Filter>, Error> {
+/// The filter of a list or a watch; none where it is empty.
+pub(in crate::api) fn filter(text: String) -> Result<Option<Filter>, Error> {
     if text.is_empty() {
         return Ok(None);
     }

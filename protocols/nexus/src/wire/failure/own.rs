@@ -202,6 +202,7 @@ pub(super) fn read(message: &str, details: &str) -> Option<Failure> {
             code: limits::clip(&native.code).to_owned(),
             http: native.http,
             bytes: STANDARD.decode(native.body).ok()?.into(),
+            encoded: None,
         })),
         None => None,
     };

@@ -110,6 +110,7 @@ impl Refusal {
             code: self.code().unwrap_or_default().to_owned(),
             http: Some(self.status.as_u16()),
             bytes: self.body,
+            encoded: None,
         }));
         failure
     }

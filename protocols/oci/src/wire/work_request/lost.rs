@@ -124,6 +124,7 @@ mod tests {
             code: code.to_owned(),
             http: Some(404),
             bytes: "{}".into(),
+            encoded: None,
         };
         for (protocol, word, expected) in [
             ("oci", "NotAuthorizedOrNotFound", "error-details"),

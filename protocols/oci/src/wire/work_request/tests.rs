@@ -272,6 +272,7 @@ fn errors_are_not_told_again_by_what_they_came_to() {
         code: "A".to_owned(),
         http: None,
         bytes: bytes::Bytes::new(),
+        encoded: None,
     }));
     operation.outcome = Some(opgate_core::Outcome::Failed(failure.clone()));
     let (first, second) = (logged(1, "A", "first"), logged(2, "B", "second"));
