@@ -3,6 +3,7 @@
 mod address;
 mod cbs;
 mod connection;
+mod incoming;
 mod refuse;
 mod replies;
 mod requests;

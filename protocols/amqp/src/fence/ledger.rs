@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use fe2o3_amqp_types::definitions::Handle;
 use fe2o3_amqp_types::performatives::Flow;
 use tokio::time::Instant;
 
@@ -81,8 +82,12 @@ pub(super) struct Ledger {
     pub(super) served: Served,
     /// Frames that settle deliveries, to be written.
     pub(super) settlements: VecDeque<Vec<u8>>,
-    /// Sessions whose peer waits to hear of them, each once.
-    pub(super) echoes: VecDeque<u32>,
+    /// Sessions whose peer waits to hear of them, or of a link over which it sends, each once.
+    pub(super) echoes: VecDeque<(u32, Option<u32>)>,
+    /// Links that may have something to send, by session and link, each once.
+    pub(super) ready: VecDeque<(u32, u32)>,
+    /// Bytes of a frame that the peer takes.
+    pub(super) frame: usize,
 }
 
 impl Drop for Ledger {
@@ -113,6 +118,8 @@ impl Ledger {
             served: Served::default(),
             settlements: VecDeque::new(),
             echoes: VecDeque::new(),
+            ready: VecDeque::new(),
+            frame: usize::MAX,
         }
     }
 
@@ -147,20 +154,27 @@ impl Ledger {
         }
     }
 
-    /// The Flow that says how a session is as of what has been written, for the first of those whose peer waits for it.
+    /// The Flow that says how a session or a link is as of what has been written, for the first of those whose peer
+    /// waits for it.
     pub(super) fn echo(&mut self) -> Option<Vec<u8>> {
-        while let Some(at) = self.echoes.front() {
-            let session = self.table.sessions.get(*at);
-            let flow = session.and_then(|session| {
-                let (place, own) = (session.place?, session.own?);
+        while let Some(&(at, link)) = self.echoes.front() {
+            let flow = self.table.sessions.get(at).and_then(|session| {
+                let own = session.own?;
+                let link = match link {
+                    Some(link) => Some(session.links.get(link)?),
+                    None => None,
+                };
                 let flow = Flow {
-                    next_incoming_id: Some(place.next_outgoing_id),
+                    next_incoming_id: Some(session.next_incoming),
                     incoming_window: own.incoming_window,
                     next_outgoing_id: own.next_outgoing_id,
                     outgoing_window: own.outgoing_window,
-                    handle: None,
-                    delivery_count: None,
-                    link_credit: None,
+                    handle: match link {
+                        Some(link) => Some(Handle(link.output?)),
+                        None => None,
+                    },
+                    delivery_count: link.map(|link| link.incoming.count),
+                    link_credit: link.map(|link| link.incoming.credit()),
                     available: None,
                     drain: false,
                     echo: false,
@@ -174,6 +188,24 @@ impl Ledger {
             self.echoes.pop_front();
         }
         None
+    }
+
+    /// Has the peer told how a session is, or a link over which it sends.
+    pub(super) fn echoes(&mut self, session: u32, link: Option<u32>) {
+        if !self.echoes.contains(&(session, link)) {
+            self.echoes.push_back((session, link));
+        }
+    }
+
+    /// A delivery of ours has begun.
+    pub(super) fn has_begun(&mut self, session: u32, link: u32) {
+        let of = self.table.sessions.get_mut(session);
+        let Some(begun) = of.and_then(|session| session.links.get_mut(link)) else { return };
+        begun.watch.count_delivery();
+        begun.begun = begun.begun.wrapping_add(1);
+        if begun.drains_after == Some(begun.begun) {
+            self.drain_link(session, link);
+        }
     }
 
     /// Forgets the session at `at`, if both have ended it.

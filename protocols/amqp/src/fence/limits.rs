@@ -31,10 +31,6 @@ pub struct Limits {
     /// Whether our Open tells the peer half the idle time-out that the crate gives it, and keeps to: what is said
     /// should be that (section 2.4.5 of the specification), and the crate sees to it only as a client.
     pub announces_half: bool,
-    /// Whether what becomes of the peer's deliveries is told by [`LinkWatch::dispose`](super::LinkWatch::dispose), where
-    /// they have one frame: the crate takes them for settled. That is half the work for it, and those that follow each
-    /// other are told in one frame.
-    pub disposes: bool,
     /// Time for which a request to drain a link is kept back, so that what is ready is sent first.
     pub drain: Duration,
     /// The same, where the link's server says when all is sent ([`LinkWatch::drained`](super::LinkWatch::drained)),
@@ -61,7 +57,6 @@ impl Default for Limits {
             fields: 1000,
             idle: Duration::from_millis(200),
             announces_half: false,
-            disposes: false,
             drain: Duration::from_millis(100),
             served_drain: Duration::from_secs(30),
             stall: Duration::from_secs(30),

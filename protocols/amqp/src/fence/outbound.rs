@@ -1,7 +1,11 @@
 //! Our frames, as the crate writes them: what they tell, and the names that are given back.
 
+use fe2o3_amqp_types::performatives::Performative as Typed;
+
 use super::fields::{Fields, Performative, Wrong};
+use super::inbound::{framed, typed};
 use super::ledger::{Ledger, channel};
+use super::sending::Sending;
 use super::table::{Incoming, Link, Place, Session, Unsettled};
 
 impl Ledger {
@@ -18,15 +22,14 @@ impl Ledger {
             Performative::Attach => return self.attached(channel, fields).map(Edit::Name),
             Performative::Open => return self.opened(fields).unwrap_or(None),
             Performative::Begin => drop(self.begun(channel, fields)),
-            Performative::Flow => {
-                let refused = self.flowed(channel, fields).unwrap_or(false);
-                return refused.then_some(Edit::All);
+            Performative::Flow => return self.flowed(channel, frame, fields).unwrap_or(None),
+            Performative::Transfer => {
+                return self.transferred(channel, fields).unwrap_or(None);
             }
-            Performative::Transfer => drop(self.transferred(channel, fields)),
             Performative::Detach => drop(self.detached(channel, fields)),
             Performative::End => self.ended(channel),
             Performative::Close => self.close_sent = true,
-            Performative::Disposition => drop(self.disposed(channel, fields)),
+            Performative::Disposition => {}
         }
         None
     }
@@ -67,6 +70,7 @@ impl Ledger {
         if let Some(session) = self.table.sessions.get_mut(at) {
             session.ours = Some(channel);
             session.begun = theirs.is_some();
+            session.first_outgoing = next_outgoing_id;
             session.handle_max = handle_max;
             session.own = Some(own);
             session.dispositions.iter().for_each(|dispositions| dispositions.begun(channel));
@@ -87,8 +91,9 @@ impl Ledger {
         fields.skip(2);
         let count = fields.next().uint().ok()?;
         let message = fields.next().ulong().ok()?.filter(|size| *size > 0);
-        let watch = self.watch.new_link(name, false, None, false);
-        let session = self.table.by_ours(channel)?;
+        let watch = self.watch.new_link(name, false, None);
+        let &of = self.table.ours.get(channel.into())?;
+        let session = self.table.sessions.get_mut(of)?;
         let known = session.links.iter().find(|(_, link)| {
             !link.answered && link.peer_sends == peer_sends && *link.name == *name
         });
@@ -111,6 +116,8 @@ impl Ledger {
                 begun: 0,
                 watch,
                 incoming: Incoming::default(),
+                sending: Sending::default(),
+                largest: u64::MAX,
             })
         };
         session.outputs.set(handle, at);
@@ -121,6 +128,7 @@ impl Ledger {
         link.incoming.overrun = link.attached && peer_sends && target.bytes == [0x40];
         link.incoming.message = message;
         link.watch.begin(count.unwrap_or(0));
+        session.crate_sends |= !peer_sends && !link.watch.sends_past_crate();
         self.flows = self.flows.saturating_sub(std::mem::take(&mut link.flows));
         let suffix = link.suffix;
         if let Some(detach) = link.detach.take() {
@@ -132,6 +140,7 @@ impl Ledger {
             }
             self.due.push_back(detach);
         }
+        self.may_send(of, at);
         (suffix > 0).then(|| Cut {
             list,
             name: field.at,
@@ -140,15 +149,24 @@ impl Ledger {
         })
     }
 
-    /// Whether the frame is about a link that we refuse, or gives more than we do: the crate gives credit to any, and its
-    /// own before ours.
-    fn flowed(&mut self, channel: u16, mut fields: Fields<'_>) -> Result<bool, Wrong> {
+    /// Nothing of it is sent where it is about a link that we refuse, or gives more than we do: the crate gives credit to
+    /// any, and its own before ours. What the crate does not know is set right.
+    fn flowed(
+        &mut self,
+        channel: u16,
+        frame: &[u8],
+        mut fields: Fields<'_>,
+    ) -> Result<Option<Edit>, Wrong> {
         fields.skip(4);
         let handle = fields.next().uint()?;
-        let count = fields.next().uint()?;
-        let credit = fields.next().uint()?.unwrap_or(0);
-        let session = self.table.by_ours(channel);
-        if let (Some(session), Some(handle)) = (session, handle)
+        let mut count = fields.next().uint()?;
+        let mut credit = fields.next().uint()?;
+        fields.skip(1);
+        let drain = fields.next().boolean()?.unwrap_or(false);
+        let Some(session) = self.table.by_ours(channel) else { return Ok(None) };
+        let mut edits = session.past_crate;
+        let numbers = session.own.map(|own| (session.next_incoming, own.next_outgoing_id));
+        if let Some(handle) = handle
             && let Some(link) = session.by_output(handle)
         {
             if !link.peer_sends {
@@ -156,51 +174,62 @@ impl Ledger {
                 if let Some(count) = count {
                     link.watch.advance(count);
                 }
-                return Ok(false);
+                if !drain && link.watch.sends_past_crate() {
+                    edits = true;
+                    (count, credit) = (Some(link.watch.sent()), Some(link.watch.credit()));
+                }
+            } else if link.incoming.overrun || !link.watch.gives(credit.unwrap_or(0)) {
+                return Ok(Some(Edit::All));
+            } else {
+                if link.watch.takes_shorts() {
+                    // As of what its server has got: what waits for it has used credit.
+                    edits = true;
+                    count = Some(link.incoming.count.wrapping_sub(link.watch.unread()));
+                }
+                // Credit that is taken back may be in use already.
+                let limit = count.unwrap_or(0).wrapping_add(credit.unwrap_or(0));
+                let known = link.incoming.limit.unwrap_or(limit);
+                let raised = limit.wrapping_sub(known) < u32::MAX / 2;
+                link.incoming.limit = Some(if raised { limit } else { known });
             }
-            if link.incoming.overrun || !link.watch.gives(credit) {
-                return Ok(true);
-            }
-            // Credit that is taken back may be in use already.
-            let limit = count.unwrap_or(0).wrapping_add(credit);
-            let known = link.incoming.limit.unwrap_or(limit);
-            let raised = limit.wrapping_sub(known) < u32::MAX / 2;
-            link.incoming.limit = Some(if raised { limit } else { known });
         }
-        Ok(false)
+        let (true, Some((incoming, outgoing))) = (edits, numbers) else { return Ok(None) };
+        let Ok(Typed::Flow(mut flow)) = typed(frame) else { return Ok(None) };
+        flow.next_incoming_id = Some(incoming);
+        flow.next_outgoing_id = outgoing;
+        flow.delivery_count = count;
+        flow.link_credit = credit;
+        Ok(framed(channel, &flow).map(Edit::Frame))
     }
 
-    fn transferred(&mut self, channel: u16, mut fields: Fields<'_>) -> Result<(), Wrong> {
+    fn transferred(&mut self, channel: u16, mut fields: Fields<'_>) -> Result<Option<Edit>, Wrong> {
+        let list = fields.list();
         let handle = fields.next().uint()?;
-        let id = fields.next().uint()?;
+        let field = fields.next();
+        let id = field.uint()?;
         fields.skip(2);
         let settled = fields.next().boolean()?.unwrap_or(false);
-        let more = fields.next().boolean()?.unwrap_or(false);
-        let session = self.table.by_ours(channel);
-        let (Some(session), Some(handle)) = (session, handle) else { return Ok(()) };
+        let of = self.table.ours.get(channel.into()).copied();
+        let session = of.and_then(|of| self.table.sessions.get_mut(of));
+        let (Some(of), Some(session), Some(handle)) = (of, session, handle) else {
+            return Ok(None);
+        };
         if let Some(own) = &mut session.own {
             own.next_outgoing_id = own.next_outgoing_id.wrapping_add(1);
         }
-        let Some(&at) = session.outputs.get(handle) else { return Ok(()) };
-        let Some(link) = session.links.get_mut(at) else { return Ok(()) };
-        if !more {
-            link.watch.written();
-            self.gathered.written = self.gathered.written.saturating_add(1);
-        }
+        let Some(&at) = session.outputs.get(handle) else { return Ok(None) };
+        let Some(link) = session.links.get(at) else { return Ok(None) };
         // Only the first transfer of a delivery has its id.
-        if let Some(id) = id {
-            link.watch.count_delivery();
-            let number = link.begun;
-            link.begun = number.wrapping_add(1);
-            let drains = link.drains_after == Some(link.begun);
-            if !settled {
-                session.unsettled.insert(id, Unsettled { link: at, number, told: false });
-            }
-            if drains && let Some(&session) = self.table.ours.get(channel.into()) {
-                self.drain_link(session, at);
-            }
+        let Some(crates) = id else { return Ok(None) };
+        let id = crates.wrapping_add(session.hidden_deliveries);
+        session.next_delivery = id.wrapping_add(1);
+        if !settled {
+            let (number, crates) = (link.begun, Some(crates));
+            session.unsettled.insert(id, Unsettled { link: at, number, told: false, crates });
         }
-        Ok(())
+        self.has_begun(of, at);
+        let place = Number { list, at: field.at, end: field.at + field.bytes.len(), is: id };
+        Ok((id != crates).then_some(Edit::Id(place)))
     }
 
     fn detached(&mut self, channel: u16, mut fields: Fields<'_>) -> Result<(), Wrong> {
@@ -212,23 +241,10 @@ impl Ledger {
         {
             if let Some(link) = session.links.get_mut(link) {
                 link.output = None;
-                link.watch.forget_unwritten();
+                link.sending.clear();
+                link.watch.detach();
             }
             self.sweep_link(at, link);
-        }
-        Ok(())
-    }
-
-    fn disposed(&mut self, channel: u16, mut fields: Fields<'_>) -> Result<(), Wrong> {
-        let is_receiver = fields.next().boolean()?.unwrap_or(false);
-        let first = fields.next().uint()?.unwrap_or(0);
-        let last = fields.next().uint()?.unwrap_or(first);
-        let count = usize::try_from(last.wrapping_sub(first)).unwrap_or(usize::MAX);
-        if is_receiver
-            && let Some(session) = self.table.by_ours(channel)
-            && let Some(dispositions) = &session.dispositions
-        {
-            dispositions.written(count.saturating_add(1));
         }
         Ok(())
     }
@@ -237,7 +253,10 @@ impl Ledger {
         let Some(at) = self.table.ours.take(channel.into()) else { return };
         if let Some(session) = self.table.sessions.get_mut(at) {
             session.ours = None;
-            session.links.iter().for_each(|(_, link)| link.watch.forget_unwritten());
+            session.links.iter_mut().for_each(|(_, link)| {
+                link.sending.clear();
+                link.watch.detach();
+            });
             session.dispositions.take().inspect(|dispositions| dispositions.forget());
         }
         self.sweep_session(at);
@@ -245,10 +264,14 @@ impl Ledger {
 }
 
 /// What is sent otherwise than the crate wrote it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Edit {
     /// Nothing of it is.
     All,
+    /// It is this instead.
+    Frame(Vec<u8>),
+    /// The id of a delivery is another one.
+    Id(Number),
     /// What the fence has put to the name of a link is left out.
     Name(Cut),
     /// The idle time-out of an Open, which is there, becomes this.
@@ -279,10 +302,43 @@ impl Cut {
     }
 }
 
+/// A number of a performative, and what it is to be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Number {
+    list: usize,
+    at: usize,
+    end: usize,
+    is: u32,
+}
+
+impl Number {
+    /// Writes it into the frame that begins at `at`. The lists of performatives that have such numbers are short: one
+    /// with a length of one byte keeps that.
+    pub(super) fn apply(self, buffer: &mut Vec<u8>, at: usize) {
+        let wide = self.is.to_be_bytes();
+        let grown = (1 + wide.len()).saturating_sub(self.end - self.at);
+        drop(buffer.splice(at + self.at..at + self.end, [0x70].into_iter().chain(wide)));
+        grow(buffer, at, 4, grown);
+        let place = at + self.list;
+        let width = if buffer.get(place) == Some(&0xc0) { 1 } else { 4 };
+        grow(buffer, place + 1, width, grown);
+    }
+}
+
+/// Raises the number in `width` bytes.
+fn grow(buffer: &mut [u8], at: usize, width: usize, by: usize) {
+    change(buffer, at, width, |number| number + u64::try_from(by).unwrap_or(0));
+}
+
 /// Lowers the number in `width` bytes.
 fn shrink(buffer: &mut [u8], at: usize, width: usize, by: usize) {
+    change(buffer, at, width, |number| {
+        number.saturating_sub(u64::try_from(by).unwrap_or(u64::MAX))
+    });
+}
+
+fn change(buffer: &mut [u8], at: usize, width: usize, to: impl FnOnce(u64) -> u64) {
     let Some(bytes) = buffer.get_mut(at..at + width) else { return };
-    let lower = super::walk::number(bytes).saturating_sub(u64::try_from(by).unwrap_or(u64::MAX));
-    let lower = lower.to_be_bytes();
-    bytes.copy_from_slice(&lower[8 - width..]);
+    let number = to(super::walk::number(bytes)).to_be_bytes();
+    bytes.copy_from_slice(&number[8 - width..]);
 }

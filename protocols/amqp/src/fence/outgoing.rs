@@ -1,6 +1,5 @@
 //! What has been made for the peer and is not written yet.
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::atomic::{
@@ -26,7 +25,7 @@ pub struct Outgoing(Arc<Shared>);
 #[derive(Debug, Default)]
 struct Shared {
     bytes: AtomicUsize,
-    /// Deliveries and dispositions that the crate has and that are not written.
+    /// Deliveries and dispositions that are not written.
     unwritten: AtomicUsize,
     /// Told when there may be room again.
     freed: Notify,
@@ -34,7 +33,7 @@ struct Shared {
     written: Notify,
 }
 
-/// Something that weighs on its connection until it is dropped.
+/// A delivery that weighs on its connection until this is dropped: when it is written, or never will be.
 #[derive(Debug)]
 pub struct Load {
     bytes: usize,
@@ -47,13 +46,15 @@ impl Drop for Load {
         if before >= LIMIT {
             self.on.0.freed.notify_waiters();
         }
+        self.on.gone(1);
     }
 }
 
 impl Outgoing {
-    /// Adds so many bytes.
+    /// Adds a delivery of so many bytes.
     pub fn load(&self, bytes: usize) -> Load {
         self.0.bytes.fetch_add(bytes, AcqRel);
+        self.hand();
         Load { bytes, on: self.clone() }
     }
 
@@ -88,7 +89,7 @@ impl Outgoing {
         .await
     }
 
-    /// Waits until all is written that the crate has been handed.
+    /// Waits until all is written.
     pub async fn written(&self) {
         until(&self.0.written, || self.0.unwritten.load(Acquire) == 0).await;
     }
@@ -112,56 +113,6 @@ async fn until(told: &Notify, is: impl Fn() -> bool) {
             return;
         }
         changed.await;
-    }
-}
-
-/// The deliveries of a link that the crate has been handed and that are not written, the oldest first; none once the
-/// link is detached.
-#[derive(Debug)]
-pub(super) struct Unwritten(Mutex<Option<VecDeque<Arc<Load>>>>);
-
-impl Unwritten {
-    pub(super) fn new() -> Self {
-        Self(Mutex::new(Some(VecDeque::new())))
-    }
-
-    pub(super) fn add(&self, load: Arc<Load>) {
-        self.change(|loads| {
-            load.on.hand();
-            loads.push_back(load);
-            None
-        });
-    }
-
-    /// The newest is not sent after all.
-    pub(super) fn take_back(&self) {
-        self.change(VecDeque::pop_back);
-    }
-
-    /// The oldest is written.
-    pub(super) fn written(&self) {
-        self.change(VecDeque::pop_front);
-    }
-
-    /// None of them ever will be.
-    pub(super) fn forget(&self) {
-        let loads = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        loads.into_iter().flatten().for_each(|load| load.on.gone(1));
-    }
-
-    fn change(&self, change: impl FnOnce(&mut VecDeque<Arc<Load>>) -> Option<Arc<Load>>) {
-        let mut loads = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = loads.as_mut().and_then(change);
-        drop(loads);
-        if let Some(load) = left {
-            load.on.gone(1);
-        }
-    }
-}
-
-impl Drop for Unwritten {
-    fn drop(&mut self) {
-        self.forget();
     }
 }
 
@@ -189,11 +140,13 @@ impl Dispositions {
         self.count().and_then(|_| self.channel.get().copied())
     }
 
-    pub(super) fn add(&self) {
-        if let Some(count) = self.count().as_mut() {
-            *count += 1;
-            self.on.hand();
-        }
+    /// One is told; false where the session has ended.
+    pub(super) fn add(&self) -> bool {
+        let mut count = self.count();
+        let Some(count) = count.as_mut() else { return false };
+        *count += 1;
+        self.on.hand();
+        true
     }
 
     /// One is written that settles so many deliveries.
@@ -271,18 +224,14 @@ mod tests {
     }
 
     #[test]
-    fn all_is_written_when_the_last_delivery_is_or_its_link_is_no_more() {
+    fn all_is_written_when_the_last_delivery_and_disposition_are() {
         let outgoing = Outgoing::default();
-        let (one, other) = (Unwritten::new(), Unwritten::new());
         let is_written = || is_over(pin!(outgoing.written()));
         assert!(is_written());
-        one.add(Arc::new(outgoing.load(1)));
-        one.add(Arc::new(outgoing.load(1)));
-        other.add(Arc::new(outgoing.load(1)));
-        one.written();
-        one.take_back();
+        let (one, other) = (outgoing.load(1), outgoing.load(LIMIT));
+        drop(one);
         assert!(!is_written());
-        other.forget();
+        drop(other);
         assert!(is_written());
         let dispositions = Dispositions::new(outgoing.clone());
         dispositions.add();
@@ -294,8 +243,5 @@ mod tests {
         dispositions.add();
         dispositions.forget();
         assert!(is_written());
-        // What is sent over a link that is detached is not waited for.
-        other.add(Arc::new(outgoing.load(LIMIT)));
-        assert!(is_written() && outgoing.has_room(true));
     }
 }

@@ -11,14 +11,14 @@ use std::ops::RangeInclusive;
 
 use fe2o3_amqp_types::definitions::Role;
 use fe2o3_amqp_types::messaging::{Accepted, DeliveryState, Modified, Rejected, Released};
-use fe2o3_amqp_types::performatives::Disposition;
+use fe2o3_amqp_types::performatives::{Disposition, Performative as Typed};
 
 use super::Refusal;
 use super::fields::Outcome;
-use super::inbound::{Verdict, framed, missing, opened};
+use super::inbound::{Verdict, framed, missing, opened, typed};
 use super::ledger::{Ledger, SPAN};
 use super::table::{Session, Unsettled};
-use super::watch::{Disposed, Drained};
+use super::watch::{Disposed, Drained, Posted};
 
 impl Ledger {
     /// What the peer says of deliveries, its own or ours.
@@ -39,9 +39,12 @@ impl Ledger {
         let is_settled = settled.boolean()?.unwrap_or(false);
         let place = settled.at..settled.at + settled.bytes.len();
         let outcome = fields.next().outcome();
+        let at = self.table.theirs.get(channel.into()).copied();
         let Some(session) = self.table.by_theirs(channel).filter(|_| is_receiver) else {
             return Ok(Verdict::Pass);
         };
+        let hides = session.hidden_deliveries > 0;
+        let known = if hides { session.as_of_crate(first, last) } else { None };
         if is_settled {
             session.settled_by_peer(first, last);
         } else if let Some(outcome) = outcome {
@@ -63,7 +66,16 @@ impl Ledger {
                 field.copy_from_slice(settles);
             }
         }
-        Ok(Verdict::Pass)
+        // A link may have waited for its deliveries to be settled.
+        self.may_all_send(at);
+        let Some(known) = known else {
+            return Ok(if hides { Verdict::Hold } else { Verdict::Pass });
+        };
+        let Typed::Disposition(mut disposition) = typed(frame)? else {
+            return Err(missing("disposition"));
+        };
+        (disposition.first, disposition.last) = (*known.start(), Some(*known.end()));
+        Ok(framed(channel, &disposition).map_or(Verdict::Pass, Verdict::Replace))
     }
 
     /// Takes over what the servers of links have settled and drained. What their peers do not wait for is left out.
@@ -78,6 +90,15 @@ impl Ledger {
             }
             of.written(count.saturating_add(1));
         }
+        for Posted { over, letter } in served.posted.drain(..) {
+            let Some((session, at)) = over.place() else { continue };
+            let of = self.table.sessions.get_mut(session);
+            let link = of.and_then(|session| session.links.get_mut(at));
+            if let Some(link) = link.filter(|link| link.watch.is(&over) && !over.is_detached()) {
+                link.sending.push(letter);
+                self.may_send(session, at);
+            }
+        }
         for settlement in served.settlements.drain(..) {
             let session = self.table.by_ours(settlement.channel);
             if let Some(session) = session
@@ -86,7 +107,7 @@ impl Ledger {
                 && link.watch.is(&settlement.link)
                 && link.output.is_some()
             {
-                session.unsettled.remove(&settlement.id);
+                session.settled(settlement.id);
                 self.settlements.push_back(settlement.frame);
             }
         }
@@ -117,7 +138,8 @@ impl Ledger {
         let Some(session) = self.table.sessions.get_mut(session) else { return };
         let of_link = |unsettled: &Unsettled| unsettled.link == link;
         let known = session.unsettled.iter().filter(|(_, unsettled)| of_link(unsettled));
-        let open = known.filter(|(_, unsettled)| !unsettled.told).map(|(id, _)| *id).collect();
+        let known = known.filter(|(_, unsettled)| !unsettled.told);
+        let open = known.filter_map(|(_, unsettled)| unsettled.crates).collect();
         session.unsettled.retain(|_, unsettled| !of_link(unsettled));
         let Some(channel) = session.theirs else { return };
         let settled = |run: RangeInclusive<u32>| Disposition {
@@ -134,10 +156,27 @@ impl Ledger {
 }
 
 impl Session {
+    /// The crate's ids of those of the deliveries from `first` to `last` that it knows of.
+    fn as_of_crate(&self, first: u32, last: u32) -> Option<RangeInclusive<u32>> {
+        let ids = between(&self.unsettled, first, last).into_iter();
+        let mut ids = ids.filter_map(|id| self.unsettled.get(&id)?.crates);
+        let first = ids.next()?;
+        Some(first..=ids.next_back().unwrap_or(first))
+    }
+
+    /// A delivery is settled.
+    fn settled(&mut self, id: u32) -> Option<Unsettled> {
+        let unsettled = self.unsettled.remove(&id)?;
+        if let (None, Some(link)) = (unsettled.crates, self.links.get_mut(unsettled.link)) {
+            link.sending.unsettled = link.sending.unsettled.saturating_sub(1);
+        }
+        Some(unsettled)
+    }
+
     /// The peer has settled deliveries.
     fn settled_by_peer(&mut self, first: u32, last: u32) {
         for id in between(&self.unsettled, first, last) {
-            if let Some(unsettled) = self.unsettled.remove(&id)
+            if let Some(unsettled) = self.settled(id)
                 && let Some(link) = self.links.get(unsettled.link)
             {
                 link.watch.settled_by_peer(unsettled.number);
@@ -158,7 +197,7 @@ impl Session {
                     link.watch.told(unsettled.number, ours, id);
                 }
             } else {
-                self.unsettled.remove(&id);
+                self.settled(id);
                 at_once.push(id);
             }
         }

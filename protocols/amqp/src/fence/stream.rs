@@ -63,6 +63,7 @@ enum Ending {
 /// - Extended headers are taken out; the crate reads none.
 /// - An idle-time-out in an Open frame is halved, and not below [`Limits::idle`]: the crate sends one heartbeat in
 ///   each, where peers expect two.
+/// - The max-frame-size of an Open is some bytes less: a number may become longer that the crate has written.
 /// - An idle-time-out in our own Open is halved where [`Limits::announces_half`] says so.
 /// - Of an Open of more than 512 bytes only the first five fields pass; the crate reads no more. [`Watch::peer`] has all.
 /// - Properties and capabilities of a Begin, an Attach and a Flow, an Attach's unsettled deliveries and a source's filter
@@ -82,6 +83,9 @@ enum Ending {
 /// - Of a message that is larger than our Attach says the rest is left out, once the crate knows.
 /// - A target that is a coordinator of transactions becomes an address that is none: the crate cannot read it.
 /// - On a link that we refuse nothing passes, and of ours no credit: the crate would give it before it detaches.
+/// - Messages of one frame go to their link's server, where it takes them, and what it posts is sent, both past the
+///   crate: see [`super::LinkWatch::take_shorts`] and [`super::LinkWatch::send_past_crate`]. What Flow frames and
+///   Dispositions of either side say is set right for that.
 ///
 /// What is written is gathered: flushes do nothing once the connection is open, and all is written when there is
 /// nothing more to read and the tasks that are ready have added nothing more, or 64 KiB are full. So the task that
@@ -379,16 +383,13 @@ impl<Io: Transport> Fence<Io> {
     /// latest when the crate has written it and reads again.
     fn settle(&mut self) {
         self.ledger.serve();
-        if self.ledger.settlements.is_empty() && self.ledger.echoes.is_empty() {
-            return;
-        }
         let is_open = self.ledger.open_sent && !self.ledger.close_sent;
         while let Some(frame) = self.ledger.settlements.front() {
             if is_open && !self.writing.put_between(frame) {
                 return;
             }
-            // The reply to what it settles is on its way through the crate's tasks.
-            self.turns = 2;
+            // The reply to what it settles may be about to come.
+            self.turns = 1;
             self.ledger.settlements.pop_front();
         }
         while let Some(flow) = self.ledger.echo() {
@@ -396,6 +397,9 @@ impl<Io: Transport> Fence<Io> {
                 return;
             }
             self.ledger.echoes.pop_front();
+        }
+        if is_open {
+            self.ledger.send(&mut self.writing);
         }
     }
 
@@ -412,8 +416,14 @@ impl<Io: Transport> Fence<Io> {
                 return Poll::Pending;
             }
             self.gathers = 0;
-            if let Poll::Ready(Err(error)) = self.poll_drain(cx) {
-                return Poll::Ready(Err(error));
+            while self.writing.is_dirty() {
+                match self.poll_drain(cx) {
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending => break,
+                }
+                // There is room again.
+                self.settle();
             }
         }
         if self.ledger.close_sent && !self.writing.is_dirty() {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use fe2o3_amqp_types::performatives::Flow;
 
 use super::outgoing::Dispositions;
+use super::sending::Sending;
 use super::walk::Walk;
 use super::watch::LinkWatch;
 
@@ -58,6 +59,10 @@ impl<T> Slots<T> {
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
         (0..).zip(&self.0).filter_map(|(at, slot)| Some((at, slot.as_ref()?)))
     }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut T)> {
+        (0..).zip(&mut self.0).filter_map(|(at, slot)| Some((at, slot.as_mut()?)))
+    }
 }
 
 /// One session.
@@ -71,10 +76,24 @@ pub(super) struct Session {
     pub(super) begun: bool,
     /// What our Begin says, once it is sent.
     pub(super) handle_max: Option<u32>,
-    /// What the peer's last Flow said of the session.
+    /// What the peer's Begin and its last Flow said of the session.
     pub(super) place: Option<Place>,
-    /// What ours would say. Its next-incoming-id is the peer's next-outgoing-id.
+    /// What ours would say. Its next-incoming-id is [`Session::next_incoming`].
     pub(super) own: Option<Place>,
+    /// The peer's next-outgoing-id, by what has come.
+    pub(super) next_incoming: u32,
+    /// Our next-outgoing-id as we began.
+    pub(super) first_outgoing: u32,
+    /// Frames that came, or went, of which the crate knows nothing.
+    pub(super) past_crate: bool,
+    /// Transfers that the fence has sent by itself: by so many the crate's numbers of what it has sent are too low;
+    pub(super) hidden: u32,
+    /// and deliveries, by which its ids are.
+    pub(super) hidden_deliveries: u32,
+    /// The id of our next delivery.
+    pub(super) next_delivery: u32,
+    /// Whether the crate may send over it, too.
+    pub(super) crate_sends: bool,
     pub(super) links: Slots<Link>,
     /// Links by the peer's handles.
     pub(super) inputs: Slots<u32>,
@@ -94,6 +113,8 @@ pub(super) struct Unsettled {
     pub(super) number: u32,
     /// Whether the peer has told its outcome, and waits for us to settle it. The crate knows it no more.
     pub(super) told: bool,
+    /// The crate's id of it; none where it knows nothing of it.
+    pub(super) crates: Option<u32>,
 }
 
 /// One side of a session, in the words of its Flow frames.
@@ -134,6 +155,10 @@ pub(super) struct Link {
     pub(super) begun: u32,
     pub(super) watch: LinkWatch,
     pub(super) incoming: Incoming,
+    /// What the fence has to send over it.
+    pub(super) sending: Sending,
+    /// Bytes of a message that the peer takes.
+    pub(super) largest: u64,
 }
 
 /// What a peer that is a sender has sent.
@@ -175,6 +200,14 @@ impl Link {
 }
 
 impl Session {
+    /// Transfers that the peer takes.
+    pub(super) fn window(&self) -> u32 {
+        let (Some(place), Some(own)) = (self.place, self.own) else { return 0 };
+        let known = place.next_incoming_id.unwrap_or(self.first_outgoing);
+        let under_way = own.next_outgoing_id.wrapping_sub(known);
+        place.incoming_window.saturating_sub(under_way)
+    }
+
     /// Whether both have ended it.
     pub(super) fn is_over(&self) -> bool {
         self.begun && self.theirs.is_none() && self.ours.is_none()

@@ -3,6 +3,7 @@
 mod bare;
 mod cured;
 mod fuzz;
+mod past;
 pub(super) mod peer;
 mod refused;
 mod settled;

@@ -1,13 +1,13 @@
 //! What a connection has shown of its peer, for those who serve it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::atomic::{
     AtomicBool, AtomicU32, AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
 };
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 
 use fe2o3_amqp_types::definitions::Role;
 use fe2o3_amqp_types::messaging::{Accepted, DeliveryState};
@@ -16,7 +16,9 @@ use tokio::sync::Notify;
 
 use super::Refusal;
 use super::inbound::framed;
-use super::outgoing::{Dispositions, Load, Outgoing, Unwritten};
+use super::outgoing::{Dispositions, Outgoing};
+use super::sending::Letter;
+use super::short::{Short, Shorts};
 
 /// What a fence has seen. Cheap to clone; outlives the connection.
 #[derive(Clone, Default)]
@@ -54,6 +56,14 @@ pub(super) struct Served {
     pub(super) settlements: Vec<Settlement>,
     pub(super) drained: Vec<Drained>,
     pub(super) disposed: Vec<Disposed>,
+    pub(super) posted: Vec<Posted>,
+}
+
+/// Something to be sent over a link.
+#[derive(Debug)]
+pub(super) struct Posted {
+    pub(super) over: LinkWatch,
+    pub(super) letter: Box<dyn Letter>,
 }
 
 /// A delivery whose peer waits for it to be settled, which it is.
@@ -84,18 +94,12 @@ pub(super) struct Disposed {
     pub(super) state: DeliveryState,
 }
 
-/// Who tells what became of a delivery of the peer, where that is not the fence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Teller {
-    /// The peer has settled it itself.
-    Nobody,
-    /// The crate, which has taken note of it.
-    Crate,
-}
-
 impl Served {
-    const fn is_empty(&self) -> bool {
-        self.settlements.is_empty() && self.drained.is_empty() && self.disposed.is_empty()
+    fn is_empty(&self) -> bool {
+        self.settlements.is_empty()
+            && self.drained.is_empty()
+            && self.disposed.is_empty()
+            && self.posted.is_empty()
     }
 
     /// Puts a delivery to those that came right before it, if the same became of them.
@@ -119,16 +123,18 @@ impl Settling {
         self.due.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn add(&self, add: impl FnOnce(&mut Due)) {
+    /// False where nobody writes any more.
+    fn add(&self, add: impl FnOnce(&mut Due)) -> bool {
         let mut due = self.due();
         if due.closed {
-            return;
+            return false;
         }
         add(&mut due);
         self.any.store(true, Release);
         if let Some(writer) = due.writer.take() {
             writer.wake();
         }
+        true
     }
 }
 
@@ -184,20 +190,25 @@ impl Watch {
         self.links().retain(|(known, _), _| *known != channel);
     }
 
+    /// A link of no session.
+    #[cfg(test)]
+    pub(crate) fn lone_link(&self, name: &str) -> LinkWatch {
+        self.new_link(name, false, None)
+    }
+
     pub(super) fn new_link(
         &self,
         name: &str,
         second: bool,
         dispositions: Option<Arc<Dispositions>>,
-        disposes: bool,
     ) -> LinkWatch {
-        LinkWatch::new(name, second, dispositions, disposes, Arc::clone(&self.0.settling))
+        LinkWatch::new(name, second, dispositions, Arc::clone(&self.0.settling))
     }
 
     /// Nothing is written any more.
     pub(super) fn close(&self) {
         for link in self.links().values() {
-            link.forget_unwritten();
+            link.detach();
         }
         *self.0.settling.due() = Due { closed: true, ..Due::default() };
     }
@@ -259,12 +270,15 @@ struct LinkShared {
     drains: AtomicBool,
     /// Deliveries whose peer waits for that: by their number, our channel and their id.
     told: Mutex<HashMap<u32, (u16, u32)>>,
-    unwritten: Unwritten,
     dispositions: Option<Arc<Dispositions>>,
-    /// Whether what becomes of the peer's deliveries is told by the fence.
-    disposes: bool,
-    /// Those of which it is not, by id.
-    others: Mutex<BTreeMap<u32, Teller>>,
+    /// Deliveries of the peer that it has settled, by id.
+    settled: Mutex<BTreeSet<u32>>,
+    shorts: Shorts,
+    /// Whether the fence sends what is sent over it.
+    sends: AtomicBool,
+    /// Which session of the ledger's it belongs to, and which link of that it is.
+    place: OnceLock<(u32, u32)>,
+    detached: AtomicBool,
     settling: Arc<Settling>,
 }
 
@@ -273,7 +287,6 @@ impl LinkWatch {
         name: &str,
         second: bool,
         dispositions: Option<Arc<Dispositions>>,
-        disposes: bool,
         settling: Arc<Settling>,
     ) -> Self {
         Self(Arc::new(LinkShared {
@@ -289,16 +302,18 @@ impl LinkWatch {
             holds: AtomicBool::new(false),
             drains: AtomicBool::new(false),
             told: Mutex::default(),
-            unwritten: Unwritten::new(),
             dispositions,
-            disposes,
-            others: Mutex::default(),
+            settled: Mutex::default(),
+            shorts: Shorts::default(),
+            sends: AtomicBool::new(false),
+            place: OnceLock::new(),
+            detached: AtomicBool::new(false),
             settling,
         }))
     }
 
     /// Whether it is that link.
-    pub(super) fn is(&self, other: &Self) -> bool {
+    pub(crate) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
@@ -397,73 +412,109 @@ impl LinkWatch {
         self.0.sent.fetch_add(1, Relaxed);
     }
 
-    /// A delivery is about to be given to the crate, and weighs until all of it is written.
-    pub fn hand(&self, load: Arc<Load>) {
-        self.0.unwritten.add(load);
+    /// From now on a message of the peer that has come in one frame is for [`Self::poll_short`], as long as none before it
+    /// has been left to the crate; each of those is to be told of by [`Self::came_by_crate`].
+    pub fn take_shorts(&self) {
+        self.0.shorts.take();
     }
 
-    /// The crate has not taken the last delivery that was said to be given to it.
-    pub fn take_back(&self) {
-        self.0.unwritten.take_back();
+    pub(super) fn takes_shorts(&self) -> bool {
+        self.0.shorts.are_taken()
     }
 
-    /// Whether the fence tells what becomes of a delivery of the peer of which this is all, if it has not settled it.
-    pub(super) fn disposes(&self) -> bool {
-        self.0.disposes
+    /// The next message that has come past the crate. All of them came before what the crate has.
+    pub fn poll_short(&self, cx: &mut Context<'_>) -> Poll<Short> {
+        self.0.shorts.poll(cx)
     }
 
-    /// Tells what becomes of a delivery of the peer, by its id. The crate is to be told next: it counts credit by it,
-    /// and tells those of several frames.
-    pub fn dispose(&self, id: u32, state: impl FnOnce() -> DeliveryState) {
-        let teller = self.others().remove(&id);
-        let Some(dispositions) = &self.0.dispositions else { return };
-        match teller {
-            Some(Teller::Nobody) => {}
-            None if self.disposes() => {
-                dispositions.add();
-                self.0.settling.add(|due| due.served.dispose(dispositions, id, state()));
-            }
-            None | Some(Teller::Crate) => dispositions.add(),
+    /// The server has got a delivery from the crate.
+    pub fn came_by_crate(&self) {
+        self.0.shorts.left();
+    }
+
+    pub(super) fn give(&self, id: u32, settled: bool, payload: &[u8]) -> bool {
+        self.0.shorts.give(id, settled, payload)
+    }
+
+    pub(super) fn exceed(&self) {
+        self.0.shorts.exceed();
+    }
+
+    /// A delivery of the peer begins, and is left to the crate.
+    pub(super) fn leave(&self) {
+        self.0.shorts.leave();
+    }
+
+    /// The peer has taken that back.
+    pub(super) fn left(&self) {
+        self.0.shorts.left();
+    }
+
+    /// Deliveries that its server has not got yet.
+    pub(super) fn unread(&self) -> u32 {
+        self.0.shorts.unread()
+    }
+
+    /// From now on what is sent over the link is what is posted, and the crate sends nothing over it.
+    pub fn send_past_crate(&self) {
+        self.0.sends.store(true, Relaxed);
+    }
+
+    pub(super) fn sends_past_crate(&self) -> bool {
+        self.0.sends.load(Relaxed)
+    }
+
+    /// Has something sent, as soon as there is credit for it.
+    pub fn post(&self, letter: Box<dyn Letter>) {
+        let posted = Posted { over: self.clone(), letter };
+        self.0.settling.add(|due| due.served.posted.push(posted));
+    }
+
+    pub(super) fn put_at(&self, session: u32, link: u32) {
+        self.0.place.get_or_init(|| (session, link));
+    }
+
+    pub(super) fn place(&self) -> Option<(u32, u32)> {
+        self.0.place.get().copied()
+    }
+
+    /// Either side has detached it: nothing more is sent over it.
+    pub(super) fn detach(&self) {
+        self.0.detached.store(true, Release);
+    }
+
+    /// Whether nothing more is sent over it.
+    pub fn is_detached(&self) -> bool {
+        self.0.detached.load(Acquire)
+    }
+
+    /// Tells what becomes of a delivery of the peer over a link that takes shorts; false where nobody can be told any
+    /// more. What the crate has brought it takes for settled: it is to be told all the same, as it counts credit by it.
+    pub fn dispose(&self, id: u32, state: DeliveryState) -> bool {
+        let Some(dispositions) = &self.0.dispositions else { return false };
+        let by_peer = self.settled().remove(&id);
+        by_peer
+            || dispositions.add()
+                && self.0.settling.add(|due| due.served.dispose(dispositions, id, state))
+    }
+
+    /// Whether the peer has settled a delivery of its own which the crate brings, or has taken it back.
+    pub(super) fn has_settled(&self, id: u32, is: bool) {
+        if !is {
+            self.settled().remove(&id);
+        } else if self.takes_shorts() {
+            self.settled().insert(id);
         }
     }
 
-    /// The peer has settled a delivery of its own.
-    pub(super) fn has_settled(&self, id: u32) {
-        if self.0.disposes {
-            self.others().insert(id, Teller::Nobody);
-        }
-    }
-
-    /// The crate has taken note of a delivery of the peer that is not settled.
-    pub(super) fn left_to_crate(&self, id: u32) {
-        if self.0.disposes {
-            self.others().entry(id).or_insert(Teller::Crate);
-        }
-    }
-
-    /// The peer has taken a delivery back: nothing becomes of it.
-    pub(super) fn has_aborted(&self, id: u32) {
-        self.others().remove(&id);
-    }
-
-    /// Deliveries that have come, or begun to, of which the fence will not tell what becomes.
+    /// Deliveries that have come, or begun to, and that the peer has settled.
     #[cfg(test)]
     pub(super) fn noted(&self) -> usize {
-        self.others().len()
+        self.settled().len()
     }
 
-    fn others(&self) -> MutexGuard<'_, BTreeMap<u32, Teller>> {
-        self.0.others.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// All of a delivery has been written.
-    pub(super) fn written(&self) {
-        self.0.unwritten.written();
-    }
-
-    /// We have detached the link: nothing more of it will be written.
-    pub(super) fn forget_unwritten(&self) {
-        self.0.unwritten.forget();
+    fn settled(&self) -> MutexGuard<'_, BTreeSet<u32>> {
+        self.0.settled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The name that the peer gave the link. The one in the crate's Attach may have been made unique.
@@ -493,7 +544,6 @@ impl LinkWatch {
     }
 
     /// How many deliveries the peer would take now. Those on their way to the fence are not yet counted.
-    #[cfg(test)]
     pub(super) fn credit(&self) -> u32 {
         let credit = self.limit().wrapping_sub(self.sent());
         // Credit that was taken back while deliveries were on their way.

@@ -91,6 +91,12 @@ impl Writing {
                     Edit::All => {
                         drop(self.buffer.drain(self.noted..self.noted + beginning));
                     }
+                    Edit::Frame(frame) if self.passing == 0 => {
+                        let old = self.noted..self.noted + beginning;
+                        drop(self.buffer.splice(old, frame));
+                    }
+                    Edit::Frame(_) => {}
+                    Edit::Id(place) => place.apply(&mut self.buffer, self.noted),
                     Edit::Idle(at, bytes) => {
                         let at = self.noted + at;
                         if let Some(field) = self.buffer.get_mut(at..at + bytes.len()) {
@@ -99,7 +105,7 @@ impl Writing {
                     }
                     Edit::Name(cut) => cut.apply(&mut self.buffer, self.noted),
                 }
-                beginning -= before - self.buffer.len();
+                beginning = beginning + self.buffer.len() - before;
             }
             self.noted += beginning;
         }
@@ -107,11 +113,23 @@ impl Writing {
 
     /// Puts a frame of the fence's own behind what is complete, where one may begin there.
     pub(super) fn put_between(&mut self, frame: &[u8]) -> bool {
+        self.put_both_between(frame, &[])
+    }
+
+    /// The same of a frame in two pieces.
+    pub(super) fn put_both_between(&mut self, head: &[u8], rest: &[u8]) -> bool {
         if self.passing > 0 {
             return false;
         }
-        drop(self.buffer.splice(self.noted..self.noted, frame.iter().copied()));
-        self.noted += frame.len();
+        if self.noted == self.buffer.len() {
+            self.buffer.reserve(head.len() + rest.len());
+            self.buffer.extend_from_slice(head);
+            self.buffer.extend_from_slice(rest);
+        } else {
+            let frame = head.iter().chain(rest).copied();
+            drop(self.buffer.splice(self.noted..self.noted, frame));
+        }
+        self.noted += head.len() + rest.len();
         self.dirty = true;
         true
     }

@@ -11,42 +11,114 @@ mod tests;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use fe2o3_amqp::Sender;
-use fe2o3_amqp::link::SendError;
-use fe2o3_amqp::link::delivery::Sendable;
-use fe2o3_amqp_types::definitions::SenderSettleMode;
+use fe2o3_amqp_types::messaging::message::__private::Serializable;
 use fe2o3_amqp_types::messaging::{AmqpValue, Body, Message};
 use opgate_core::{Error, ErrorKind};
 use opgate_telemetry::{AmqpLoss, Metrics};
 use serde_amqp::Value;
 use serde_amqp::primitives::OrderedMap;
-use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
-use tokio::task::JoinSet;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tracing::debug;
 
-use crate::fence::{LinkWatch, Load};
+use crate::fence::{Letter, LinkWatch, Load};
 use crate::node::Content;
 use crate::wire::address;
 use crate::wire::status::Status;
-
-/// Replies that were sent unsettled, as the peer wished, and that it may leave unsettled before the next one
-/// waits.
-const UNSETTLED_MAX: usize = 1000;
 
 /// The number of the next link, of whatever connection.
 static LAST: AtomicU64 = AtomicU64::new(1);
 
 /// A reply that is to be sent. What is held is bounded by the permits, which go with the requests, and by what they
-/// may weigh on their connection.
+/// may weigh on their connection. It is written when there is credit for it.
 #[derive(Debug)]
 pub(super) struct Held {
-    pub(super) message: Message<Body<Content>>,
-    pub(super) permit: OwnedSemaphorePermit,
-    pub(super) load: Load,
+    message: Message<Body<Content>>,
+    settled: bool,
+    metrics: Arc<Metrics>,
+    /// Whether it would be lost if it were dropped.
+    waits: bool,
+    /// Its request's, until there is credit for it.
+    permit: Option<OwnedSemaphorePermit>,
+    _load: Load,
 }
 
-/// A way to the client. A channel has room for some thirty replies from the start, hence the box.
-pub(super) type Outlet = mpsc::UnboundedSender<Box<Held>>;
+impl Held {
+    pub(super) fn new(
+        message: Message<Body<Content>>,
+        permit: OwnedSemaphorePermit,
+        load: Load,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self { message, settled: false, metrics, waits: true, permit: Some(permit), _load: load }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if self.waits {
+            self.metrics.amqp.replies_lost.of(AmqpLoss::NoLink).increment(1);
+        }
+    }
+}
+
+impl Letter for Held {
+    fn write(&mut self, limit: u64) -> Option<Vec<u8>> {
+        let fits = |bytes: &Vec<u8>| u64::try_from(bytes.len()).is_ok_and(|size| size <= limit);
+        let problem = match written(&self.message) {
+            Some(bytes) if fits(&bytes) => return Some(bytes),
+            Some(_) => {
+                self.metrics.amqp.replies_lost.of(AmqpLoss::TooLarge).increment(1);
+                let text = "the reply is larger than the max-message-size of the link it is for";
+                Error::new(ErrorKind::PayloadTooLarge, text)
+            }
+            None => Error::new(ErrorKind::Internal, "the reply cannot be written as AMQP"),
+        };
+        let bytes = written(&in_its_place(&self.message, &problem)).filter(fits);
+        if bytes.is_none() {
+            debug!(%problem, "a reply is larger than its reader takes");
+            self.waits = false;
+        }
+        bytes
+    }
+
+    fn is_settled(&self) -> bool {
+        self.settled
+    }
+
+    fn has_credit(&mut self) {
+        self.permit = None;
+    }
+
+    fn sent(mut self: Box<Self>) {
+        self.waits = false;
+    }
+}
+
+fn written(message: &Message<Body<Content>>) -> Option<Vec<u8>> {
+    serde_amqp::to_vec(&Serializable(message)).ok()
+}
+
+/// A way to the client.
+#[derive(Clone, Debug)]
+pub(super) struct Outlet {
+    /// The link, over which the fence sends.
+    pub(super) link: LinkWatch,
+    /// Whether replies are settled as they are sent: what may be costs the peer no disposition.
+    pub(super) settled: bool,
+}
+
+impl Outlet {
+    /// Whether it leads nowhere any more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.link.is_detached()
+    }
+
+    /// Sends a reply as soon as the peer gives credit.
+    pub(super) fn send(&self, mut held: Held) {
+        held.settled = self.settled;
+        self.link.post(Box::new(held));
+    }
+}
 
 /// The links of a connection that requests come over and replies go over.
 #[derive(Debug, Default)]
@@ -184,97 +256,6 @@ impl ReplyLink {
 
     fn is_from(&self, node: &str) -> bool {
         self.node.as_deref() == Some(node)
-    }
-}
-
-/// Replies that wait for a link. Those that still do when it ends are lost, and counted.
-struct Queue<'a> {
-    waiting: mpsc::UnboundedReceiver<Box<Held>>,
-    /// Whether one waits for credit.
-    in_hand: bool,
-    metrics: &'a Metrics,
-}
-
-impl Drop for Queue<'_> {
-    fn drop(&mut self) {
-        self.waiting.close();
-        let mut lost = u64::from(self.in_hand);
-        while self.waiting.try_recv().is_ok() {
-            lost += 1;
-        }
-        self.metrics.amqp.replies_lost.of(AmqpLoss::NoLink).increment(lost);
-    }
-}
-
-/// Sends replies over a link, as the peer gives credit, until it is detached.
-pub(super) async fn send(
-    mut sender: Sender,
-    mode: SenderSettleMode,
-    queue: mpsc::UnboundedReceiver<Box<Held>>,
-    watch: Option<&LinkWatch>,
-    metrics: &Metrics,
-) {
-    let mut queue = Queue { waiting: queue, in_hand: false, metrics };
-    // What may be sent settled costs the peer no disposition.
-    let settled = match mode {
-        SenderSettleMode::Unsettled => None,
-        SenderSettleMode::Settled | SenderSettleMode::Mixed => Some(true),
-    };
-    let mut unsettled = JoinSet::new();
-    loop {
-        let held = tokio::select! {
-            biased;
-            _ = sender.on_detach() => return,
-            Some(_) = unsettled.join_next() => continue,
-            Some(held) = queue.waiting.recv(), if unsettled.len() < UNSETTLED_MAX => held,
-            else => return,
-        };
-        queue.in_hand = true;
-        let Held { message, permit, load } = *held;
-        let load = Arc::new(load);
-        if let Some(watch) = watch {
-            watch.hand(Arc::clone(&load));
-        }
-        let sendable = Sendable { message, message_format: 0, settled };
-        let mut sent = sender.send_batchable_ref(&sendable).await;
-        let problem = match sent {
-            Err(SendError::MessageSizeExceeded(_)) => {
-                metrics.amqp.replies_lost.of(AmqpLoss::TooLarge).increment(1);
-                let text = "the reply is larger than the max-message-size of the link it is for";
-                Some(Error::new(ErrorKind::PayloadTooLarge, text))
-            }
-            Err(SendError::MessageEncodeError) => {
-                Some(Error::new(ErrorKind::Internal, "the reply cannot be written as AMQP"))
-            }
-            Ok(_) | Err(_) => None,
-        };
-        if let Some(problem) = problem {
-            let message = in_its_place(&sendable.message, &problem);
-            let sendable = Sendable { message, message_format: 0, settled };
-            sent = sender.send_batchable(sendable).await;
-        }
-        match sent {
-            Ok(outcome) => {
-                if settled.is_none() {
-                    // The crate keeps it as long.
-                    unsettled.spawn(async move {
-                        drop(outcome.await);
-                        drop(load);
-                    });
-                }
-            }
-            Err(error @ (SendError::MessageSizeExceeded(_) | SendError::MessageEncodeError)) => {
-                debug!(%error, "a reply is larger than its reader takes");
-                watch.inspect(|watch| watch.take_back());
-            }
-            Err(error) => {
-                debug!(%error, "a reply link ended");
-                watch.inspect(|watch| watch.take_back());
-                return;
-            }
-        }
-        queue.in_hand = false;
-        drop(permit);
     }
 }
 

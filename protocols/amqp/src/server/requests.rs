@@ -5,16 +5,14 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use fe2o3_amqp::Receiver;
-use fe2o3_amqp::link::delivery::DeliveryInfo;
+use fe2o3_amqp::link::RecvError;
 use fe2o3_amqp::link::receiver::{CreditMode, TerminalDeliveryState};
-use fe2o3_amqp::link::{DispositionError, RecvError};
 use fe2o3_amqp_types::definitions::{AmqpError, Error, LinkError};
 use fe2o3_amqp_types::messaging::{
     Accepted, Body, Message, MessageId, Properties, Rejected, Released,
 };
 use fe2o3_amqp_types::primitives::{SimpleValue, Symbol};
-use opgate_telemetry::{AmqpLoss, AmqpRefusal};
+use opgate_telemetry::AmqpRefusal;
 use serde_amqp::Value;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -24,13 +22,14 @@ use tracing::debug;
 
 use super::address::{Place, place};
 use super::connection::Connection;
+use super::incoming::{Delivered, Incoming, Inlet, Next};
 use super::refuse::error;
 use super::replies::{Held, Outlet, Wanted};
 use super::sasl::Identity;
 use super::users::may_work_on;
-use super::waiting::{Incoming, Waiting};
+use super::waiting::Waiting;
 use super::weight;
-use crate::fence::{LinkWatch, Outgoing};
+use crate::fence::Outgoing;
 use crate::node::{Reply, Replying, Request};
 use crate::queue::Reading;
 use crate::wire::address;
@@ -52,11 +51,12 @@ pub(super) struct Requests {
     pub(super) name: Arc<str>,
     /// The path of the node; none for an anonymous relay, where each message names its own.
     pub(super) node: Option<Arc<str>>,
-    pub(super) receiver: Receiver,
-    /// What the fence sees of it.
-    pub(super) watch: Option<LinkWatch>,
+    pub(super) inlet: Inlet,
     /// How many are answered at a time, which is what the link has been given.
     pub(super) credit: u32,
+    /// Messages that came past the crate and were dealt with since the peer was last given credit: the crate counts its
+    /// own.
+    pub(super) done: u32,
     /// Where results may come over it.
     pub(super) reading: Option<Reading>,
     /// None once there is nothing to answer and there will be nothing more.
@@ -64,7 +64,7 @@ pub(super) struct Requests {
 }
 
 /// How a message that nobody answers ended, and that its link is needed until that is told.
-type Taken = (DeliveryInfo, Result<(), Error>, TaskTrackerToken);
+type Taken = (Delivered, Result<(), Error>, TaskTrackerToken);
 
 impl Requests {
     /// Whether results of workers may come over a link to that node; none is an anonymous relay.
@@ -80,7 +80,8 @@ impl Requests {
     /// that it used; what waits on all links of the connection may not weigh too much either. What goes to a queue needs no permit: it
     /// must be there when its delivery is settled, whoever waits for what on the same link.
     pub(super) async fn serve(mut self) {
-        let limit = usize::try_from(self.credit).unwrap_or(usize::MAX);
+        let all = self.credit;
+        let limit = usize::try_from(all).unwrap_or(usize::MAX);
         let permits = Arc::new(Semaphore::new(limit));
         let mut waiting = Waiting::new(self.connection.waiting.clone());
         let mut answering: JoinSet<()> = JoinSet::new();
@@ -100,10 +101,10 @@ impl Requests {
                     stopping = true;
                     if reading.is_none() {
                         // No more credit. What was given cannot be taken back: requests may be under way.
-                        self.receiver.set_credit_mode(CreditMode::Manual);
+                        self.inlet.receiver.set_credit_mode(CreditMode::Manual);
                     }
                     while let Some((_, late)) = waiting.pop() {
-                        self.release(&late).await;
+                        self.release(late).await;
                     }
                 }
                 Some(ended) = answering.join_next() => self.connection.contain(ended),
@@ -118,14 +119,14 @@ impl Requests {
                         self.answer(node, delivery, permit, &mut answering).await;
                     }
                 }
-                _ = permits.acquire_many(self.credit), if stopping && self.serving.is_some() => {}
-                received = self.receiver.recv() => match received {
-                    Ok(delivery) => {
+                _ = permits.acquire_many(all), if stopping && self.serving.is_some() => {}
+                next = self.inlet.next() => match next {
+                    Next::Message(delivery) => {
                         let node = self.node(&delivery);
                         if let Some(Place::Queue(name)) = place(&node) {
                             self.take(&node, name, delivery, &mut taking).await;
                         } else if stopping {
-                            self.release(&delivery).await;
+                            self.release(delivery).await;
                         } else if waiting.is_empty()
                             && (place(&node) == Some(Place::Cbs)
                                 || outgoing.has_room(permits.available_permits() < limit))
@@ -135,23 +136,23 @@ impl Requests {
                         } else if let Some(delivery) = waiting.push(node, delivery) {
                             let text = "as much as may waits for earlier requests to be answered";
                             let why = error(AmqpError::ResourceLimitExceeded, text);
-                            self.settle(DeliveryInfo::from(&delivery), Err(why)).await;
+                            self.settle(delivery.delivery, Err(why)).await;
                         }
                     }
-                    Err(RecvError::MessageDecode(problem)) => {
+                    Next::Unreadable(delivery, problem) => {
                         if let Some(reading) = &reading {
                             // It may have been a result, of whatever delivery.
                             reading.lose();
                         }
-                        let text = format!("the message cannot be decoded: {}", problem.source);
-                        self.settle(problem.info, Err(error(AmqpError::DecodeError, text))).await;
+                        let text = format!("the message cannot be decoded: {problem}");
+                        self.settle(delivery, Err(error(AmqpError::DecodeError, text))).await;
                     }
-                    Err(RecvError::TransferLimitExceeded) => {
+                    Next::Beyond => {
                         let why = error(LinkError::TransferLimitExceeded, "more than the credit given");
-                        self.connection.close_link(self.receiver, why).await;
+                        self.connection.close_link(self.inlet.receiver, why).await;
                         return;
                     }
-                    Err(end) => {
+                    Next::End(end) => {
                         debug!(error = %end, "a request link ended");
                         // Nothing is left of what had come.
                         if let (RecvError::LinkStateError(_), Some(reading)) = (end, reading) {
@@ -166,7 +167,7 @@ impl Requests {
     }
 
     /// Tells how a message ended; false where the link has ended, as the next look at it will say.
-    async fn settle(&self, delivery: DeliveryInfo, result: Result<(), Error>) -> bool {
+    async fn settle(&mut self, delivery: Delivered, result: Result<(), Error>) -> bool {
         let state = match result {
             Ok(()) => Accepted {}.into(),
             Err(error) => {
@@ -174,33 +175,40 @@ impl Requests {
                 Rejected { error: Some(error) }.into()
             }
         };
-        self.dispose(delivery, state).await.is_ok()
+        self.dispose(delivery, state).await
     }
 
-    /// The fence tells it, or the crate; a stop waits until it is told.
-    async fn dispose(
-        &self,
-        delivery: DeliveryInfo,
-        state: TerminalDeliveryState,
-    ) -> Result<(), DispositionError> {
-        if let Some(watch) = &self.watch {
-            watch.dispose(delivery.delivery_id(), || state.clone().into());
+    /// The fence tells it; a stop waits until it is told.
+    async fn dispose(&mut self, delivery: Delivered, state: TerminalDeliveryState) -> bool {
+        let Inlet { receiver, watch, .. } = &mut self.inlet;
+        let told = |id| watch.as_ref().is_some_and(|watch| watch.dispose(id, state.clone().into()));
+        match delivery {
+            Delivered::ByCrate(info) => {
+                return told(info.delivery_id()) && receiver.dispose(info, state).await.is_ok();
+            }
+            Delivered::Past { settled: true, .. } => {}
+            Delivered::Past { id, settled: false } if told(id) => {}
+            Delivered::Past { .. } => return false,
         }
-        self.receiver.dispose(delivery, state).await
+        self.done += 1;
+        if matches!(receiver.credit_mode(), CreditMode::Auto(_)) && self.done >= self.credit / 2 {
+            self.done = 0;
+            return receiver.set_credit(self.credit).await.is_ok();
+        }
+        true
     }
 
     /// Gives a message back: somebody else may serve it.
-    async fn release(&self, delivery: &Incoming) {
-        let delivery = DeliveryInfo::from(delivery);
-        if let Err(error) = self.dispose(delivery, Released {}.into()).await {
-            debug!(%error, "a message was not given back");
+    async fn release(&mut self, incoming: Incoming) {
+        if !self.dispose(incoming.delivery, Released {}.into()).await {
+            debug!("a message was not given back");
         }
     }
 
     /// The path of the node that a message is for.
-    fn node(&self, delivery: &Incoming) -> Arc<str> {
+    fn node(&self, incoming: &Incoming) -> Arc<str> {
         self.node.clone().unwrap_or_else(|| {
-            let properties = delivery.message().properties.as_ref();
+            let properties = incoming.message.properties.as_ref();
             let to = properties.and_then(|properties| properties.to.as_deref());
             Arc::from(address::path(to.unwrap_or_default()))
         })
@@ -208,14 +216,14 @@ impl Requests {
 
     /// Takes a message to a queue. What can be had of it at once is there when this returns.
     async fn take(
-        &self,
+        &mut self,
         node: &Arc<str>,
         queue: &str,
-        delivery: Incoming,
+        incoming: Incoming,
         taking: &mut JoinSet<Taken>,
     ) {
-        let info = DeliveryInfo::from(&delivery);
-        let parted = came::parted(delivery.into_message()).map_err(unreadable);
+        let Incoming { message, delivery: info } = incoming;
+        let parted = came::parted(message).map_err(unreadable);
         let request = parted.and_then(|(message, values)| self.request(node, message, values));
         let taken = request.and_then(|request| {
             // The link of a queue has been looked at when it was attached; this may be another.
@@ -243,14 +251,14 @@ impl Requests {
 
     /// Takes a message to a node that answers it.
     async fn answer(
-        &self,
+        &mut self,
         node: Arc<str>,
-        delivery: Incoming,
+        incoming: Incoming,
         permit: OwnedSemaphorePermit,
         answering: &mut JoinSet<()>,
     ) {
-        let info = DeliveryInfo::from(&delivery);
-        let (message, values) = match came::parted(delivery.into_message()) {
+        let Incoming { message, delivery: info } = incoming;
+        let (message, values) = match came::parted(message) {
             Ok(parted) => parted,
             Err(problem) => {
                 self.settle(info, Err(unreadable(problem))).await;
@@ -446,12 +454,12 @@ impl Way {
             body: reply.body,
             footer: None,
         };
-        let weight = weight::of_message(&message, weight::of_content);
-        let load = self.connection.watch.outgoing().load(weight);
-        let held = Box::new(Held { message, permit, load });
-        let sent = outlet.is_some_and(|outlet| outlet.send(held).is_ok());
-        if !sent {
-            self.connection.metrics.amqp.replies_lost.of(AmqpLoss::NoLink).increment(1);
+        let Connection { watch, metrics, .. } = &*self.connection;
+        let load = watch.outgoing().load(weight::of_message(&message, weight::of_content));
+        let held = Held::new(message, permit, load, Arc::clone(metrics));
+        if let Some(outlet) = outlet {
+            outlet.send(held);
+        } else {
             debug!(node = &*self.node, "a reply has no link to go over");
         }
     }

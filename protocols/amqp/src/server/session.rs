@@ -14,15 +14,15 @@ use fe2o3_amqp_types::messaging::{Source, Target, TargetArchetype};
 use fe2o3_amqp_types::performatives::Attach;
 use opgate_bus::Caller;
 use opgate_telemetry::AmqpRefusal;
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::debug;
 
 use super::address::{Place, place};
 use super::connection::Connection;
+use super::incoming::Inlet;
 use super::refuse::error;
-use super::replies::{self, Held, Registered, ReplyLink};
+use super::replies::{Outlet, Registered, ReplyLink};
 use super::requests::Requests;
 use super::sasl::Identity;
 use super::users::may_work_on;
@@ -144,11 +144,19 @@ impl Session {
         }
         let dynamic = self.connection.dynamic_address();
         // Before the Attach is answered: as soon as it is, a request may come that wants its reply there.
-        let replies = match &purpose {
-            Ok((Purpose::Replies(node), _)) => {
-                Some(self.replies(&attach, &name, node.clone(), &dynamic))
+        let replies = match (&purpose, &watch) {
+            (Ok((Purpose::Replies(node), _)), Some(link)) => {
+                link.send_past_crate();
+                // What may be sent settled costs the peer no disposition.
+                let settled = mode != SenderSettleMode::Unsettled;
+                let outlet = Outlet { link: link.clone(), settled };
+                Some(self.replies(&attach, &name, node.clone(), &dynamic, outlet))
             }
-            Ok((Purpose::Requests(_) | Purpose::Work(..), _)) | Err(_) => None,
+            (Ok((Purpose::Requests(_), _)), Some(link)) => {
+                link.take_shorts();
+                None
+            }
+            (Ok(_) | Err(_), Some(_) | None) => None,
         };
         // The same holds of results, which are waited for.
         let reading = match &purpose {
@@ -171,7 +179,8 @@ impl Session {
         } else {
             (limits.credit, limits.message_bytes)
         };
-        if let Some(watch) = watch.as_ref().filter(|_| puts_tokens) {
+        if let Some(watch) = watch.as_ref().filter(|_| is_request) {
+            // The crate gives what it thinks fit before it can be told.
             watch.give_at_most(credit);
         }
         let acceptor = LinkAcceptor::builder()
@@ -218,9 +227,9 @@ impl Session {
                     id: registered.id,
                     name,
                     node,
-                    receiver,
-                    watch,
+                    inlet: Inlet::new(receiver, watch),
                     credit,
+                    done: 0,
                     reading,
                     serving: Some(self.connection.requests.token()),
                 };
@@ -229,12 +238,12 @@ impl Session {
                     requests.serve().await;
                 });
             }
-            (LinkEndpoint::Sender(sender), Ok((Purpose::Replies(_), slot))) => {
-                let Some((registered, queue)) = replies else { return Ok(()) };
-                let metrics = Arc::clone(&self.connection.metrics);
+            (LinkEndpoint::Sender(mut sender), Ok((Purpose::Replies(_), slot))) => {
+                let Some(registered) = replies else { return Ok(()) };
                 links.others.spawn(async move {
                     let _held = (slot, registered);
-                    replies::send(sender, mode, queue, watch.as_ref(), &metrics).await;
+                    let end = sender.on_detach().await;
+                    debug!(?end, "a reply link ended");
                 });
             }
             (LinkEndpoint::Sender(sender), Ok((Purpose::Work(queue, queues), slot))) => {
@@ -276,11 +285,11 @@ impl Session {
         name: &str,
         node: Option<Arc<str>>,
         dynamic: &str,
-    ) -> (Registered, mpsc::UnboundedReceiver<Box<Held>>) {
-        let (outlet, queue) = mpsc::unbounded_channel();
+        outlet: Outlet,
+    ) -> Registered {
         let source = attach.source.as_deref();
         let target = attach.target.as_deref().map(|TargetArchetype::Target(target)| target);
-        let registered = self.connection.replies.add(ReplyLink {
+        self.connection.replies.add(ReplyLink {
             id: 0,
             session: self.id,
             name: name.to_owned(),
@@ -292,8 +301,7 @@ impl Session {
             target: target.and_then(|target| target.address.clone()),
             node,
             outlet,
-        });
-        (registered, queue)
+        })
     }
 
     /// What a link is for over which the peer sends.

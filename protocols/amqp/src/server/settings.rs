@@ -118,7 +118,6 @@ impl Limits {
             links: u32::try_from(self.links).unwrap_or(u32::MAX).saturating_add(REFUSED_LINKS),
             handle: self.handle_max(),
             announces_half: true,
-            disposes: true,
             ..fence::Limits::default()
         }
     }

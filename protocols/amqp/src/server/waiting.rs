@@ -4,15 +4,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use fe2o3_amqp::link::delivery::Delivery;
-
+use super::incoming::Incoming;
 use super::weight;
-use crate::wire::came::Values;
 
 /// What the requests of one connection may weigh that wait, in bytes of memory. One may, whatever it weighs.
 const LIMIT: usize = 16 << 20;
-
-pub(super) type Incoming = Delivery<Values>;
 
 /// What the waiting requests of a connection weigh, of all its links. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -51,7 +47,7 @@ impl Waiting {
 
     /// Has a request for a node wait; gives it back where as much waits as may.
     pub(super) fn push(&mut self, node: Arc<str>, request: Incoming) -> Option<Incoming> {
-        let weight = weight::of_message(request.message(), weight::of_encoded);
+        let weight = weight::of_message(&request.message, weight::of_encoded);
         if !self.all.add(weight) {
             return Some(request);
         }

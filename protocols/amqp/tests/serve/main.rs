@@ -8,5 +8,6 @@ mod limits;
 mod links;
 mod raw;
 mod replies;
+mod requests;
 mod server;
 mod sign_in;

@@ -199,9 +199,7 @@ impl Raw {
     pub(crate) async fn message(&mut self) -> (Transfer, Message<Body<Value>>) {
         let frame = self.beside_flows().await;
         let Frame::Transfer(transfer, payload) = frame else { panic!("no message but {frame:?}") };
-        let message: Deserializable<Message<Body<Value>>> =
-            serde_amqp::from_slice(&payload).unwrap();
-        (transfer, message.0)
+        (transfer, message(&payload))
     }
 
     pub(crate) async fn detach(&mut self) -> Detach {
@@ -246,6 +244,11 @@ pub(crate) fn decode<T: DeserializeOwned>(body: &[u8]) -> (T, Vec<u8>) {
 
 pub(crate) fn encode(message: Message<Body<Value>>) -> Vec<u8> {
     serde_amqp::to_vec(&Serializable(message)).unwrap()
+}
+
+pub(crate) fn message(payload: &[u8]) -> Message<Body<Value>> {
+    let message: Deserializable<Message<Body<Value>>> = serde_amqp::from_slice(payload).unwrap();
+    message.0
 }
 
 pub(crate) fn open() -> Open {

@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::super::{Limits, Refusal};
 use super::peer::{
-    HEADER, attach, begin, fenced, flow, frame, limits, message, open, opened, transfer,
+    HEADER, attach, begin, fenced, flow, frame, limits, message, open, opened, passed, transfer,
 };
 
 #[tokio::test]
@@ -142,10 +142,10 @@ async fn a_link_that_is_attached_and_detached_in_one_breath_is_forgotten() {
 
 #[tokio::test]
 async fn a_delivery_that_is_aborted_is_forgotten() {
-    let mut opened = fenced(Limits { disposes: true, ..limits() });
-    opened.peer.open(&open()).await;
+    let mut opened = opened().await;
     opened.peer.sender().await;
     let link = opened.watch.link(0, 0).unwrap();
+    link.take_shorts();
     // At once, and when it has begun, settled or not.
     for (id, settled) in (0..40).zip([true, false].into_iter().cycle()) {
         let begun = Transfer { settled: Some(settled), ..transfer(id, true) };
@@ -155,7 +155,7 @@ async fn a_delivery_that_is_aborted_is_forgotten() {
     }
     opened.peer.write(&frame(0, &attach("next", 1, Role::Sender), &[])).await;
     opened.peer.until(|frame| matches!(frame, Performative::Attach(_))).await;
-    assert_eq!((opened.watch.ended(), link.noted()), (None, 0));
+    assert_eq!((opened.watch.ended(), link.noted(), link.unread()), (None, 0, 0));
 }
 
 #[tokio::test]
@@ -204,7 +204,7 @@ async fn what_came_with_the_header_is_read_again() {
     assert_eq!(fence.opening().await.unwrap(), super::super::Opening::Amqp);
     let mut all = Vec::new();
     fence.read_to_end(&mut all).await.unwrap();
-    assert_eq!(all, [&HEADER[..], &frame(0, &open(), &[])].concat());
+    assert_eq!(all, [&HEADER[..], &frame(0, &passed(), &[])].concat());
 }
 
 #[tokio::test]
