@@ -9,7 +9,9 @@
 //! On the way it cures what the crate does not do, by small edits of frames: see [`Fence`].
 
 mod fields;
+mod flow;
 mod inbound;
+mod incoming;
 mod ledger;
 mod limits;
 mod outbound;

@@ -6,15 +6,14 @@ use std::sync::Arc;
 use fe2o3_amqp_types::definitions::Role;
 use fe2o3_amqp_types::performatives::{Attach, Begin, Detach, Open, Performative as Typed};
 use serde::Serialize;
-use tokio::time::Instant;
 
 use super::fields::{Fields, Performative, Wrong};
-use super::ledger::{ATTACH, ATTACH_ITEMS, DRAINS, FLOWS, Ledger, NAME, SLACK, channel};
+use super::ledger::{ATTACH, ATTACH_ITEMS, Ledger, NAME, channel};
 use super::outgoing::Dispositions;
 use super::refusal::{list_of, sized};
 use super::sending::Sending;
 use super::shape;
-use super::table::{Delivery, Incoming, Link, Place, Session};
+use super::table::{Incoming, Link, Place, Session};
 use super::walk::Walk;
 use super::{Fault, Refusal};
 
@@ -23,9 +22,6 @@ const SMALLEST: u32 = 512;
 
 /// Bytes that the fence may add to a frame of the crate's.
 const LONGER: u32 = 8;
-
-/// Bytes of a delivery tag. Section 2.8.7.
-const TAG: usize = 32;
 
 /// The address that a link to a coordinator of transactions is given.
 pub(crate) const COORDINATOR: &str = "amqp:coordinator";
@@ -120,7 +116,8 @@ impl Ledger {
         let (at, kept) = (idle.at, fields.at());
         let edited = self.shorten_idle(&open, idle.bytes.len());
         self.open_received = true;
-        self.frame = usize::try_from(open.max_frame_size.0).unwrap_or(usize::MAX);
+        let size_of_frame = open.max_frame_size.0.max(SMALLEST);
+        self.frame = usize::try_from(size_of_frame).unwrap_or(usize::MAX);
         // The crate fills frames to the last byte, in which a number may become longer.
         let shorter = open.max_frame_size.0.saturating_sub(LONGER).max(SMALLEST);
         self.watch.opened(open);
@@ -210,7 +207,7 @@ impl Ledger {
         Ok(Verdict::Pass)
     }
 
-    fn session(&mut self, channel: u16) -> Result<&mut Session, Refusal> {
+    pub(super) fn session(&mut self, channel: u16) -> Result<&mut Session, Refusal> {
         self.table.by_theirs(channel).ok_or(Refusal::NoSession { channel })
     }
 
@@ -306,190 +303,6 @@ impl Ledger {
         Ok(Verdict::Replace(rebuilt(frame, &fields, &name, fields.at()..frame.len(), count)))
     }
 
-    fn flow(&mut self, channel: u16, frame: &mut [u8]) -> Result<Verdict, Refusal> {
-        let mut fields = opened(frame)?;
-        let next_incoming_id = fields.next().uint()?;
-        let mut uint = |field| fields.next().uint()?.ok_or_else(|| missing(field));
-        let place = Place {
-            next_incoming_id,
-            incoming_window: uint("incoming-window")?,
-            next_outgoing_id: uint("next-outgoing-id")?,
-            outgoing_window: uint("outgoing-window")?,
-        };
-        let handle = fields.next().uint()?;
-        let count = fields.next().uint()?;
-        let credit = fields.next().uint()?;
-        fields.next().uint()?;
-        let field = fields.next();
-        let drain = field.boolean()?.unwrap_or(false);
-        let last = field.at..field.at + field.bytes.len();
-        let field = fields.next();
-        let echo = field.boolean()?.unwrap_or(false);
-        let asks = field.at..field.at + field.bytes.len();
-        let (kept, full) = (self.flows, self.drains.len() >= DRAINS);
-        let (moment, served) = (self.limits.drain, self.limits.served_drain);
-        let at = self.table.theirs.get(channel.into()).copied();
-        let session = self.session(channel)?;
-        session.place = Some(place);
-        session.next_incoming = place.next_outgoing_id;
-        let hidden = Some(session.hidden).filter(|hidden| session.crate_sends && *hidden > 0);
-        let Some(handle) = handle else {
-            // The crate echoes links only.
-            if echo && let Some(at) = at {
-                self.echoes(at, None);
-            }
-            self.may_all_send(at);
-            return hidden.map_or(Ok(Verdict::Pass), |hidden| as_of_crate(channel, frame, hidden));
-        };
-        let known = session.inputs.get(handle).copied();
-        let link = session.by_input(handle).ok_or(Refusal::Unattached { handle })?;
-        if link.peer_sends {
-            // Ahead only: going back would be credit that nobody gave.
-            let ahead = count.unwrap_or(link.incoming.count).wrapping_sub(link.incoming.count);
-            if ahead < u32::MAX / 2 {
-                link.incoming.count = link.incoming.count.wrapping_add(ahead);
-            }
-            if echo && link.answered && link.watch.takes_shorts() {
-                // The crate does not know how it stands.
-                let not: &[u8] = if asks.len() == 1 { &[0x42] } else { &[0x56, 0] };
-                if let Some(field) = frame.get_mut(asks) {
-                    field.copy_from_slice(not);
-                }
-                if let Some(at) = at {
-                    self.echoes(at, known);
-                }
-            }
-        } else {
-            let limit = credit.map(|credit| count.unwrap_or(0).wrapping_add(credit));
-            link.watch.flow(limit, drain);
-            let waits = link.drain.take().is_some();
-            if drain && (waits || !full) {
-                let Typed::Flow(flow) = typed(frame)? else { return Err(missing("flow")) };
-                link.drain = Some(flow);
-                link.drains_after = None;
-                let hold = if link.watch.serves_drains() { served } else { moment };
-                let when = Instant::now() + hold;
-                // Credit now; the crate hears of the rest when what is ready has been sent.
-                let kept_back: &[u8] = if last.len() == 1 { &[0x42] } else { &[0x56, 0] };
-                if let Some(field) = frame.get_mut(last) {
-                    field.copy_from_slice(kept_back);
-                }
-                if let (false, Some(session), Some(link)) = (waits, at, known) {
-                    let later = self.drains.iter().position(|(other, _, _)| *other > when);
-                    let at = later.unwrap_or(self.drains.len());
-                    self.drains.insert(at, (when, session, link));
-                }
-            }
-        }
-        if let Some(link) = self.session(channel)?.by_input(handle)
-            && !link.answered
-        {
-            if kept >= FLOWS {
-                return Err(Refusal::Flows { limit: FLOWS });
-            }
-            link.flows += 1;
-            self.flows += 1;
-        }
-        self.may_all_send(at);
-        hidden.map_or(Ok(Verdict::Pass), |hidden| as_of_crate(channel, frame, hidden))
-    }
-
-    fn transfer(
-        &mut self,
-        channel: u16,
-        frame: &mut [u8],
-        length: usize,
-    ) -> Result<Verdict, Refusal> {
-        let payload = frame.get(8 + length..).unwrap_or_default();
-        let mut fields = opened(frame)?;
-        let handle = fields.next().uint()?.ok_or_else(|| missing("handle"))?;
-        let id = fields.next().uint()?;
-        let tag = fields.next();
-        fields.next().uint()?;
-        let field = fields.next();
-        let settled = field.boolean()?.unwrap_or(false);
-        let settles = field.at..field.at + field.bytes.len();
-        let more = fields.next().boolean()?.unwrap_or(false);
-        // The crate refuses a mode that the link does not have, where the delivery is not settled: second.
-        let mode = fields.next();
-        let plain = mode.is_null() || mode.bytes == [0x50, 0];
-        fields.skip(1);
-        let resume = fields.next().boolean()?.unwrap_or(false);
-        let aborted = fields.next().boolean()?.unwrap_or(false);
-        let tag = if tag.is_null() { None } else { Some(tag.binary()?) };
-        if tag.is_some_and(|tag| tag.len() > TAG) {
-            return Err(Refusal::Performative("a delivery-tag has at most 32 bytes".to_owned()));
-        }
-        let (items, message) = (self.limits.items, self.limits.message);
-        let limit = self.limits.unfinished.max(message);
-        let session = self.table.by_theirs(channel).ok_or(Refusal::NoSession { channel })?;
-        session.next_incoming = session.next_incoming.wrapping_add(1);
-        let Some(&at) = session.inputs.get(handle) else {
-            return Err(Refusal::Unattached { handle });
-        };
-        let link = session.links.get_mut(at).ok_or(Refusal::Unattached { handle })?;
-        if !link.peer_sends {
-            return Err(Refusal::Direction);
-        }
-        let incoming = &mut link.incoming;
-        if incoming.overrun {
-            return Ok(Verdict::Hold);
-        }
-        let begins = incoming.delivery.is_none() && !incoming.skips;
-        if resume || incoming.skips {
-            // Nothing is ever resumed here. What says so is passed over, by section 2.6.13 of the specification.
-            if !begins && !incoming.skips {
-                return Err(Refusal::Interleaved);
-            }
-            incoming.skips = more && !aborted;
-            return Ok(Verdict::Hold);
-        }
-        if begins && !aborted {
-            let over = incoming.count.wrapping_sub(incoming.limit.unwrap_or(incoming.initial));
-            if (SLACK..u32::MAX / 2).contains(&over) {
-                return Err(Refusal::Credit);
-            }
-            incoming.count = incoming.count.wrapping_add(1);
-            // Azure's client for Python does not wait for the first credit.
-            if over < SLACK && incoming.limit.is_some() && link.watch.takes_shorts() {
-                // The crate, which has not heard of all, would let it pass.
-                incoming.skips = more;
-                session.past_crate = true;
-                link.watch.exceed();
-                return Ok(Verdict::Hold);
-            }
-        }
-        let known = incoming.delivery.as_ref().and_then(|delivery| delivery.id);
-        let before = incoming.delivery.as_ref().map_or(0, |delivery| delivery.bytes);
-        let verdict = incoming.take(id, tag, payload, more, aborted, items, message)?;
-        let after = incoming.delivery.as_ref().map_or(0, |delivery| delivery.bytes);
-        self.unfinished = (self.unfinished + after).saturating_sub(before);
-        if self.unfinished > limit {
-            return Err(Refusal::Unfinished { limit });
-        }
-        self.delivered |= !more;
-        if let (true, Some(id)) = (begins && !more && !aborted && plain && tag.is_some(), id)
-            && !incoming.overrun
-            && link.watch.give(id, settled, payload)
-        {
-            session.past_crate = true;
-            return Ok(Verdict::Hold);
-        }
-        if begins && !aborted {
-            link.watch.leave();
-        } else if !begins && aborted {
-            link.watch.left();
-        }
-        if let Some(id) = id.or(known).filter(|_| aborted || settled) {
-            link.watch.has_settled(id, !aborted);
-        }
-        let tells = plain && !settled && !aborted && link.watch.takes_shorts();
-        if tells && verdict == Verdict::Pass {
-            return settled_transfer(frame, settles, length);
-        }
-        Ok(verdict)
-    }
-
     fn detach(&mut self, channel: u16, frame: &[u8]) -> Result<Verdict, Refusal> {
         let Typed::Detach(detach) = typed(frame)? else { return Err(missing("detach")) };
         let handle = detach.handle.0;
@@ -512,9 +325,8 @@ impl Ledger {
             return Ok(Verdict::Hold);
         }
         link.input = None;
-        link.sending.clear();
-        link.watch.detach();
         watch.detach(channel, handle, &link.watch);
+        session.drop_letters(at);
         session.inputs.take(handle);
         let session = self.table.theirs.get(channel.into()).copied();
         if let Some(session) = session {
@@ -533,92 +345,12 @@ impl Ledger {
             return Ok(Verdict::Wait);
         }
         session.theirs = None;
-        session.links.iter_mut().for_each(|(_, link)| {
-            link.sending.clear();
-            link.watch.detach();
-        });
+        session.drop_all_letters();
         self.watch.end_session(channel);
         if let Some(at) = self.table.theirs.take(channel.into()) {
             self.sweep_session(at);
         }
         Ok(Verdict::Pass)
-    }
-}
-
-impl Incoming {
-    /// One transfer of a delivery.
-    #[expect(clippy::too_many_arguments, reason = "the fields of one frame")]
-    fn take(
-        &mut self,
-        id: Option<u32>,
-        tag: Option<&[u8]>,
-        payload: &[u8],
-        more: bool,
-        aborted: bool,
-        items: u32,
-        message: u64,
-    ) -> Result<Verdict, Refusal> {
-        let size = u64::try_from(payload.len()).unwrap_or(u64::MAX);
-        let limit = self.message.unwrap_or(message);
-        let Some(delivery) = &mut self.delivery else {
-            if size > limit {
-                return self.exceeded(limit);
-            }
-            if aborted {
-                return Ok(Verdict::Pass);
-            }
-            if !more {
-                Walk::values(payload, items).map_err(Refusal::Message)?;
-                return Ok(Verdict::Pass);
-            }
-            // What reaches beyond the end of the message is seen when it ends.
-            let mut walk = Walk::new(u64::MAX, items);
-            walk.feed(payload, false).map_err(Refusal::Message)?;
-            let tag = tag.unwrap_or_default().to_vec();
-            self.delivery = Some(Box::new(Delivery { id, tag, bytes: size, frames: 1, walk }));
-            return Ok(Verdict::Pass);
-        };
-        if id.is_some_and(|id| delivery.id != Some(id))
-            || tag.is_some_and(|tag| delivery.tag != tag)
-        {
-            return Err(Refusal::Interleaved);
-        }
-        if aborted {
-            self.delivery = None;
-            return Ok(Verdict::Pass);
-        }
-        delivery.bytes = delivery.bytes.saturating_add(size);
-        delivery.frames += 1;
-        // The crate keeps each frame's payload by itself, an empty one too.
-        if delivery.frames > 16 + limit / 128 {
-            return Err(Refusal::MessageTooLarge { limit });
-        }
-        if delivery.bytes > limit {
-            return self.exceeded(limit);
-        }
-        delivery.walk.feed(payload, false).map_err(Refusal::Message)?;
-        if !more {
-            delivery.walk.finish().map_err(Refusal::Message)?;
-            self.delivery = None;
-        }
-        Ok(Verdict::Pass)
-    }
-
-    /// A message is larger than allowed. The crate sees that by itself if our Attach says so, before it reads any of
-    /// it, and detaches the link in the protocol's way: it gets this frame, and no more.
-    fn exceeded(&mut self, limit: u64) -> Result<Verdict, Refusal> {
-        if self.message.is_none() {
-            return Err(Refusal::MessageTooLarge { limit });
-        }
-        self.delivery = None;
-        self.overrun = true;
-        Ok(Verdict::Pass)
-    }
-
-    /// The credit that is left of what we gave.
-    pub(super) fn credit(&self) -> u32 {
-        let left = self.limit.unwrap_or(self.initial).wrapping_sub(self.count);
-        if left > u32::MAX / 2 { 0 } else { left }
     }
 }
 
@@ -633,34 +365,6 @@ pub(super) fn typed(frame: &[u8]) -> Result<Typed, Refusal> {
 pub(super) fn opened(frame: &[u8]) -> Result<Fields<'_>, Refusal> {
     let opened = Fields::open(frame, 8).map(|(_, fields)| fields);
     opened.ok_or(Refusal::Encoding(Fault::Truncated))
-}
-
-/// Has the crate take a delivery for one that is settled: the fence tells what becomes of it, with the replies that it
-/// sends, none of which may overtake that. The field is at `settles`, or left out.
-fn settled_transfer(
-    frame: &mut [u8],
-    settles: std::ops::Range<usize>,
-    length: usize,
-) -> Result<Verdict, Refusal> {
-    let settled: &[u8] = if settles.len() == 2 { &[0x56, 1] } else { &[0x41] };
-    if let Some(field) = frame.get_mut(settles.clone()).filter(|field| !field.is_empty()) {
-        field.copy_from_slice(settled);
-        return Ok(Verdict::Pass);
-    }
-    let fields = opened(frame)?;
-    let known = usize::try_from(fields.left()).unwrap_or(4).min(4);
-    let known_bytes = frame.get(fields.at()..8 + length).unwrap_or_default();
-    let list = list_of(5, &[known_bytes, &[0x40; 4][known..], settled].concat());
-    let payload = frame.get(8 + length..).unwrap_or_default();
-    let head = frame.get(4..fields.list()).unwrap_or_default();
-    Ok(Verdict::Replace(lengthened(head, &[&list, payload].concat())))
-}
-
-/// A Flow as the crate is to see it, which does not know of so many transfers that were sent.
-fn as_of_crate(channel: u16, frame: &[u8], hidden: u32) -> Result<Verdict, Refusal> {
-    let Typed::Flow(mut flow) = typed(frame)? else { return Err(missing("flow")) };
-    flow.next_incoming_id = flow.next_incoming_id.map(|id| id.wrapping_sub(hidden));
-    Ok(framed(channel, &flow).map_or(Verdict::Pass, Verdict::Replace))
 }
 
 /// An Attach frame whose target is an address in place of a coordinator of transactions, which the crate cannot read;
@@ -693,7 +397,7 @@ fn rebuilt(
 }
 
 /// A frame of all but its length.
-fn lengthened(head: &[u8], list: &[u8]) -> Vec<u8> {
+pub(super) fn lengthened(head: &[u8], list: &[u8]) -> Vec<u8> {
     let size = u32::try_from(4 + head.len() + list.len()).unwrap_or(u32::MAX);
     [&size.to_be_bytes()[..], head, list].concat()
 }

@@ -2,8 +2,6 @@
 
 use std::collections::VecDeque;
 
-use fe2o3_amqp_types::definitions::Handle;
-use fe2o3_amqp_types::performatives::Flow;
 use tokio::time::Instant;
 
 use super::inbound::framed;
@@ -142,58 +140,19 @@ impl Ledger {
         self.drains.retain(|(_, of, at)| (*of, *at) != (session, link));
         let Some(session) = self.table.sessions.get_mut(session) else { return };
         let (channel, place) = (session.theirs, session.place);
+        let for_crate = session.place_for_crate();
         let Some(link) = session.links.get_mut(link) else { return };
         link.drains_after = None;
         let flow = link.drain.take().filter(|_| link.input.is_some());
         if let (Some(channel), Some(place), Some(mut flow)) = (channel, place, flow) {
             flow.next_incoming_id = place.next_incoming_id;
             flow.incoming_window = place.incoming_window;
+            if let Some((id, window)) = for_crate {
+                (flow.next_incoming_id, flow.incoming_window) = (Some(id), window);
+            }
             flow.next_outgoing_id = place.next_outgoing_id;
             flow.outgoing_window = place.outgoing_window;
             self.due.extend(framed(channel, &flow));
-        }
-    }
-
-    /// The Flow that says how a session or a link is as of what has been written, for the first of those whose peer
-    /// waits for it.
-    pub(super) fn echo(&mut self) -> Option<Vec<u8>> {
-        while let Some(&(at, link)) = self.echoes.front() {
-            let flow = self.table.sessions.get(at).and_then(|session| {
-                let own = session.own?;
-                let link = match link {
-                    Some(link) => Some(session.links.get(link)?),
-                    None => None,
-                };
-                let flow = Flow {
-                    next_incoming_id: Some(session.next_incoming),
-                    incoming_window: own.incoming_window,
-                    next_outgoing_id: own.next_outgoing_id,
-                    outgoing_window: own.outgoing_window,
-                    handle: match link {
-                        Some(link) => Some(Handle(link.output?)),
-                        None => None,
-                    },
-                    delivery_count: link.map(|link| link.incoming.count),
-                    link_credit: link.map(|link| link.incoming.credit()),
-                    available: None,
-                    drain: false,
-                    echo: false,
-                    properties: None,
-                };
-                framed(session.ours?, &flow)
-            });
-            if flow.is_some() {
-                return flow;
-            }
-            self.echoes.pop_front();
-        }
-        None
-    }
-
-    /// Has the peer told how a session is, or a link over which it sends.
-    pub(super) fn echoes(&mut self, session: u32, link: Option<u32>) {
-        if !self.echoes.contains(&(session, link)) {
-            self.echoes.push_back((session, link));
         }
     }
 

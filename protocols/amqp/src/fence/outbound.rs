@@ -1,9 +1,6 @@
 //! Our frames, as the crate writes them: what they tell, and the names that are given back.
 
-use fe2o3_amqp_types::performatives::Performative as Typed;
-
 use super::fields::{Fields, Performative, Wrong};
-use super::inbound::{framed, typed};
 use super::ledger::{Ledger, channel};
 use super::sending::Sending;
 use super::table::{Incoming, Link, Place, Session, Unsettled};
@@ -29,7 +26,7 @@ impl Ledger {
             Performative::Detach => drop(self.detached(channel, fields)),
             Performative::End => self.ended(channel),
             Performative::Close => self.close_sent = true,
-            Performative::Disposition => {}
+            Performative::Disposition => return self.disposed(channel, fields),
         }
         None
     }
@@ -128,7 +125,9 @@ impl Ledger {
         link.incoming.overrun = link.attached && peer_sends && target.bytes == [0x40];
         link.incoming.message = message;
         link.watch.begin(count.unwrap_or(0));
-        session.crate_sends |= !peer_sends && !link.watch.sends_past_crate();
+        let sends = !peer_sends && !link.watch.sends_past_crate();
+        let joins = sends && !session.crate_sends;
+        session.crate_sends |= sends;
         self.flows = self.flows.saturating_sub(std::mem::take(&mut link.flows));
         let suffix = link.suffix;
         if let Some(detach) = link.detach.take() {
@@ -140,6 +139,10 @@ impl Ledger {
             }
             self.due.push_back(detach);
         }
+        if joins && session.shares() {
+            // What it was told of the window is as if it were alone.
+            self.split(of, true);
+        }
         self.may_send(of, at);
         (suffix > 0).then(|| Cut {
             list,
@@ -147,59 +150,6 @@ impl Ledger {
             end: field.at + field.bytes.len(),
             suffix,
         })
-    }
-
-    /// Nothing of it is sent where it is about a link that we refuse, or gives more than we do: the crate gives credit to
-    /// any, and its own before ours. What the crate does not know is set right.
-    fn flowed(
-        &mut self,
-        channel: u16,
-        frame: &[u8],
-        mut fields: Fields<'_>,
-    ) -> Result<Option<Edit>, Wrong> {
-        fields.skip(4);
-        let handle = fields.next().uint()?;
-        let mut count = fields.next().uint()?;
-        let mut credit = fields.next().uint()?;
-        fields.skip(1);
-        let drain = fields.next().boolean()?.unwrap_or(false);
-        let Some(session) = self.table.by_ours(channel) else { return Ok(None) };
-        let mut edits = session.past_crate;
-        let numbers = session.own.map(|own| (session.next_incoming, own.next_outgoing_id));
-        if let Some(handle) = handle
-            && let Some(link) = session.by_output(handle)
-        {
-            if !link.peer_sends {
-                // Ahead of what was sent: credit that was given back.
-                if let Some(count) = count {
-                    link.watch.advance(count);
-                }
-                if !drain && link.watch.sends_past_crate() {
-                    edits = true;
-                    (count, credit) = (Some(link.watch.sent()), Some(link.watch.credit()));
-                }
-            } else if link.incoming.overrun || !link.watch.gives(credit.unwrap_or(0)) {
-                return Ok(Some(Edit::All));
-            } else {
-                if link.watch.takes_shorts() {
-                    // As of what its server has got: what waits for it has used credit.
-                    edits = true;
-                    count = Some(link.incoming.count.wrapping_sub(link.watch.unread()));
-                }
-                // Credit that is taken back may be in use already.
-                let limit = count.unwrap_or(0).wrapping_add(credit.unwrap_or(0));
-                let known = link.incoming.limit.unwrap_or(limit);
-                let raised = limit.wrapping_sub(known) < u32::MAX / 2;
-                link.incoming.limit = Some(if raised { limit } else { known });
-            }
-        }
-        let (true, Some((incoming, outgoing))) = (edits, numbers) else { return Ok(None) };
-        let Ok(Typed::Flow(mut flow)) = typed(frame) else { return Ok(None) };
-        flow.next_incoming_id = Some(incoming);
-        flow.next_outgoing_id = outgoing;
-        flow.delivery_count = count;
-        flow.link_credit = credit;
-        Ok(framed(channel, &flow).map(Edit::Frame))
     }
 
     fn transferred(&mut self, channel: u16, mut fields: Fields<'_>) -> Result<Option<Edit>, Wrong> {
@@ -217,6 +167,13 @@ impl Ledger {
         if let Some(own) = &mut session.own {
             own.next_outgoing_id = own.next_outgoing_id.wrapping_add(1);
         }
+        if session.shares() {
+            session.crate_room = session.crate_room.saturating_sub(1);
+            if session.crate_room == 0 && session.window() > 0 {
+                self.split(of, true);
+            }
+        }
+        let Some(session) = self.table.sessions.get_mut(of) else { return Ok(None) };
         let Some(&at) = session.outputs.get(handle) else { return Ok(None) };
         let Some(link) = session.links.get(at) else { return Ok(None) };
         // Only the first transfer of a delivery has its id.
@@ -241,22 +198,26 @@ impl Ledger {
         {
             if let Some(link) = session.links.get_mut(link) {
                 link.output = None;
-                link.sending.clear();
-                link.watch.detach();
             }
+            session.drop_letters(link);
             self.sweep_link(at, link);
         }
         Ok(())
+    }
+
+    /// What becomes of the peer's deliveries is told once: the crate has some of those of several frames for unsettled,
+    /// whatever they say.
+    fn disposed(&mut self, channel: u16, mut fields: Fields<'_>) -> Option<Edit> {
+        let is_receiver = fields.next().boolean().ok()??;
+        let session = self.table.by_ours(channel)?;
+        (is_receiver && session.tells).then_some(Edit::All)
     }
 
     fn ended(&mut self, channel: u16) {
         let Some(at) = self.table.ours.take(channel.into()) else { return };
         if let Some(session) = self.table.sessions.get_mut(at) {
             session.ours = None;
-            session.links.iter_mut().for_each(|(_, link)| {
-                link.sending.clear();
-                link.watch.detach();
-            });
+            session.drop_all_letters();
             session.dispositions.take().inspect(|dispositions| dispositions.forget());
         }
         self.sweep_session(at);

@@ -8,11 +8,15 @@
 use std::collections::VecDeque;
 use std::fmt;
 
+use fe2o3_amqp_types::performatives::Flow;
+
+use super::LinkWatch;
+use super::inbound::framed;
 use super::ledger::Ledger;
-use super::table::Unsettled;
+use super::table::{Session, Unsettled};
 use super::writing::Writing;
 
-/// Bytes of a message that one frame has at most, however long the peer's may be: others get their turn.
+/// Bytes of a message that one frame has at most, however long the peer's may be: then other links get their turn.
 const CHUNK: usize = 32 * 1024;
 
 /// Bytes of a frame beside that: its head, and a Transfer with each field as long as it gets.
@@ -49,37 +53,79 @@ pub(super) struct Sending {
     pub(super) is_ready: bool,
     /// How many of what was sent is not settled.
     pub(super) unsettled: u32,
+    /// How many of the letters know that there is credit for them.
+    credited: usize,
 }
 
 impl Sending {
-    pub(super) fn push(&mut self, letter: Box<dyn Letter>) {
-        self.letters.push_back(letter);
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.letters.is_empty()
-    }
-
-    /// None of it will be sent.
-    pub(super) fn clear(&mut self) {
+    /// None of it will be sent. How many letters that are.
+    fn clear(&mut self) -> usize {
+        let cleared = self.letters.len();
         *self = Self { is_ready: self.is_ready, unsettled: self.unsettled, ..Self::default() };
+        cleared
+    }
+
+    /// The first letter has been dealt with.
+    fn pop(&mut self) -> Option<Box<dyn Letter>> {
+        (self.bytes, self.put, self.has_begun) = (None, 0, false);
+        self.credited = self.credited.saturating_sub(1);
+        self.letters.pop_front()
+    }
+
+    /// There is credit for so many.
+    fn credit(&mut self, covered: usize) {
+        let told = self.letters.iter_mut().take(covered).skip(self.credited);
+        self.credited += told.map(|letter| letter.has_credit()).count();
     }
 }
 
-/// Why no more is sent for now.
-enum Waits {
-    /// For the peer to give credit, or for something to send.
+/// What is next after a look at a link.
+enum Then {
+    /// It has sent a frame: another link's turn.
+    Turn,
+    /// It waits for the peer to give credit, or for something to send.
     Peer,
-    /// For room in what is written.
+    /// It waits for room in what is written.
     Room,
 }
 
+impl Session {
+    /// Nothing that waits for a link will be sent.
+    pub(super) fn drop_letters(&mut self, link: u32) {
+        if let Some(link) = self.links.get_mut(link) {
+            self.letters -= link.sending.clear();
+            link.watch.detach();
+        }
+    }
+
+    /// The same, of all links.
+    pub(super) fn drop_all_letters(&mut self) {
+        for (_, link) in self.links.iter_mut() {
+            link.sending.clear();
+            link.watch.detach();
+        }
+        self.letters = 0;
+    }
+}
+
 impl Ledger {
+    /// Something is to be sent over a link.
+    pub(super) fn post(&mut self, over: &LinkWatch, letter: Box<dyn Letter>) {
+        let Some((session, at)) = over.place() else { return };
+        let Some(of) = self.table.sessions.get_mut(session) else { return };
+        let link = of.links.get_mut(at).filter(|link| link.watch.is(over) && !over.is_detached());
+        if let Some(link) = link {
+            link.sending.letters.push_back(letter);
+            of.letters += 1;
+            self.may_send(session, at);
+        }
+    }
+
     /// A link may have something that it can send.
     pub(super) fn may_send(&mut self, session: u32, link: u32) {
         let of = self.table.sessions.get_mut(session);
         if let Some(found) = of.and_then(|session| session.links.get_mut(link))
-            && !found.sending.is_empty()
+            && !found.sending.letters.is_empty()
             && !found.sending.is_ready
         {
             found.sending.is_ready = true;
@@ -90,21 +136,24 @@ impl Ledger {
     /// All links of a session may have: its window is wider.
     pub(super) fn may_all_send(&mut self, session: Option<u32>) {
         let Some(session) = session else { return };
-        let Some(of) = self.table.sessions.get_mut(session) else { return };
+        let Some(of) = self.table.sessions.get_mut(session).filter(|of| of.letters > 0) else {
+            return;
+        };
         for (link, found) in of.links.iter_mut() {
-            if !found.sending.is_empty() && !found.sending.is_ready {
+            if !found.sending.letters.is_empty() && !found.sending.is_ready {
                 found.sending.is_ready = true;
                 self.ready.push_back((session, link));
             }
         }
     }
 
-    /// Puts what can be sent.
+    /// Puts what can be sent, a frame of each link in turn.
     pub(super) fn send(&mut self, writing: &mut Writing) {
         while let Some(&(session, link)) = self.ready.front() {
             match self.send_over(session, link, writing) {
-                Waits::Room => return,
-                Waits::Peer => {
+                Then::Room => return,
+                Then::Turn => self.ready.rotate_left(1),
+                Then::Peer => {
                     self.ready.pop_front();
                     let of = self.table.sessions.get_mut(session);
                     if let Some(link) = of.and_then(|session| session.links.get_mut(link)) {
@@ -115,84 +164,109 @@ impl Ledger {
         }
     }
 
-    fn send_over(&mut self, at: u32, number: u32, writing: &mut Writing) -> Waits {
-        loop {
-            let Some(session) = self.table.sessions.get_mut(at) else { return Waits::Peer };
-            let window = session.window();
-            let (Some(channel), Some(own)) = (session.ours, &mut session.own) else {
-                return Waits::Peer;
-            };
-            let Some(link) = session.links.get_mut(number) else { return Waits::Peer };
-            let (Some(handle), Some(letter)) = (link.output, link.sending.letters.front_mut())
-            else {
-                return Waits::Peer;
-            };
-            let settled = letter.is_settled();
-            let begins = !link.sending.has_begun;
-            let may_begin = link.watch.credit() > 0 && link.sending.unsettled < UNSETTLED;
-            if begins && !may_begin {
-                return Waits::Peer;
-            }
-            if window == 0 {
-                let credit = usize::try_from(link.watch.credit()).unwrap_or(usize::MAX);
-                let covered = credit.saturating_add(usize::from(!begins));
-                link.sending.letters.iter_mut().take(covered).for_each(|one| one.has_credit());
-                return Waits::Peer;
-            }
-            let room = writing.room();
-            if room < HEAD {
-                return Waits::Room;
-            }
+    fn send_over(&mut self, at: u32, number: u32, writing: &mut Writing) -> Then {
+        let Some(session) = self.table.sessions.get_mut(at) else { return Then::Peer };
+        if session.letters > 0 && session.shares() && session.fence_room == 0 {
+            self.split(at, false);
+        }
+        let Some(session) = self.table.sessions.get_mut(at) else { return Then::Peer };
+        let window = session.window();
+        let window = if session.shares() { window.min(session.fence_room) } else { window };
+        let (Some(channel), Some(own)) = (session.ours, &mut session.own) else {
+            return Then::Peer;
+        };
+        let Some(link) = session.links.get_mut(number) else { return Then::Peer };
+        let (Some(handle), Some(letter)) = (link.output, link.sending.letters.front_mut()) else {
+            return Then::Peer;
+        };
+        let settled = letter.is_settled();
+        let begins = !link.sending.has_begun;
+        let credit = link.watch.credit();
+        if begins && (credit == 0 || link.sending.unsettled >= UNSETTLED) {
+            return Then::Peer;
+        }
+        if window == 0 {
+            let credit = usize::try_from(credit).unwrap_or(usize::MAX);
+            link.sending.credit(credit.saturating_add(usize::from(!begins)));
+            return Then::Peer;
+        }
+        let room = writing.room();
+        if room < HEAD {
+            return Then::Room;
+        }
+        if link.sending.bytes.is_none() {
+            link.sending.bytes = letter.write(link.largest);
             if link.sending.bytes.is_none() {
-                link.sending.bytes = letter.write(link.largest);
-                if link.sending.bytes.is_none() {
-                    link.sending.letters.pop_front();
-                    continue;
-                }
-            }
-            let bytes = link.sending.bytes.as_deref().unwrap_or_default();
-            let rest = bytes.get(link.sending.put..).unwrap_or_default();
-            let part = rest.len().min(self.frame.saturating_sub(HEAD)).min(CHUNK);
-            if room < HEAD + part {
-                return Waits::Room;
-            }
-            let more = part < rest.len();
-            if begins {
-                (link.sending.id, link.sending.tag) = (session.next_delivery, link.begun);
-            }
-            let Sending { id, tag, .. } = link.sending;
-            let head = transfer(channel, handle, id, tag, settled, more, part);
-            if !writing.put_both_between(&head, rest.get(..part).unwrap_or_default()) {
-                return Waits::Room;
-            }
-            link.sending.put += part;
-            link.sending.has_begun = true;
-            own.next_outgoing_id = own.next_outgoing_id.wrapping_add(1);
-            session.hidden = session.hidden.wrapping_add(1);
-            if begins {
-                session.next_delivery = id.wrapping_add(1);
-                session.hidden_deliveries = session.hidden_deliveries.wrapping_add(1);
-                if !settled {
-                    link.sending.unsettled += 1;
-                    let unsettled =
-                        Unsettled { link: number, number: tag, told: false, crates: None };
-                    session.unsettled.insert(id, unsettled);
-                }
-                self.has_begun(at, number);
-            }
-            if !more {
-                self.gathered.written = self.gathered.written.saturating_add(1);
-                let session = self.table.sessions.get_mut(at);
-                let link = session.and_then(|session| session.links.get_mut(number));
-                let letter = link.and_then(|link| {
-                    link.sending.bytes = None;
-                    link.sending.put = 0;
-                    link.sending.has_begun = false;
-                    link.sending.letters.pop_front()
-                });
-                letter.into_iter().for_each(Letter::sent);
+                link.sending.pop();
+                session.letters -= 1;
+                return Then::Turn;
             }
         }
+        let bytes = link.sending.bytes.as_deref().unwrap_or_default();
+        let rest = bytes.get(link.sending.put..).unwrap_or_default();
+        let part = rest.len().min(self.frame.saturating_sub(HEAD)).min(CHUNK);
+        if room < HEAD + part {
+            return Then::Room;
+        }
+        let more = part < rest.len();
+        if begins {
+            (link.sending.id, link.sending.tag) = (session.next_delivery, link.begun);
+        }
+        let Sending { id, tag, .. } = link.sending;
+        let head = transfer(channel, handle, id, tag, settled, more, part);
+        if !writing.put_both_between(&head, rest.get(..part).unwrap_or_default()) {
+            return Then::Room;
+        }
+        link.sending.put += part;
+        link.sending.has_begun = true;
+        let sent = if more { None } else { link.sending.pop() };
+        own.next_outgoing_id = own.next_outgoing_id.wrapping_add(1);
+        session.hidden = session.hidden.wrapping_add(1);
+        session.fence_room = session.fence_room.saturating_sub(1);
+        if begins {
+            session.next_delivery = id.wrapping_add(1);
+            session.hidden_deliveries = session.hidden_deliveries.wrapping_add(1);
+            if !settled {
+                link.sending.unsettled += 1;
+                let unsettled = Unsettled { link: number, number: tag, told: false, crates: None };
+                session.unsettled.insert(id, unsettled);
+            }
+        }
+        if let Some(letter) = sent {
+            session.letters -= 1;
+            self.gathered.written = self.gathered.written.saturating_add(1);
+            letter.sent();
+        }
+        if begins {
+            self.has_begun(at, number);
+        }
+        Then::Turn
+    }
+
+    /// Shares what is left of the window of a session anew, and tells the crate, which counts only what it sends itself.
+    /// What it has on its way by what it was told before may come on top: peers do not end a session for that.
+    pub(super) fn split(&mut self, session: u32, for_crate: bool) {
+        let Some(of) = self.table.sessions.get_mut(session) else { return };
+        of.divide(for_crate);
+        let (Some(channel), Some(place), Some((next_incoming_id, incoming_window))) =
+            (of.theirs, of.place, of.place_for_crate())
+        else {
+            return;
+        };
+        let flow = Flow {
+            next_incoming_id: Some(next_incoming_id),
+            incoming_window,
+            next_outgoing_id: of.next_incoming,
+            outgoing_window: place.outgoing_window,
+            handle: None,
+            delivery_count: None,
+            link_credit: None,
+            available: None,
+            drain: false,
+            echo: false,
+            properties: None,
+        };
+        self.due.extend(framed(channel, &flow));
     }
 }
 

@@ -91,13 +91,7 @@ impl Ledger {
             of.written(count.saturating_add(1));
         }
         for Posted { over, letter } in served.posted.drain(..) {
-            let Some((session, at)) = over.place() else { continue };
-            let of = self.table.sessions.get_mut(session);
-            let link = of.and_then(|session| session.links.get_mut(at));
-            if let Some(link) = link.filter(|link| link.watch.is(&over) && !over.is_detached()) {
-                link.sending.push(letter);
-                self.may_send(session, at);
-            }
+            self.post(&over, letter);
         }
         for settlement in served.settlements.drain(..) {
             let session = self.table.by_ours(settlement.channel);

@@ -330,6 +330,15 @@ impl<Io: Transport> Fence<Io> {
                 }
                 continue;
             }
+            if self.writing.room() == 0 {
+                // A peer that does not take what it is sent is not read: each frame of its may want an answer.
+                if let Poll::Ready(Err(error)) = self.poll_drain(cx) {
+                    return Poll::Ready(Err(error));
+                }
+                if self.writing.room() == 0 {
+                    return Poll::Pending;
+                }
+            }
             self.reads += 1;
             if self.reads > READS && self.writing.is_dirty() {
                 self.reads = 0;

@@ -84,14 +84,19 @@ pub(super) struct Session {
     pub(super) next_incoming: u32,
     /// Our next-outgoing-id as we began.
     pub(super) first_outgoing: u32,
-    /// Frames that came, or went, of which the crate knows nothing.
-    pub(super) past_crate: bool,
     /// Transfers that the fence has sent by itself: by so many the crate's numbers of what it has sent are too low;
     pub(super) hidden: u32,
     /// and deliveries, by which its ids are.
     pub(super) hidden_deliveries: u32,
     /// The id of our next delivery.
     pub(super) next_delivery: u32,
+    /// Letters that wait, of all links.
+    pub(super) letters: usize,
+    /// Where both send: how many transfers of what the peer takes are the crate's, and how many the fence's.
+    pub(super) crate_room: u32,
+    pub(super) fence_room: u32,
+    /// Whether the fence tells what becomes of the peer's deliveries.
+    pub(super) tells: bool,
     /// Whether the crate may send over it, too.
     pub(super) crate_sends: bool,
     pub(super) links: Slots<Link>,
@@ -99,7 +104,7 @@ pub(super) struct Session {
     pub(super) inputs: Slots<u32>,
     /// Links by our handles.
     pub(super) outputs: Slots<u32>,
-    /// Deliveries of ours that neither has settled, by id. The crate bounds them: it sends each.
+    /// Deliveries of ours that neither has settled, by id. The crate bounds its own, the fence those it sends.
     pub(super) unsettled: BTreeMap<u32, Unsettled>,
     /// What is on its way to the fence about deliveries of the peer; none before it has attached a link.
     pub(super) dispositions: Option<Arc<Dispositions>>,
@@ -206,6 +211,24 @@ impl Session {
         let known = place.next_incoming_id.unwrap_or(self.first_outgoing);
         let under_way = own.next_outgoing_id.wrapping_sub(known);
         place.incoming_window.saturating_sub(under_way)
+    }
+
+    /// Shares what the peer takes between the crate and the fence. Who is to send now gets the larger half.
+    pub(super) fn divide(&mut self, for_crate: bool) {
+        let window = self.window();
+        let (less, rest) = (window / 2, window - window / 2);
+        (self.crate_room, self.fence_room) = if for_crate { (rest, less) } else { (less, rest) };
+    }
+
+    /// Whether both the crate and the fence send over it.
+    pub(super) fn shares(&self) -> bool {
+        self.crate_sends && (self.hidden > 0 || self.letters > 0)
+    }
+
+    /// The peer's next-incoming-id and incoming-window as the crate is to see them, where that differs.
+    pub(super) fn place_for_crate(&self) -> Option<(u32, u32)> {
+        let own = self.own.filter(|_| self.shares())?;
+        Some((own.next_outgoing_id.wrapping_sub(self.hidden), self.crate_room))
     }
 
     /// Whether both have ended it.

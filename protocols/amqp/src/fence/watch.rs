@@ -33,7 +33,7 @@ struct Shared {
     outgoing: Outgoing,
 }
 
-/// What the servers of a connection's links have settled, and which of these are drained.
+/// What the servers of a connection's links have settled and posted, and which of these are drained.
 #[derive(Debug, Default)]
 struct Settling {
     /// Whether there are any.
@@ -223,7 +223,7 @@ impl Watch {
         }
     }
 
-    /// Has `waker` be woken when something is settled or drained; false when something is.
+    /// Has `waker` be woken when a server has done something; false when one has.
     pub(super) fn wait_for_server(&self, waker: &Waker) -> bool {
         let mut due = self.0.settling.due();
         if due.served.is_empty() && due.writer.as_ref().is_none_or(|it| !it.will_wake(waker)) {
@@ -422,7 +422,8 @@ impl LinkWatch {
         self.0.shorts.are_taken()
     }
 
-    /// The next message that has come past the crate. All of them came before what the crate has.
+    /// The next message that has come past the crate. Once the crate has brought one, and until that is told of, all that
+    /// are there came before it.
     pub fn poll_short(&self, cx: &mut Context<'_>) -> Poll<Short> {
         self.0.shorts.poll(cx)
     }

@@ -1,11 +1,11 @@
 //! A message that has come over a link, by the crate or past it.
 
 use std::future::poll_fn;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use fe2o3_amqp::Receiver;
 use fe2o3_amqp::link::RecvError;
-use fe2o3_amqp::link::delivery::DeliveryInfo;
+use fe2o3_amqp::link::delivery::{Delivery, DeliveryInfo};
 use fe2o3_amqp_types::messaging::Message;
 use fe2o3_amqp_types::messaging::message::DecodeIntoMessage as _;
 use serde_amqp::read::SliceReader;
@@ -54,58 +54,60 @@ pub(super) struct Inlet {
     pub(super) receiver: Receiver,
     /// What the fence sees of it.
     pub(super) watch: Option<LinkWatch>,
-    end: Option<RecvError>,
+    /// What the crate has brought, until all has been taken that came past it before that.
+    held: Option<Next>,
 }
 
 impl Inlet {
     pub(super) fn new(receiver: Receiver, watch: Option<LinkWatch>) -> Self {
-        Self { receiver, watch, end: None }
+        Self { receiver, watch, held: None }
     }
 
     /// The next that comes. Can be dropped and called again: nothing is lost.
     pub(super) async fn next(&mut self) -> Next {
-        let Self { receiver, watch, end } = self;
-        let short =
-            || poll_fn(|cx| watch.as_ref().map_or(Poll::Pending, |watch| watch.poll_short(cx)));
-        if end.is_none() {
+        if self.held.is_none() {
+            let Self { receiver, watch, .. } = self;
             let received = tokio::select! {
                 biased;
-                short = short() => return Next::of(short),
+                short = poll_fn(|cx| next_short(watch.as_ref(), cx)) => return Next::of_short(short),
                 received = receiver.recv::<Values>() => received,
             };
-            let by_crate = || watch.iter().for_each(LinkWatch::came_by_crate);
-            match received {
-                Ok(delivery) => {
-                    by_crate();
-                    let by = Delivered::ByCrate(DeliveryInfo::from(&delivery));
-                    return Next::Message(Incoming {
-                        message: delivery.into_message(),
-                        delivery: by,
-                    });
-                }
-                Err(RecvError::MessageDecode(problem)) => {
-                    by_crate();
-                    let text = problem.source.to_string();
-                    return Next::Unreadable(Delivered::ByCrate(problem.info), text);
-                }
-                Err(RecvError::TransferLimitExceeded) => return Next::Beyond,
-                Err(other) => *end = Some(other),
-            }
+            self.held = Some(Next::of_crate(received));
         }
-        // What came before the end comes first.
-        let mut short = std::pin::pin!(short());
-        if let Poll::Ready(short) = poll_fn(|cx| Poll::Ready(short.as_mut().poll(cx))).await {
-            return Next::of(short);
+        // As long as the crate has something, nothing more comes past it: what is there came before.
+        let watch = self.watch.as_ref();
+        if let Poll::Ready(short) = poll_fn(|cx| Poll::Ready(next_short(watch, cx))).await {
+            return Next::of_short(short);
         }
-        match end.take() {
-            Some(end) => Next::End(end),
-            None => std::future::pending().await,
+        let Some(next) = self.held.take() else { return std::future::pending().await };
+        if let (Next::Message(_) | Next::Unreadable(..), Some(watch)) = (&next, watch) {
+            watch.came_by_crate();
         }
+        next
     }
 }
 
+fn next_short(watch: Option<&LinkWatch>, cx: &mut Context<'_>) -> Poll<Short> {
+    watch.map_or(Poll::Pending, |watch| watch.poll_short(cx))
+}
+
 impl Next {
-    fn of(short: Short) -> Self {
+    fn of_crate(received: Result<Delivery<Values>, RecvError>) -> Self {
+        match received {
+            Ok(delivery) => {
+                let by = Delivered::ByCrate(DeliveryInfo::from(&delivery));
+                Self::Message(Incoming { message: delivery.into_message(), delivery: by })
+            }
+            Err(RecvError::MessageDecode(problem)) => {
+                let text = problem.source.to_string();
+                Self::Unreadable(Delivered::ByCrate(problem.info), text)
+            }
+            Err(RecvError::TransferLimitExceeded) => Self::Beyond,
+            Err(end) => Self::End(end),
+        }
+    }
+
+    fn of_short(short: Short) -> Self {
         let Short::Message { id, settled, payload } = short else { return Self::Beyond };
         let delivery = Delivered::Past { id, settled };
         match Values::decode_message_from_reader(SliceReader::new(&payload)) {

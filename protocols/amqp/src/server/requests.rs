@@ -75,10 +75,11 @@ impl Requests {
     /// Takes requests until the link is detached. Once the drain has begun, what comes is released, but for
     /// what workers send of deliveries that they still have.
     ///
-    /// A request holds one of the link's permits until its reply has left. One that arrives while there is
-    /// none, or while the connection's replies weigh as much as they may and the link has some of them, waits unsettled, and so keeps the credit
-    /// that it used; what waits on all links of the connection may not weigh too much either. What goes to a queue needs no permit: it
-    /// must be there when its delivery is settled, whoever waits for what on the same link.
+    /// A request holds one of the link's permits until its reply has left, or has credit and waits for the session's
+    /// window. One that arrives while there is none, or while the connection's replies weigh as much as they may and the
+    /// link has some of them, waits unsettled, and so keeps the credit that it used; what waits on all links of the
+    /// connection may not weigh too much either. What goes to a queue needs no permit: it must be there when its delivery
+    /// is settled, whoever waits for what on the same link.
     pub(super) async fn serve(mut self) {
         let all = self.credit;
         let limit = usize::try_from(all).unwrap_or(usize::MAX);

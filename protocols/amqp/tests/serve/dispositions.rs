@@ -86,6 +86,9 @@ async fn one_of_several_frames_among_others() {
     let mut told = accepted(&mut client, 3).await;
     told.sort_unstable();
     assert_eq!(told, [0, 1, 2]);
+    // And none again.
+    client.request(1, read(3)).await;
+    assert_eq!(accepted(&mut client, 1).await, [3]);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use fe2o3_amqp::Sender;
 use fe2o3_amqp::acceptor::{ConnectionAcceptor, LinkAcceptor, LinkEndpoint, SessionAcceptor};
 use fe2o3_amqp_types::definitions::Role;
 use fe2o3_amqp_types::messaging::{Accepted, DeliveryState, Outcome};
-use fe2o3_amqp_types::performatives::{Detach, Disposition, Flow, Performative, Transfer};
+use fe2o3_amqp_types::performatives::{Detach, Disposition, Flow, Open, Performative, Transfer};
 use tokio::io::duplex;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -102,13 +102,17 @@ async fn accept(
 impl Both {
     /// Without credit for either.
     async fn start() -> Self {
+        Self::opened(open()).await
+    }
+
+    async fn opened(open: Open) -> Self {
         let (near, far) = duplex(1024 * 1024);
         let fence = Fence::new(far, &[], limits());
         let watch = fence.watch();
         let (sender, ready) = oneshot::channel();
         tokio::spawn(accept(fence, watch.clone(), sender));
         let mut peer = Peer(near);
-        peer.open(&open()).await;
+        peer.open(&open).await;
         peer.write(&frame(0, &begin(), &[])).await;
         for (name, handle) in [("replies", REPLIES), ("work", WORK)] {
             peer.write(&frame(0, &attach(name, handle, Role::Receiver), &[])).await;
@@ -264,6 +268,7 @@ async fn a_link_tells_how_it_stands_and_is_drained_when_what_is_ready_was_sent()
     assert_eq!(both.delivery().await.2, b"two");
     let Performative::Flow(told) = both.peer.until(is_flow).await else { unreachable!() };
     assert_eq!((told.delivery_count, told.link_credit), (Some(9), Some(0)));
+    assert_eq!(told.next_outgoing_id, 2);
     both.post("three", true);
     both.nothing_comes(flow(None, 0)).await;
     both.tell(Flow { delivery_count: Some(9), ..flow(Some(REPLIES), 1) }).await;
@@ -282,4 +287,49 @@ async fn what_still_waits_when_its_link_is_detached_is_lost() {
     both.post("two", true);
     both.nothing_comes(flow(None, 0)).await;
     assert_eq!(both.fate.lost.load(SeqCst), 2);
+}
+
+#[tokio::test]
+async fn both_share_the_window_of_the_session() {
+    let mut both = Both::start().await;
+    let narrow = |from| Flow { next_incoming_id: Some(from), incoming_window: 10, ..flow(None, 0) };
+    for handle in [REPLIES, WORK] {
+        both.tell(Flow { incoming_window: 10, ..flow(Some(handle), 100) }).await;
+    }
+    let mut outcomes = Vec::new();
+    for _ in 0..20 {
+        both.post("reply", true);
+        outcomes.push(both.work.send_batchable("work").await.unwrap());
+    }
+    let (mut came, mut asked) = (0, 0);
+    let mut of = [0; 2];
+    let all = async {
+        while came < 40 {
+            both.tell(Flow { echo: true, ..narrow(asked) }).await;
+            loop {
+                let next = both.peer.read().await.unwrap().1;
+                if let Performative::Transfer(transfer) = next {
+                    assert_eq!(transfer.delivery_id, Some(came));
+                    came += 1;
+                    of[usize::from(transfer.handle.0 == 1)] += 1;
+                    // The crate may have as many on their way as it was last told.
+                    assert!(came - asked <= 20, "{came} of {}", asked + 10);
+                } else {
+                    assert!(matches!(next, Performative::Flow(_)), "{next:?}");
+                    break;
+                }
+            }
+            asked = came;
+        }
+    };
+    timeout(Duration::from_secs(20), all).await.unwrap();
+    assert_eq!(of, [20, 20]);
+}
+
+#[tokio::test]
+async fn a_peer_that_takes_next_to_nothing_in_a_frame_is_given_as_much_as_each_must_take() {
+    let mut both = Both::opened(Open { max_frame_size: 9_u32.into(), ..open() }).await;
+    both.tell(flow(Some(REPLIES), 5)).await;
+    both.post(&"long ".repeat(200), true);
+    assert_eq!(both.delivery().await.2.len(), 1000);
 }
