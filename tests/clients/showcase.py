@@ -36,7 +36,7 @@ def unpack(packed) -> dict:
     return json_format.MessageToDict(message)
 
 
-def until(read: Callable[[], T], good: Callable[[T], bool], limit: float = 10.0) -> T:
+def until(read: Callable[[], T], good: Callable[[T], bool], limit: float = 60.0) -> T:
     """Reads until what is read is good."""
     ends = time.monotonic() + limit
     while not good(value := read()):

@@ -170,6 +170,7 @@ def test_a_trace_that_is_none_is_not_kept(showcase, sent):
 
 
 def test_the_callers_patience_does_not_end_the_operation(client, showcase):
-    started = showcase.start("Run", {"duration": "600ms", "result": {"n": 1}}, timeout=0.3)
+    # Long enough to be answered by a busy machine, and shorter than what is started.
+    started = showcase.start("Run", {"duration": "6s", "result": {"n": 1}}, timeout=5)
     ended = until(lambda: client.get_operation(started.name), lambda operation: operation.done)
     assert unpack(ended.response) == {"n": 1}

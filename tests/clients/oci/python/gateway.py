@@ -73,7 +73,7 @@ class Gateway:
         return kind(self.config("alice"), signer=signer, service_endpoint=self.endpoint(prefix))
 
 
-def until(read: Callable[[], T], good: Callable[[T], bool], limit: float = 20.0) -> T:
+def until(read: Callable[[], T], good: Callable[[T], bool], limit: float = 60.0) -> T:
     """Reads until what is read is good; for what no waiter of the SDK waits for."""
     ends = time.monotonic() + limit
     while not good(value := read()):
