@@ -93,7 +93,7 @@ impl Session {
     /// Nothing that waits for a link will be sent.
     pub(super) fn drop_letters(&mut self, link: u32) {
         if let Some(link) = self.links.get_mut(link) {
-            self.letters -= link.sending.clear();
+            self.letters = self.letters.saturating_sub(link.sending.clear());
             link.watch.detach();
         }
     }
@@ -198,7 +198,7 @@ impl Ledger {
             link.sending.bytes = letter.write(link.largest);
             if link.sending.bytes.is_none() {
                 link.sending.pop();
-                session.letters -= 1;
+                session.letters = session.letters.saturating_sub(1);
                 return Then::Turn;
             }
         }
@@ -233,7 +233,7 @@ impl Ledger {
             }
         }
         if let Some(letter) = sent {
-            session.letters -= 1;
+            session.letters = session.letters.saturating_sub(1);
             self.gathered.written = self.gathered.written.saturating_add(1);
             letter.sent();
         }

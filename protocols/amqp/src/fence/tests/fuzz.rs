@@ -1,20 +1,27 @@
 //! Whatever a peer sends: nothing panics, memory stays bounded, and what passes is safe for the crate.
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::io::Read as _;
-use std::sync::Once;
+use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
+use fe2o3_amqp::Receiver;
+use fe2o3_amqp::acceptor::{
+    ConnectionAcceptor, LinkAcceptor, LinkEndpoint, ListenerSessionHandle, SessionAcceptor,
+};
+use fe2o3_amqp::link::delivery::Delivery;
 use fe2o3_amqp_types::definitions::Role;
 use fe2o3_amqp_types::messaging::message::__private::Deserializable;
-use fe2o3_amqp_types::messaging::{Body, Message};
+use fe2o3_amqp_types::messaging::{Accepted, Body, DeliveryState, Message};
 use fe2o3_amqp_types::performatives::{Close, Detach, Disposition, End};
 use serde_amqp::Value;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::sync::mpsc;
 
-use super::super::Fence;
 use super::super::walk::Walk;
+use super::super::{Fence, LinkWatch, Short, Watch};
+use super::past::Text;
 use super::peer::{
     HEADER, attach, begin, flow, frame, limits, message, nested, open, raw, serve, transfer,
 };
@@ -139,6 +146,93 @@ fn served(bytes: &[u8]) {
     assert_eq!(panics(), before);
 }
 
+/// The crate's side of links whose messages and replies go past it: each message is accepted, and answered over every
+/// link that receives.
+async fn serve_past(fence: Fence<DuplexStream>) {
+    let watch = fence.watch();
+    let acceptor = ConnectionAcceptor::builder().container_id("server").channel_max(7).build();
+    let Ok(mut connection) = acceptor.accept(fence).await else { return };
+    while let Some(incoming) = connection.next_incoming_session().await {
+        let channel = incoming.channel;
+        let acceptor = SessionAcceptor::builder().handle_max(31).build();
+        let Ok(session) = acceptor.accept_incoming_session(incoming, &mut connection).await else {
+            break;
+        };
+        tokio::spawn(links_past(session, watch.clone(), channel));
+    }
+    drop(connection.on_close().await);
+}
+
+async fn links_past(mut session: ListenerSessionHandle, watch: Watch, channel: u16) {
+    let acceptor = LinkAcceptor::builder()
+        .max_message_size(100_000_u64)
+        .verify_incoming_source(false)
+        .verify_incoming_target(false)
+        .build();
+    let replies: Arc<Mutex<Vec<LinkWatch>>> = Arc::default();
+    let mut senders = Vec::new();
+    while let Some(attach) = session.next_incoming_attach().await {
+        let link = watch.link(channel, attach.handle.0);
+        if let Some(link) = &link {
+            if attach.role == Role::Sender {
+                link.take_shorts();
+            } else {
+                link.send_past_crate();
+                replies.lock().unwrap().push(link.clone());
+            }
+        }
+        match (acceptor.accept_incoming_attach(attach, &mut session).await, link) {
+            (Ok(LinkEndpoint::Receiver(receiver)), Some(link)) => {
+                tokio::spawn(answer(receiver, link, Arc::clone(&replies)));
+            }
+            (Ok(LinkEndpoint::Sender(sender)), _) => senders.push(sender),
+            (Ok(LinkEndpoint::Receiver(_)), None) => {}
+            (Err(_), _) => return,
+        }
+    }
+}
+
+async fn answer(mut receiver: Receiver, link: LinkWatch, replies: Arc<Mutex<Vec<LinkWatch>>>) {
+    let accepted = || DeliveryState::Accepted(Accepted {});
+    loop {
+        tokio::select! {
+            biased;
+            short = poll_fn(|cx| link.poll_short(cx)) => match short {
+                Short::Message { id, settled, .. } => {
+                    if !settled {
+                        link.dispose(id, accepted());
+                    }
+                }
+                Short::Beyond => return,
+            },
+            came = receiver.recv::<Body<Value>>() => {
+                let Ok(delivery) = came else { return };
+                let delivery: Delivery<Body<Value>> = delivery;
+                link.came_by_crate();
+                link.dispose(*delivery.delivery_id(), accepted());
+                drop(receiver.accept(&delivery).await);
+            }
+        }
+        for reply in &*replies.lock().unwrap() {
+            reply.post(Box::new(Text::new(&"reply ".repeat(100), false, Arc::default())));
+        }
+    }
+}
+
+/// Through a fence to a server to which messages come past the crate.
+fn served_past(bytes: &[u8]) {
+    let before = panics();
+    block_on(async {
+        let (mut near, far) = duplex(1024 * 1024);
+        let server = tokio::spawn(serve_past(Fence::new(far, &[], limits())));
+        near.write_all(bytes).await.unwrap();
+        near.shutdown().await.unwrap();
+        drop(near.read_to_end(&mut Vec::new()).await);
+        server.await.unwrap();
+    });
+    assert_eq!(panics(), before);
+}
+
 /// Without a fence the crate's panic is seen here: the other tests would tell.
 #[test]
 fn a_panic_of_the_crate_is_noticed() {
@@ -183,6 +277,14 @@ fn fuzz_bytes_through_the_fence_into_the_crate() {
         let begun = BEGUN.map(|at| known[at].clone()).concat();
         served(&[&begun, bytes].concat());
         served(&[begun, frames(bytes)].concat());
+    });
+}
+
+#[test]
+fn fuzz_bytes_past_the_crate() {
+    bolero::check!().for_each(|bytes: &[u8]| {
+        let begun = BEGUN.map(|at| known()[at].clone()).concat();
+        served_past(&[begun, frames(bytes)].concat());
     });
 }
 

@@ -22,18 +22,24 @@ const WORK: u32 = 4;
 
 /// What became of letters.
 #[derive(Debug, Default)]
-struct Fate {
+pub(super) struct Fate {
     sent: AtomicUsize,
     lost: AtomicUsize,
     credited: AtomicUsize,
 }
 
 #[derive(Debug)]
-struct Text {
+pub(super) struct Text {
     bytes: Vec<u8>,
     settled: bool,
     is_sent: bool,
     fate: Arc<Fate>,
+}
+
+impl Text {
+    pub(super) fn new(text: &str, settled: bool, fate: Arc<Fate>) -> Self {
+        Self { bytes: text.as_bytes().to_vec(), settled, is_sent: false, fate }
+    }
 }
 
 impl Letter for Text {
@@ -135,9 +141,7 @@ impl Both {
     }
 
     fn post(&self, text: &str, settled: bool) {
-        let bytes = text.as_bytes().to_vec();
-        let fate = Arc::clone(&self.fate);
-        self.replies.post(Box::new(Text { bytes, settled, is_sent: false, fate }));
+        self.replies.post(Box::new(Text::new(text, settled, Arc::clone(&self.fate))));
     }
 
     /// The next delivery: its handle, its id, and its payload, whole.
@@ -240,6 +244,12 @@ async fn the_crate_keeps_to_the_window_whatever_went_past_it() {
         both.post("reply", true);
         both.delivery().await;
     }
+    // And what it says of its own links has the session's numbers.
+    let asks = Flow { next_incoming_id: Some(10), echo: true, ..flow(Some(WORK), 100) };
+    both.tell(asks).await;
+    let is_flow = |frame: &Performative| matches!(frame, Performative::Flow(_));
+    let Performative::Flow(told) = both.peer.until(is_flow).await else { unreachable!() };
+    assert_eq!((told.handle.is_some(), told.next_outgoing_id), (true, 10));
     let narrow = Flow { next_incoming_id: Some(10), incoming_window: 2, ..flow(None, 0) };
     both.nothing_comes(narrow.clone()).await;
     let mut sent = Vec::new();
