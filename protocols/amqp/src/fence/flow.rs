@@ -39,14 +39,12 @@ impl Ledger {
         let session = self.session(channel)?;
         session.place = Some(place);
         session.next_incoming = place.next_outgoing_id;
-        let shares = session.shares();
-        session.fence_room = if shares { session.fence_room } else { 0 };
         let Some(handle) = handle else {
             // The crate echoes links only.
             if echo && let Some(at) = at {
                 self.echoes(at, None);
             }
-            return self.windowed(channel, frame, at.filter(|_| shares), at);
+            return self.windowed(channel, frame, at);
         };
         let known = session.inputs.get(handle).copied();
         let link = session.by_input(handle).ok_or(Refusal::Unattached { handle })?;
@@ -97,7 +95,7 @@ impl Ledger {
             link.flows += 1;
             self.flows += 1;
         }
-        self.windowed(channel, frame, at.filter(|_| shares), at)
+        self.windowed(channel, frame, at)
     }
 
     /// A Flow has told of the window of a session: where it is shared, the crate is told its part of it.
@@ -105,21 +103,24 @@ impl Ledger {
         &mut self,
         channel: u16,
         frame: &[u8],
-        shared: Option<u32>,
         session: Option<u32>,
     ) -> Result<Verdict, Refusal> {
         self.may_all_send(session);
-        let of = shared.and_then(|at| self.table.sessions.get_mut(at));
+        let of = session.and_then(|at| self.table.sessions.get_mut(at));
         let Some(of) = of else { return Ok(Verdict::Pass) };
         of.divide(of.letters == 0);
-        let Some((id, window)) = of.place_for_crate() else { return Ok(Verdict::Pass) };
+        let Some((id, window)) = of.place_for_crate() else {
+            // The crate is told of all of it: the fence has none before it asks for its part.
+            of.fence_room = 0;
+            return Ok(Verdict::Pass);
+        };
         let Typed::Flow(mut flow) = typed(frame)? else { return Err(missing("flow")) };
         (flow.next_incoming_id, flow.incoming_window) = (Some(id), window);
         Ok(framed(channel, &flow).map_or(Verdict::Pass, Verdict::Replace))
     }
 
-    /// Ours. Nothing of it is sent where it is about a link that we refuse, or gives more than we do: the crate gives credit to
-    /// any, and its own before ours. What the crate does not know is set right.
+    /// Ours. Nothing of it is sent where it is about a link that we refuse, or gives more than we do: the crate gives
+    /// credit to any, and its own before ours. What the crate does not know is set right.
     pub(super) fn flowed(
         &mut self,
         channel: u16,

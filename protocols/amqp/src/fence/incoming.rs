@@ -49,7 +49,8 @@ impl Ledger {
         if !link.peer_sends {
             return Err(Refusal::Direction);
         }
-        session.tells |= link.watch.takes_shorts();
+        let taken = link.watch.takes_shorts();
+        session.tells |= taken;
         let incoming = &mut link.incoming;
         if incoming.overrun {
             return Ok(Verdict::Hold);
@@ -70,7 +71,7 @@ impl Ledger {
             }
             incoming.count = incoming.count.wrapping_add(1);
             // Azure's client for Python does not wait for the first credit.
-            if over < SLACK && incoming.limit.is_some() && link.watch.takes_shorts() {
+            if taken && over < SLACK && incoming.limit.is_some() {
                 // The crate, which has not heard of all, would let it pass.
                 incoming.skips = more;
                 link.watch.exceed();
@@ -86,8 +87,11 @@ impl Ledger {
             return Err(Refusal::Unfinished { limit });
         }
         self.delivered |= !more;
-        if let (true, Some(id)) = (begins && !more && !aborted && plain && tag.is_some(), id)
-            && !incoming.overrun
+        if !taken {
+            return Ok(verdict);
+        }
+        let short = begins && !more && !aborted && plain && tag.is_some() && !incoming.overrun;
+        if let Some(id) = id.filter(|_| short)
             && link.watch.give(id, settled, payload)
         {
             return Ok(Verdict::Hold);
@@ -100,8 +104,7 @@ impl Ledger {
         if let Some(id) = id.or(known).filter(|_| aborted || settled) {
             link.watch.has_settled(id, !aborted);
         }
-        let tells = plain && !settled && !aborted && link.watch.takes_shorts();
-        if tells && verdict == Verdict::Pass {
+        if plain && !settled && !aborted && verdict == Verdict::Pass {
             return settled_transfer(frame, settles, length);
         }
         Ok(verdict)

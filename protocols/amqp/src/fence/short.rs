@@ -38,7 +38,6 @@ pub(super) struct Shorts(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    taken: bool,
     waiting: VecDeque<Short>,
     bytes: usize,
     /// Deliveries that were left to the crate: those that come after them must not overtake them.
@@ -51,20 +50,11 @@ impl Shorts {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on there is somebody who takes them.
-    pub(super) fn take(&self) {
-        self.state().taken = true;
-    }
-
-    pub(super) fn are_taken(&self) -> bool {
-        self.state().taken
-    }
-
     /// Gives one to the server; false where it is to go by the crate.
     pub(super) fn give(&self, id: u32, settled: bool, payload: &[u8]) -> bool {
         let mut state = self.state();
         let full = state.waiting.len() >= MESSAGES || state.bytes >= BYTES;
-        if !state.taken || state.with_crate > 0 || full {
+        if state.with_crate > 0 || full {
             return false;
         }
         state.bytes += payload.len();

@@ -273,6 +273,8 @@ struct LinkShared {
     dispositions: Option<Arc<Dispositions>>,
     /// Deliveries of the peer that it has settled, by id.
     settled: Mutex<BTreeSet<u32>>,
+    /// Whether its server takes messages that come past the crate.
+    takes: AtomicBool,
     shorts: Shorts,
     /// Whether the fence sends what is sent over it.
     sends: AtomicBool,
@@ -304,6 +306,7 @@ impl LinkWatch {
             told: Mutex::default(),
             dispositions,
             settled: Mutex::default(),
+            takes: AtomicBool::new(false),
             shorts: Shorts::default(),
             sends: AtomicBool::new(false),
             place: OnceLock::new(),
@@ -415,11 +418,11 @@ impl LinkWatch {
     /// From now on a message of the peer that has come in one frame is for [`Self::poll_short`], as long as none before it
     /// has been left to the crate; each of those is to be told of by [`Self::came_by_crate`].
     pub fn take_shorts(&self) {
-        self.0.shorts.take();
+        self.0.takes.store(true, Relaxed);
     }
 
     pub(super) fn takes_shorts(&self) -> bool {
-        self.0.shorts.are_taken()
+        self.0.takes.load(Relaxed)
     }
 
     /// The next message that has come past the crate. Once the crate has brought one, and until that is told of, all that
@@ -501,10 +504,10 @@ impl LinkWatch {
 
     /// Whether the peer has settled a delivery of its own which the crate brings, or has taken it back.
     pub(super) fn has_settled(&self, id: u32, is: bool) {
-        if !is {
-            self.settled().remove(&id);
-        } else if self.takes_shorts() {
+        if is {
             self.settled().insert(id);
+        } else {
+            self.settled().remove(&id);
         }
     }
 

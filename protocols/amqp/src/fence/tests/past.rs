@@ -19,6 +19,7 @@ use super::peer::{Peer, attach, begin, flow, frame, limits, open};
 
 const REPLIES: u32 = 3;
 const WORK: u32 = 4;
+const OTHERS: u32 = 5;
 
 /// What became of letters.
 #[derive(Debug, Default)]
@@ -69,10 +70,11 @@ impl Drop for Text {
     }
 }
 
-/// A session with two links over which its peer receives: one past the crate, and one of the crate's.
+/// A session with three links over which its peer receives: one of the crate's, between two past it.
 struct Both {
     peer: Peer,
     replies: LinkWatch,
+    others: LinkWatch,
     work: Sender,
     fate: Arc<Fate>,
 }
@@ -89,18 +91,19 @@ async fn accept(
     let links =
         LinkAcceptor::builder().verify_incoming_source(false).verify_incoming_target(false).build();
     let mut senders = Vec::new();
-    for handle in [REPLIES, WORK] {
+    for handle in [REPLIES, WORK, OTHERS] {
         let attach = session.next_incoming_attach().await.unwrap();
         assert_eq!(attach.handle.0, handle);
-        if handle == REPLIES {
+        if handle != WORK {
             watch.link(0, handle).unwrap().send_past_crate();
         }
         let accepted = links.accept_incoming_attach(attach, &mut session).await.unwrap();
         let LinkEndpoint::Sender(sender) = accepted else { panic!("no sender") };
         senders.push(sender);
     }
-    assert!(ready.send(senders.pop().unwrap()).is_ok());
-    drop(senders.pop().unwrap().on_detach().await);
+    assert!(ready.send(senders.remove(1)).is_ok());
+    drop(senders[0].on_detach().await);
+    drop(senders.remove(0));
     drop(connection.on_close().await);
     drop(session);
 }
@@ -120,12 +123,12 @@ impl Both {
         let mut peer = Peer(near);
         peer.open(&open).await;
         peer.write(&frame(0, &begin(), &[])).await;
-        for (name, handle) in [("replies", REPLIES), ("work", WORK)] {
+        for (name, handle) in [("replies", REPLIES), ("work", WORK), ("others", OTHERS)] {
             peer.write(&frame(0, &attach(name, handle, Role::Receiver), &[])).await;
             peer.until(|frame| matches!(frame, Performative::Attach(_))).await;
         }
-        let replies = watch.link(0, REPLIES).unwrap();
-        Self { peer, replies, work: ready.await.unwrap(), fate: Arc::default() }
+        let [replies, others] = [REPLIES, OTHERS].map(|handle| watch.link(0, handle).unwrap());
+        Self { peer, replies, others, work: ready.await.unwrap(), fate: Arc::default() }
     }
 
     async fn with_credit(credit: u32) -> Self {
@@ -334,6 +337,29 @@ async fn both_share_the_window_of_the_session() {
     };
     timeout(Duration::from_secs(20), all).await.unwrap();
     assert_eq!(of, [20, 20]);
+}
+
+#[tokio::test]
+async fn a_link_with_much_to_say_leaves_others_their_turn() {
+    let mut both = Both::with_credit(100).await;
+    both.tell(flow(Some(OTHERS), 1)).await;
+    for _ in 0..20 {
+        both.post(&"much ".repeat(20_000), true);
+    }
+    both.others.post(Box::new(Text::new("little", true, Arc::clone(&both.fate))));
+    let mut before = 0;
+    let little = async {
+        loop {
+            let (_, performative, payload) = both.peer.read().await.unwrap();
+            if payload == b"little" {
+                return;
+            }
+            before += u32::from(matches!(performative, Performative::Transfer(_)));
+        }
+    };
+    timeout(Duration::from_secs(20), little).await.unwrap();
+    // What had been written when it was posted: less than one of the twenty.
+    assert!(before < 8, "{before}");
 }
 
 #[tokio::test]
