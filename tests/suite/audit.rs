@@ -1,6 +1,6 @@
 //! Who asked for what, and the log.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde_amqp::Value as Amqp;
@@ -22,6 +22,14 @@ fn post(daemon: &Daemon, path: &str, headers: &[&str], body: &Value) -> (u16, Va
     let headers = [&["Content-Type: application/json"][..], headers].concat();
     let reply = raw(daemon.http, "POST", path, &headers, body.to_string().as_bytes());
     (reply.status, reply.json())
+}
+
+/// A daemon to be, whose audit is a file.
+fn audited(dir: &Path) -> (PathBuf, Launch) {
+    let file = dir.join("audit.jsonl");
+    let at = format!("audit.file={}", file.display());
+    let launch = Launch::new(dir).config(UNSERVED).set("audit.sink=file").set(&at);
+    (file, launch)
 }
 
 /// The lines of a file, once there are so many.
@@ -61,12 +69,8 @@ fn told(line: &Value) -> [String; 4] {
 #[test]
 fn every_decision_is_a_line_with_all_keys_and_no_content() {
     let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("audit.jsonl");
-    let daemon = Launch::new(dir.path())
-        .config(UNSERVED)
-        .set("audit.sink=file")
-        .set(&format!("audit.file={}", file.display()))
-        .start();
+    let (file, launch) = audited(dir.path());
+    let daemon = launch.start();
     let secret = "tell-nobody";
     let trace = format!("traceparent: 00-{TRACE}-b7ad6b7169203331-01");
     let operations = "/opgate/v1/operations";
@@ -137,12 +141,8 @@ fn every_decision_is_a_line_with_all_keys_and_no_content() {
 #[tokio::test]
 async fn through_amqp_each_decision_says_who_asked_and_from_where() {
     let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("audit.jsonl");
-    let daemon = Launch::new(dir.path())
-        .config(UNSERVED)
-        .set("audit.sink=file")
-        .set(&format!("audit.file={}", file.display()))
-        .start();
+    let (file, launch) = audited(dir.path());
+    let daemon = launch.start();
     let stream = tokio::net::TcpStream::connect(daemon.amqp).await.unwrap();
     let from = stream.local_addr().unwrap().to_string();
     let mut agent = Agent::over(stream, "$management").await;
@@ -187,13 +187,8 @@ async fn through_amqp_each_decision_says_who_asked_and_from_where() {
 #[tokio::test]
 async fn a_change_that_a_face_refuses_itself_is_a_line_too() {
     let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("audit.jsonl");
-    let daemon = Launch::new(dir.path())
-        .config(UNSERVED)
-        .config(WORK_REQUESTS)
-        .set("audit.sink=file")
-        .set(&format!("audit.file={}", file.display()))
-        .start();
+    let (file, launch) = audited(dir.path());
+    let daemon = launch.config(WORK_REQUESTS).start();
     let body = json!({ "route": "unserved", "parent": "shelf/1" });
     let (_, started) = post(&daemon, "/opgate/v1/operations", &[], &body);
     let id = started["id"].as_str().unwrap().to_owned();
