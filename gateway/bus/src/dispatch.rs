@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use opgate_core::{OperationId, Outcome, State, Tenant, Timestamp};
-use opgate_store::{Changed, Peek, Snapshot};
+use opgate_store::{Changed, Feed, Lagged, Peek, Snapshot};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::task::coop::consume_budget;
@@ -210,10 +210,10 @@ impl Dispatcher {
                     Err(error) => tracing::error!(%error, "a lease was lost to a defect"),
                 },
                 changed = feed.next() => match changed {
-                    Some(Ok(changed)) => self.changed(changed).await,
-                    Some(Err(_)) => self.scan().await,
+                    Some(changed) => self.heard(changed).await,
                     None => break,
                 },
+                () = carrier.work.hearing.wanted() => self.catch_up(&mut feed).await,
                 Ok(()) = health.changed() => self.router.desks().for_each(Desk::reopen),
                 Ok(()) = self.routers.changed() => self.reroute().await,
                 () = carrier.work.nudge.notified() => self.nudged = true,
@@ -247,6 +247,25 @@ impl Dispatcher {
                 self.learn(id).await;
             }
         }
+    }
+
+    /// Hears of a change, or that it has missed some.
+    async fn heard(&mut self, changed: Result<Changed, Lagged>) {
+        match changed {
+            Ok(changed) => self.changed(changed).await,
+            Err(_) => self.scan().await,
+        }
+    }
+
+    /// Hears of everything that is published by now, and tells those who asked for that.
+    async fn catch_up(&mut self, feed: &mut Feed) {
+        let asked = self.carrier.work.hearing.asked();
+        for _ in 0..feed.behind() {
+            let Some(changed) = feed.ready() else { break };
+            consume_budget().await;
+            self.heard(changed).await;
+        }
+        self.carrier.work.hearing.answer(asked);
     }
 
     async fn changed(&mut self, changed: Changed) {

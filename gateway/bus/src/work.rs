@@ -6,6 +6,7 @@
 
 pub(crate) mod books;
 pub(crate) mod desk;
+mod hearing;
 mod hold;
 mod lease;
 
@@ -19,6 +20,7 @@ use tokio::sync::{Notify, SetOnce};
 
 use crate::router::{BackendIndex, Carrying, Router};
 use desk::Desk;
+use hearing::Hearing;
 
 /// Most operations one ask is answered with.
 pub const LEASES: usize = 100;
@@ -81,6 +83,8 @@ pub(crate) struct Work {
     pub(crate) nudge: Arc<Notify>,
     /// Set once the dispatcher has taken up what was live when the gateway started.
     pub(crate) taken_up: SetOnce<()>,
+    /// How far the dispatcher has heard.
+    pub(crate) hearing: Hearing,
 }
 
 impl Work {

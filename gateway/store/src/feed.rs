@@ -40,4 +40,21 @@ impl Feed {
             Err(broadcast::error::RecvError::Closed) => None,
         }
     }
+
+    /// The next change, if it is published already.
+    pub fn ready(&mut self) -> Option<Result<Changed, Lagged>> {
+        match self.0.try_recv() {
+            Ok(changed) => Some(Ok(changed)),
+            Err(broadcast::error::TryRecvError::Lagged(missed)) => Some(Err(Lagged(missed))),
+            Err(broadcast::error::TryRecvError::Empty | broadcast::error::TryRecvError::Closed) => {
+                None
+            }
+        }
+    }
+
+    /// How many changes are published that it has not returned: at least as many as [`Feed::ready`] has.
+    #[must_use]
+    pub fn behind(&self) -> usize {
+        self.0.len()
+    }
 }

@@ -37,7 +37,8 @@ enum Begun {
 impl Bus {
     /// Leases operations from a queue, at most as many as asked for. Answers as soon as there is
     /// one, with what is ready at that moment; with nothing when the wait is over, at the drain, and when no route leads
-    /// to the queue any more.
+    /// to the queue any more. Nothing is the answer only where everything that was acknowledged before the wait was over
+    /// has come to its queue.
     ///
     /// Who waits longest is served first. Where several wait, what is ready is shared out evenly:
     /// one who asks for a hundred does not keep another waiting. Tenants take turns. Nothing is passed
@@ -61,20 +62,20 @@ impl Bus {
             let leads = self.door().router().queue(&ask.queue) == Some((backend, queue));
             let claims = match asking.dealt() {
                 Some(claims) => Some(claims),
-                None if ask.wait.is_zero() || !leads => asking.leave(),
+                None if !leads => asking.leave(),
                 None => {
-                    let Some(_place) = self.door().askers.take() else {
-                        return Err(Error::new(
-                            ErrorKind::TooManyRequests,
-                            "too many workers wait",
-                        ));
+                    let _place = if ask.wait.is_zero() { None } else { Some(self.patience()?) };
+                    let over = async {
+                        if !ask.wait.is_zero() {
+                            at(limit).await;
+                        }
+                        self.door().work().hearing.up_to_now().await;
                     };
-                    let _counted = self.door().metrics.bus.permits.of(Permit::Ask).hold();
                     tokio::select! {
                         biased;
                         claims = asking.claims() => claims,
                         () = &mut drained => asking.leave(),
-                        () = at(limit) => asking.leave(),
+                        () = over => asking.leave(),
                     }
                 }
             };
@@ -87,6 +88,14 @@ impl Bus {
             }
         }
         Ok(Vec::new())
+    }
+
+    /// Room for one more who waits.
+    fn patience(&self) -> Result<impl Sized + use<>, Error> {
+        let place = self.door().askers.take();
+        let place =
+            place.ok_or_else(|| Error::new(ErrorKind::TooManyRequests, "too many workers wait"))?;
+        Ok((place, self.door().metrics.bus.permits.of(Permit::Ask).hold()))
     }
 
     fn check(&self, ask: &Ask) -> Result<(Arc<Desk>, Place, Duration), Error> {

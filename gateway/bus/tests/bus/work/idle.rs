@@ -64,3 +64,17 @@ async fn waits_are_bounded_and_a_wait_that_is_over_makes_room() {
     assert_eq!(served.unwrap().unwrap().len(), 1);
     assert_eq!(shop.value("opgate_lease_asks"), 0);
 }
+
+#[tokio::test]
+async fn who_asks_after_an_acknowledgement_is_not_told_that_there_is_nothing() {
+    let dir = tempdir().unwrap();
+    let shop = Setup::at(&dir).open();
+    let here = tokio::runtime::Handle::current();
+    for wait in [Duration::ZERO, Duration::from_nanos(1)] {
+        // While this thread waits for the other one, nobody can have heard of the operation.
+        let started =
+            std::thread::scope(|scope| scope.spawn(|| here.block_on(shop.start())).join().unwrap());
+        assert_eq!(shop.lease(Ask { wait, ..ask() }).await.snapshot.id, started);
+    }
+    assert!(shop.bus.lease(look()).await.unwrap().is_empty());
+}
