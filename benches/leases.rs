@@ -129,7 +129,7 @@ impl Bench {
                         let tenant = Tenant::anonymous();
                         store.submit(Submission { tenant, target, expect: None, command })
                     };
-                    submit(Command::Start { epoch: Epoch(1) }).await.unwrap();
+                    submit(Command::Start { epoch: Epoch(1), backend: None }).await.unwrap();
                     let finish = Finish {
                         epoch: None,
                         by: None,

@@ -26,8 +26,8 @@ impl Carrier {
         backend: BackendIndex,
         route: Option<Arc<Route>>,
     ) {
-        let router = self.router();
-        let Carrying::Push(backend) = &router.placed(backend).carrying else { return };
+        let (router, index) = (self.router(), backend);
+        let Carrying::Push(backend) = &router.placed(index).carrying else { return };
         let Ok(_turn) = self.abandoning.acquire().await else { return };
         if self.drain.is_cancelled() {
             return;
@@ -40,7 +40,11 @@ impl Carrier {
                 return;
             }
         };
-        let of_name = || Some(Arc::clone(&router.target(&ended.routed.route)?.route));
+        let of_name = || {
+            let target = router.target(&ended.routed.route);
+            let target = target.filter(|target| target.carrier(&ended) == index)?;
+            Some(Arc::clone(&target.route))
+        };
         let Some(route) = route.or_else(of_name) else { return };
         let Some(told) = backend.abandon(&route, Arc::clone(&ended)) else { return };
         let drained = async {

@@ -77,8 +77,15 @@ impl Carrier {
     }
 
     /// Leases an operation to a backend, has that carry it out, and makes the end durable. All of a lease goes by the
-    /// route as it was when the lease began.
-    pub(crate) async fn carry(&self, id: OperationId, of: BackendIndex, attempts: u32) -> Carried {
+    /// route as it was when the lease began; where its route leads elsewhere by now and the backend's upstream has it, by
+    /// the one of the last lease (`by`).
+    pub(crate) async fn carry(
+        &self,
+        id: OperationId,
+        of: BackendIndex,
+        by: Option<Arc<Route>>,
+        attempts: u32,
+    ) -> Carried {
         let again =
             |attempts: u32| Verdict::Again { after: self.backoff.after(attempts.max(1)), attempts };
         if self.drain.is_cancelled() {
@@ -96,13 +103,21 @@ impl Carrier {
             return (None, Verdict::Lost);
         }
         let router = self.router();
+        let holder = router.holder(&current);
         let target = router.target(&current.routed.route);
-        let target = target.filter(|target| target.carrier(&current) == of);
-        let Some(target) = target else { return (None, Verdict::Elsewhere) };
+        let target = target.filter(|target| {
+            target.carrier(&current) == of && holder.is_none_or(|holder| holder == of)
+        });
+        let route = target.map(|target| Arc::clone(&target.route));
+        let route = route.or_else(|| by.filter(|_| holder == Some(of)));
+        let Some(route) = route else { return (None, Verdict::Elsewhere) };
         let placed = router.placed(of);
         let Carrying::Push(backend) = &placed.carrying else { return (None, Verdict::Elsewhere) };
         let epoch = Epoch(current.epoch.0.saturating_add(1));
-        let snapshot = match self.submit(&current, None, Command::Start { epoch }).await {
+        let backend_is = target.map(|target| &router.placed(target.backend).name);
+        let another = backend_is.filter(|name| ***name != *current.routed.backend).cloned();
+        let start = Command::Start { epoch, backend: another };
+        let snapshot = match self.submit(&current, None, start).await {
             Ok(snapshot) => snapshot,
             // It was canceled, finished or has passed its deadline in the queue.
             Err(error) if error.kind == ErrorKind::FailedPrecondition => {
@@ -111,8 +126,8 @@ impl Carrier {
             // The backend has not seen it: this is no attempt of its.
             Err(_) => return (None, again(attempts)),
         };
-        let verdict = self.under_lease((placed, backend), &target.route, snapshot, attempts).await;
-        (Some(Arc::clone(&target.route)), verdict)
+        let verdict = self.under_lease((placed, backend), &route, snapshot, attempts).await;
+        (Some(route), verdict)
     }
 
     /// The lease itself.
@@ -475,7 +490,7 @@ mod tests {
         let command = Command::Accept(Box::new(accept(now)));
         let submission = Submission { tenant: Tenant::anonymous(), target, expect: None, command };
         store.submit(submission).await.unwrap();
-        assert_eq!(carrier.carry(target, BackendIndex(1), 0).await, (None, Verdict::Lost));
+        assert_eq!(carrier.carry(target, BackendIndex(1), None, 0).await, (None, Verdict::Lost));
         let ended = store.get(target).await.unwrap().unwrap();
         assert_eq!((ended.state, ended.epoch), (State::Failed, Epoch(0)));
     }

@@ -306,13 +306,18 @@ impl Dispatcher {
     async fn learn(&mut self, id: OperationId) {
         match self.carrier.store.get(id).await {
             Ok(Some(snapshot)) if snapshot.is_done() => {}
-            Ok(Some(snapshot)) if !self.known.contains_key(&id) => self.take(&snapshot, true),
+            Ok(Some(snapshot)) if !self.known.contains_key(&id) => self.take(&snapshot, true, None),
             Ok(Some(snapshot)) if snapshot.is_canceling() => self.hurry(id),
             Ok(_) => {}
             Err(error) => {
                 tracing::error!(%error, operation = %id, "a live operation cannot be read");
             }
         }
+    }
+
+    /// The backend whose upstream has an operation.
+    async fn holder(&self, id: OperationId) -> Option<BackendIndex> {
+        self.router.holder(&*self.carrier.store.get(id).await.ok()??)
     }
 
     async fn follow_routes(&mut self) {
@@ -375,7 +380,7 @@ impl Dispatcher {
         self.carrier.again.take(id);
         match self.carrier.store.get(id).await {
             Ok(Some(snapshot)) if !snapshot.is_done() => {
-                self.take(&snapshot, false);
+                self.take(&snapshot, false, known.by);
                 if let Some(again) = self.known.get_mut(&id) {
                     again.came = known.came;
                 }
@@ -387,13 +392,16 @@ impl Dispatcher {
         }
     }
 
-    /// `held`: whether a worker may have it that this process has not given it to.
-    fn take(&mut self, snapshot: &Arc<Snapshot>, held: bool) {
+    /// `held`: whether a worker may have it that this process has not given it to. `by`: the route by which it was leased
+    /// last.
+    fn take(&mut self, snapshot: &Arc<Snapshot>, held: bool, by: Option<Arc<Route>>) {
         let id = snapshot.id;
         let carrier = Arc::clone(&self.carrier);
         let router = Arc::clone(&self.router);
+        let holder = router.holder(snapshot);
         let target = router.target(&snapshot.routed.route);
-        let backend = target.map(|target| target.carrier(snapshot));
+        let target = target.filter(|target| holder.is_none_or(|holder| holder == target.backend));
+        let backend = target.map(|target| target.carrier(snapshot)).or(holder);
         let mut missing = None;
         let phase = match target {
             Some(Target { backend, queue: Some(queue), .. }) if snapshot.job().is_none() => {
@@ -410,11 +418,23 @@ impl Dispatcher {
                 let lane = &mut self.lanes[target.carrier(snapshot).0];
                 Phase::Queued(lane.ready.push(&snapshot.tenant, id))
             }
+            // Its upstream has it, and by which route is known.
+            None if let (Some(holder), Some(_)) = (holder, &by) => {
+                let lane = &mut self.lanes[holder.0];
+                Phase::Queued(lane.ready.push(&snapshot.tenant, id))
+            }
             None => {
                 // Somebody may bring the route back, or end the operation by hand.
                 let route = &*snapshot.routed.route;
+                let backend = &*snapshot.routed.backend;
                 let trace_id = snapshot.trace_id();
-                tracing::warn!(operation = %id, route, trace_id, "an operation's route is not configured");
+                let text = match holder {
+                    Some(_) => {
+                        "an operation's route does not lead to the backend whose upstream has it"
+                    }
+                    None => "an operation's route is not configured",
+                };
+                tracing::warn!(operation = %id, route, backend, trace_id, "{text}");
                 if !router.backend_names().any(|name| *name == *snapshot.routed.backend) {
                     carrier.reach.misses(&snapshot.routed.backend);
                     missing = Some(Arc::clone(&snapshot.routed.backend));
@@ -429,7 +449,7 @@ impl Dispatcher {
             tenant: snapshot.tenant.clone(),
             came: self.known_so_far,
             route: Arc::clone(&snapshot.routed.route),
-            by: None,
+            by,
             backend,
             missing,
             deadline: snapshot.deadline,
@@ -543,9 +563,10 @@ impl Dispatcher {
                 known.phase = Phase::Leased;
                 lane.leased += 1;
                 let (carrier, attempts) = (Arc::clone(&self.carrier), known.attempts);
+                let by = known.by.clone();
                 let backend = BackendIndex(index);
                 self.spawned.spawn(async move {
-                    let carried = contained(carrier.carry(id, backend, attempts)).await;
+                    let carried = contained(carrier.carry(id, backend, by, attempts)).await;
                     let carried = carried.unwrap_or_else(|_| {
                         tracing::error!(operation = %id, "a lease panicked");
                         let attempts = attempts.saturating_add(1);
@@ -595,9 +616,10 @@ impl Dispatcher {
                     Some(BackendIndex::FOLLOWER) => target.is_some(),
                     backend => target.map(|target| target.backend) == backend,
                 };
-                if !stays && !known.overdue {
+                if !stays && !known.overdue && self.holder(id).await != Some(backend) {
                     return self.retake(id).await;
                 }
+                let Some(known) = self.known.get_mut(&id) else { return };
                 // Its lease may have ended before it heard of it.
                 let put_back = self.carrier.again.take(id);
                 known.attempts = if put_back { 0 } else { attempts };

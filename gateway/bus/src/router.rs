@@ -257,6 +257,17 @@ impl Router {
         self.backends.iter().find(|placed| *placed.name == *name)
     }
 
+    /// The backend whose upstream has an operation, which no other can carry on. None where none has, and where that
+    /// backend is not configured any more.
+    pub(crate) fn holder(&self, operation: &Operation) -> Option<BackendIndex> {
+        // What follows a job shows the reference of the job.
+        if operation.job().is_some() || operation.routed.native_ref.is_empty() {
+            return None;
+        }
+        let is_it = |placed: &Arc<Placed>| *placed.name == *operation.routed.backend;
+        self.backends.iter().position(is_it).map(BackendIndex)
+    }
+
     /// The desk of a backend; none where operations are given to it.
     pub(crate) fn desk(&self, backend: BackendIndex) -> Option<&Arc<Desk>> {
         self.backends.get(backend.0)?.desk()

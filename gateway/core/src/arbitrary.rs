@@ -256,7 +256,8 @@ pub fn attempt() -> impl Strategy<Value = Attempt> {
 pub fn command() -> impl Strategy<Value = Command> {
     prop_oneof![
         3 => accept().prop_map(|accept| Command::Accept(Box::new(accept))),
-        3 => (0_u32..4).prop_map(|epoch| Command::Start { epoch: Epoch(epoch) }),
+        3 => (0_u32..4, option::of(Just("another")))
+            .prop_map(|(epoch, backend)| Command::Start { epoch: Epoch(epoch), backend: backend.map(Into::into) }),
         4 => report().prop_map(|report| Command::Report(Box::new(report))),
         2 => (text(), text()).prop_map(|(by, reason)| Command::Cancel { by: by.into(), reason: reason.into() }),
         2 => (option::of(0_u32..4), option::of(text()), outcome()).prop_map(|(epoch, by, outcome)| {

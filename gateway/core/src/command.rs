@@ -1,5 +1,6 @@
 //! What may be asked of an operation, and what then happened to it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -40,6 +41,8 @@ pub enum Command {
     Start {
         /// The epoch of the new lease: exactly one more than the last.
         epoch: Epoch,
+        /// The backend's name, where another one had it before or was to have it.
+        backend: Option<Arc<str>>,
     },
     /// Tell how it goes.
     Report(Box<Report>),
@@ -204,6 +207,8 @@ pub enum Event {
     Started {
         /// The lease.
         epoch: Epoch,
+        /// The backend's name, where it is another one than before.
+        backend: Option<Arc<str>>,
     },
     /// Something became known about the work.
     Reported(Box<Report>),

@@ -11,6 +11,7 @@
 //! only when that backend says so. One that shares a job with others is canceled at once, too, and the job when the
 //! last of them has left it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 mod check;
@@ -89,7 +90,7 @@ pub fn decide(current: Option<&Operation>, submission: Submission) -> Decision {
         Command::Accept(_) => {
             Error::new(ErrorKind::Conflict, "an operation with this id exists").into()
         }
-        Command::Start { epoch } => start(operation, epoch),
+        Command::Start { epoch, backend } => start(operation, epoch, backend),
         Command::Report(report) => match reported(operation, &report) {
             Ok(()) => Decision::Change(vec![Event::Reported(report)]),
             Err(error) => error.into(),
@@ -141,14 +142,14 @@ fn stale(operation: &Operation, epoch: Epoch) -> Error {
     Error::new(ErrorKind::Conflict, message)
 }
 
-fn start(operation: &Operation, epoch: Epoch) -> Decision {
+fn start(operation: &Operation, epoch: Epoch, backend: Option<Arc<str>>) -> Decision {
     if operation.is_done() {
         return ended(operation).into();
     }
     if Some(epoch.0) != operation.epoch.0.checked_add(1) {
         return stale(operation, epoch).into();
     }
-    Decision::Change(vec![Event::Started { epoch }])
+    Decision::Change(vec![Event::Started { epoch, backend }])
 }
 
 fn reported(operation: &Operation, report: &Report) -> Result<(), Error> {
@@ -266,9 +267,12 @@ fn step(current: Option<Operation>, event: &Event, seq: Seq, at: Timestamp) -> O
     };
     match event {
         Event::Accepted { .. } => {}
-        Event::Started { epoch } => {
+        Event::Started { epoch, backend } => {
             operation.state = State::Running;
             operation.epoch = *epoch;
+            if let Some(backend) = backend {
+                operation.routed.backend = Arc::clone(backend);
+            }
             operation.times.started.get_or_insert(at);
         }
         Event::Reported(report) => note(&mut operation, report, at),

@@ -221,7 +221,7 @@ fn cancel() -> Command {
 }
 
 fn start(epoch: u32) -> Command {
-    Command::Start { epoch: Epoch(epoch) }
+    Command::Start { epoch: Epoch(epoch), backend: None }
 }
 
 proptest! {

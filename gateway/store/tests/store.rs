@@ -307,7 +307,7 @@ async fn what_has_not_ended_is_listed_without_a_look_at_what_has() {
             send(&store, id(n), succeed("1")).await.unwrap();
         }
     }
-    send(&store, id(1), Command::Start { epoch: Epoch(1) }).await.unwrap();
+    send(&store, id(1), Command::Start { epoch: Epoch(1), backend: None }).await.unwrap();
     let page = |scope: &str, before, limit, filter: &str| {
         let page = Page {
             tenant: Tenant::anonymous(),
@@ -746,7 +746,7 @@ async fn a_waiter_is_woken_by_its_own_operation_only() {
     begin(&store, 2, accept("", "{}")).await.unwrap();
     let (mine, other) = (store.newer(id(1)), store.newer(id(2)));
     let (mine, other) = (mine.changed(), other.changed());
-    send(&store, id(1), Command::Start { epoch: Epoch(1) }).await.unwrap();
+    send(&store, id(1), Command::Start { epoch: Epoch(1), backend: None }).await.unwrap();
     mine.await;
     let mut other = std::pin::pin!(other);
     assert!(futures_poll(other.as_mut()).is_pending());
@@ -766,7 +766,7 @@ async fn a_follower_that_comes_late_catches_up_from_the_journal() {
         begin(&store, n, accept("", "{}")).await.unwrap();
     }
     let mut feed = store.feed();
-    send(&store, id(3), Command::Start { epoch: Epoch(1) }).await.unwrap();
+    send(&store, id(3), Command::Start { epoch: Epoch(1), backend: None }).await.unwrap();
     send(&store, id(5), Command::Remove { keep: Duration::from_mins(1) }).await.unwrap();
     let changed: Vec<_> = store
         .changed_since(Seq(15), 100, usize::MAX)

@@ -80,6 +80,11 @@ impl Desk {
         desked.starting.resize(queues, 0);
     }
 
+    /// The backend's name.
+    pub(crate) const fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
     /// What is configured of it.
     pub(crate) fn pull(&self) -> Pull {
         self.lock().pull

@@ -138,7 +138,7 @@ impl Bus {
                         break;
                     }
                     bytes = bytes.saturating_sub(weight);
-                    self.start_lease(&current).map(Some)
+                    self.start_lease(desk, &current).map(Some)
                 }
                 Ok(None) => Ok(None),
                 Err(error) => Err(error),
@@ -199,9 +199,10 @@ impl Bus {
     }
 
     /// Hands the start of a lease to the journal.
-    fn start_lease(&self, current: &Snapshot) -> Result<Posted, Error> {
+    fn start_lease(&self, desk: &Desk, current: &Snapshot) -> Result<Posted, Error> {
         let (id, epoch) = (current.id, Epoch(current.epoch.0.saturating_add(1)));
-        let (tenant, command) = (current.tenant.clone(), Command::Start { epoch });
+        let backend = Some(desk.name()).filter(|name| ***name != *current.routed.backend).cloned();
+        let (tenant, command) = (current.tenant.clone(), Command::Start { epoch, backend });
         let submission = Submission { tenant, target: id, expect: None, command };
         self.door().store.post(submission)
     }
@@ -232,7 +233,7 @@ impl Bus {
                 Err(error) => return Begun::Refused(error),
             }
             let current = self.to_lease(desk, id).await;
-            start = current.and_then(|it| it.map(|it| self.start_lease(&it)).transpose());
+            start = current.and_then(|it| it.map(|it| self.start_lease(desk, &it)).transpose());
         }
         Begun::Refused(Error::new(ErrorKind::Unavailable, "the operation is in demand"))
     }

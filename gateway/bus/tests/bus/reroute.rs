@@ -1,11 +1,12 @@
 //! Routes that are others from one moment to the next, and backends that have more room, or less.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use opgate_bus::core::{ErrorKind, State};
-use tempfile::tempdir;
+use opgate_bus::core::{Epoch, ErrorKind, OperationId, Report, State};
+use tempfile::{TempDir, tempdir};
 
-use crate::support::{LONG, Script, Setup, player, route, start, succeeded};
+use crate::support::{Bench, LONG, Script, Setup, player, route, start, succeeded};
 
 #[tokio::test]
 async fn a_lease_keeps_its_backend_and_what_waits_goes_by_the_new_route() {
@@ -19,8 +20,10 @@ async fn a_lease_keeps_its_backend_and_what_waits_goes_by_the_new_route() {
     let next = bench.bus.rerouting().backend("second", player(&second), 1);
     bench.bus.reroute(next.route(route("route", "second")).build().unwrap(), Duration::ZERO);
     // The first backend has no room, and it does not need any.
-    bench.ended(waits).await;
+    let other = bench.ended(waits).await;
     assert_eq!((bench.script.tries(waits), second.tries(waits)), (0, 1));
+    // On record is who has it, for that is whom an end is taken from.
+    assert_eq!(&*other.routed.backend, "second");
     let new = bench.start("quick").await;
     bench.ended(new).await;
     assert_eq!(second.tries(new), 1);
@@ -64,6 +67,72 @@ async fn what_waits_for_a_route_that_is_gone_waits_until_there_is_one() {
     let back = bench.bus.rerouting().route(route("route", "script")).build().unwrap();
     bench.bus.reroute(back, Duration::ZERO);
     bench.ended(waits).await;
+}
+
+/// What the upstream of the first backend has, and the bus that has it.
+async fn with_an_upstream(dir: &TempDir) -> (Bench, OperationId) {
+    let mut bench = Setup::at(dir).open();
+    let id = bench.start("lend").await;
+    let lease = bench.leaked.recv().await.unwrap();
+    let known = Report { native_ref: Some("its-job".into()), ..Report::default() };
+    lease.report(known).await.unwrap();
+    (bench, id)
+}
+
+/// Has the route lead to another backend.
+fn to_a_second(bench: &Bench) -> Arc<Script> {
+    let (second, _leaked) = Script::new();
+    let next = bench.bus.rerouting().backend("second", player(&second), 1);
+    bench.bus.reroute(next.route(route("route", "second")).build().unwrap(), Duration::ZERO);
+    second
+}
+
+#[tokio::test]
+async fn what_an_upstream_has_stays_with_its_backend_through_every_attempt() {
+    for gone in [false, true] {
+        let dir = tempdir().unwrap();
+        let (mut bench, id) = with_an_upstream(&dir).await;
+        let second = to_a_second(&bench);
+        if gone {
+            bench.bus.reroute(bench.bus.rerouting().build().unwrap(), Duration::ZERO);
+        }
+        bench.script.open_gate();
+        let again = tokio::time::timeout(LONG, bench.leaked.recv()).await.unwrap().unwrap();
+        assert_eq!((again.epoch(), again.route().backend.as_ref()), (Epoch(2), "script"));
+        assert_eq!(second.tries(id), 0);
+        bench.bus.finish(&bench.caller, id, succeeded("by hand")).await.unwrap();
+        assert_eq!(&*bench.ended(id).await.routed.backend, "script");
+    }
+}
+
+#[tokio::test]
+async fn after_a_restart_it_waits_until_its_route_leads_there_again() {
+    let dir = tempdir().unwrap();
+    let (first, id) = with_an_upstream(&dir).await;
+    first.bus.drain().await;
+    drop(first);
+
+    let mut bench = Setup { route: "other", ..Setup::at(&dir) }.open();
+    let second = to_a_second(&bench);
+    let new = bench.start("quick").await;
+    bench.ended(new).await;
+    assert_eq!((second.tries(id), bench.script.tries(id)), (0, 0));
+    let back = bench.bus.rerouting().route(route("route", "script")).build().unwrap();
+    bench.bus.reroute(back, Duration::ZERO);
+    let again = tokio::time::timeout(LONG, bench.leaked.recv()).await.unwrap().unwrap();
+    assert_eq!((again.operation().id, &*again.route().backend), (id, "script"));
+    drop(again);
+    bench.bus.drain().await;
+    drop(bench);
+
+    // Where its backend is not configured any more, that may have another name.
+    let (renamed, mut leaked) = Script::new();
+    let bench = Setup { route: "other", backend: "shed", ..Setup::at(&dir) }.open();
+    let next = bench.bus.rerouting().backend("renamed", player(&renamed), 1);
+    bench.bus.reroute(next.route(route("route", "renamed")).build().unwrap(), Duration::ZERO);
+    let again = tokio::time::timeout(LONG, leaked.recv()).await.unwrap().unwrap();
+    let operation = again.operation();
+    assert_eq!((operation.id, &*operation.routed.backend), (id, "renamed"));
 }
 
 #[tokio::test]

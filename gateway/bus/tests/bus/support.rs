@@ -228,6 +228,8 @@ pub(crate) struct Setup {
     pub(crate) concurrency: usize,
     pub(crate) timeout: Option<Duration>,
     pub(crate) route: &'static str,
+    /// The name of the backend.
+    pub(crate) backend: &'static str,
     pub(crate) notifier: Option<Arc<dyn Notifier>>,
     pub(crate) gate: Gate,
 }
@@ -251,6 +253,7 @@ impl Setup {
             concurrency: 64,
             timeout: None,
             route: "route",
+            backend: "script",
             notifier: None,
             gate: Gate::default(),
         }
@@ -258,15 +261,19 @@ impl Setup {
 
     pub(crate) fn open(self) -> Bench {
         let (script, leaked) = Script::new();
-        let metrics = Metrics::register(&["script"]);
+        let metrics = Metrics::register(&[self.backend]);
         let (store, _) = Store::open(&self.store, self.clock, &metrics).unwrap();
         let mut router = Router::builder();
         if let Some(notifier) = self.notifier {
             router = router.notifier(notifier);
         }
         let router = router
-            .backend("script", Arc::new(Player(Arc::clone(&script), self.gate)), self.concurrency)
-            .route(Route { timeout: self.timeout, ..route(self.route, "script") })
+            .backend(
+                self.backend,
+                Arc::new(Player(Arc::clone(&script), self.gate)),
+                self.concurrency,
+            )
+            .route(Route { timeout: self.timeout, ..route(self.route, self.backend) })
             .build()
             .unwrap();
         let bus = Bus::open(store.clone(), router, self.options, metrics);

@@ -66,7 +66,7 @@ pub(crate) fn accepted() -> Operation {
 
 /// Taken at second 2, at 66.6 percent since second 3.
 pub(crate) fn running() -> Operation {
-    let started = change(Some(accepted()), 2, Command::Start { epoch: Epoch(1) });
+    let started = change(Some(accepted()), 2, Command::Start { epoch: Epoch(1), backend: None });
     let report = Report {
         epoch: Epoch(1),
         progress: Some(Progress {

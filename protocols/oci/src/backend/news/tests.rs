@@ -51,7 +51,7 @@ impl Record {
         };
         let operation = changed(None, Command::Accept(Box::new(accept)));
         let epoch = Epoch(1);
-        Self { operation: changed(Some(operation), Command::Start { epoch }) }
+        Self { operation: changed(Some(operation), Command::Start { epoch, backend: None }) }
     }
 
     fn told(&mut self, report: Option<Report>) {
