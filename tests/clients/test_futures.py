@@ -47,7 +47,7 @@ def create_policy(channel, client):
 
 def test_a_future_gives_the_declared_message(create_policy):
     future = create_policy("mine", told(duration="300ms", steps=3))
-    assert not future.done()
+    assert not future.operation.done
     policy = future.result(timeout=20)
     assert isinstance(policy, access_policy_pb2.AccessPolicy)
     assert policy.title == "mine"

@@ -75,7 +75,7 @@ def test_cancel_of_what_has_ended_changes_nothing(client, showcase):
 
 
 def test_a_backend_that_does_not_cancel_goes_on_to_its_own_end(client, showcase):
-    fields = {"duration": "2s", "honor_cancel": False, "result": {"n": 1}}
+    fields = {"duration": "6s", "honor_cancel": False, "result": {"n": 1}}
     started = showcase.start("Run", fields)
     # Before a backend has it, a cancel ends it there and then.
     until(
@@ -125,7 +125,7 @@ def test_the_asyncio_client_does_the_same(http_address, showcase, parent):
 
 
 def test_progress_is_visible_while_it_runs(client, showcase):
-    started = showcase.start("Run", {"duration": "2s", "steps": 20})
+    started = showcase.start("Run", {"duration": "5s", "steps": 20})
 
     def reading():
         return client.get_operation(started.name)

@@ -43,7 +43,7 @@ def create_policy():
 
 def test_a_future_gives_the_message_that_was_made_behind(create_policy):
     future = create_policy("mine", duration="300ms", steps=3)
-    assert not future.done()
+    assert not future.operation.done
     policy = future.result(timeout=20)
     assert policy.title == "mine"
     # It has the name that only the daemon behind gives.

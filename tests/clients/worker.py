@@ -71,7 +71,7 @@ def main() -> None:
     hold, held = "--hold" in sys.argv, []
     while True:
         if not hold or len(held) < 2:
-            for lease in worker.lease(wait="0.2s" if held else "20s", lease="1s"):
+            for lease in worker.lease(wait="0.2s" if held else "20s", lease="5s"):
                 print("leased", lease["operation"]["id"], flush=True)
                 if hold:
                     held.append(lease["lease"])

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::faces::amqp::{Agent, map};
 use crate::faces::raw;
-use crate::process::{Daemon, Launch, PATIENCE, UNSERVED};
+use crate::process::{Daemon, Launch, NOBODY, PATIENCE, UNSERVED};
 
 /// Requests of a service whose clients cancel them.
 const WORK_REQUESTS: &str = r#"
@@ -307,11 +307,10 @@ fn what_repeats_is_counted_and_told_at_the_latest_at_the_end() {
 #[test]
 fn an_upstream_is_called_at_another_rate_after_sighup() {
     let dir = tempfile::tempdir().unwrap();
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let file = dir.path().join("billing.toml");
     let config = |manner: &str, concurrency: u32| {
         let text = format!(
-            "[backends.billing]\nkind = \"nexus\"\nendpoint = \"http://{nobody}/\"\n\
+            "[backends.billing]\nkind = \"nexus\"\nendpoint = \"http://{NOBODY}/\"\n\
              concurrency = {concurrency}\n{manner}\n\
              [routes.bill]\nservice = \"billing\"\noperation = \"Bill\"\nbackend = \"billing\"\n"
         );

@@ -291,7 +291,7 @@ fn cycle_and_audit(cycles: u64, seed: u64) {
         });
         known.extend(audited);
     }
-    assert!(known.len() > usize::try_from(cycles * WRITERS).unwrap(), "there was hardly any load");
+    assert!(known.len() > usize::try_from(cycles).unwrap(), "there was hardly any load");
     runtime.block_on(async {
         let client = Client::connect(daemon.http).await;
         for known in &mut known {

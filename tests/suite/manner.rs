@@ -130,7 +130,7 @@ fn an_upstream_that_is_down_is_left_alone_until_one_call_finds_it_back() {
 fn what_is_held_back_is_pending_until_its_own_deadline() {
     let (upstream, dir) = (Upstream::start(), tempfile::tempdir().unwrap());
     let keys = "breaker = 1\nbreaker_pause = \"1h\"\nbreaker_longest = \"1h\"\nretry_attempts = 1";
-    let config = to("up", upstream.address, keys, "timeout = \"2s\"");
+    let config = to("up", upstream.address, keys, "timeout = \"10s\"");
     let daemon = Launch::new(dir.path()).config(&config).start();
     let first = start(&daemon, "up");
     unavailable(upstream.expect("POST /up"));

@@ -4,7 +4,7 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
-use crate::process::{Daemon, Launch, PATIENCE, UNSERVED};
+use crate::process::{Daemon, Launch, NOBODY, PATIENCE, UNSERVED};
 
 fn daemon() -> (tempfile::TempDir, Daemon) {
     let dir = tempfile::tempdir().unwrap();
@@ -284,10 +284,8 @@ fn each_field_of_an_operation_is_documented() {
 #[test]
 fn backends_are_shown_with_what_is_wrong_with_them() {
     let dir = tempfile::tempdir().unwrap();
-    // A port at which nobody is.
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let billing = format!(
-        "[backends.billing]\nkind = \"nexus\"\nendpoint = \"http://{nobody}/nexus?key=secret\"\n\
+        "[backends.billing]\nkind = \"nexus\"\nendpoint = \"http://{NOBODY}/nexus?key=secret\"\n\
          concurrency = 7\nbreaker = 1\nbreaker_pause = \"1h\"\nbreaker_longest = \"1h\"\n\
          [routes.bill]\nservice = \"billing\"\noperation = \"Bill\"\nbackend = \"billing\"\n"
     );
@@ -304,12 +302,14 @@ fn backends_are_shown_with_what_is_wrong_with_them() {
         let fields: Vec<&String> = backend.as_object().unwrap().keys().collect();
         assert_eq!(fields, documented("Backends").iter().collect::<Vec<_>>());
     }
+    // It is on its way there once it is acknowledged.
+    daemon.await_metric("opgate_operations_queued{backend=\"nobody\"} 1");
     let crew = named("nobody");
     assert_eq!((&crew["kind"], &crew["queued"]), (&json!("worker"), &json!(1)));
     assert_eq!((&crew["workers"], &crew["queues"]), (&json!(0), &json!(["nobody"])));
     assert_eq!((&crew["breaker"], &crew["lastError"]), (&json!("CLOSED"), &Value::Null));
     let billing = named("billing");
-    assert_eq!(billing["address"], format!("http://{nobody}/nexus"));
+    assert_eq!(billing["address"], format!("http://{NOBODY}/nexus"));
     assert_eq!((&billing["reachable"], &billing["concurrency"]), (&json!(true), &json!(7)));
 
     json(&daemon, 0, &["start", "bill", "--json", "{}"]);
@@ -323,7 +323,7 @@ fn backends_are_shown_with_what_is_wrong_with_them() {
     assert!(billing["breakerOpenSeconds"].as_f64().unwrap() > 1000.0, "{billing}");
     let table = said(&daemon, 0, &["backends", "--admin-address", &admin]);
     let line = table.lines().find(|line| line.starts_with("billing")).unwrap();
-    assert!(line.contains("OPEN for") && line.contains(&nobody.to_string()), "{table}");
+    assert!(line.contains("OPEN for") && line.contains(NOBODY), "{table}");
 }
 
 #[test]

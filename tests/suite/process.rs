@@ -16,6 +16,9 @@ use tempfile::TempDir;
 /// hang is cut short by it.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
+/// Where nobody listens. A port that was free a moment ago may be another test's by now.
+pub(crate) const NOBODY: &str = "127.0.0.1:1";
+
 /// A route without a door: only opgate's own API starts it. And a queue that no worker serves.
 pub(crate) const UNSERVED: &str = r#"
 [backends.nobody]
@@ -224,6 +227,15 @@ impl Daemon {
     /// Its standard error so far.
     pub(crate) fn log(&self) -> String {
         self.process.log()
+    }
+
+    /// Waits until its log has this.
+    pub(crate) fn await_logged(&self, text: &str) {
+        let ends = Instant::now() + PATIENCE;
+        while !self.log().contains(text) {
+            assert!(Instant::now() < ends, "{text} within {PATIENCE:?}: {}", self.log());
+            std::thread::yield_now();
+        }
     }
 
     /// Its process.

@@ -9,6 +9,13 @@ use crate::process::{Daemon, Launch};
 
 const EXAMPLE: &str = include_str!("../../config/examples/oci.toml");
 
+/// The example with work that is seen to run.
+fn slowly() -> String {
+    let slowly = EXAMPLE.replace("duration = \"1s\"", "duration = \"5s\"");
+    assert_ne!(slowly, EXAMPLE);
+    slowly
+}
+
 /// Starts something; the OCID of its work request.
 fn started(daemon: &Daemon, request: &str, body: &str) -> String {
     let (method, path) = request.split_once(' ').unwrap();
@@ -43,7 +50,10 @@ fn resources(work_request: &Value) -> Vec<[String; 3]> {
 #[test]
 fn a_fresh_daemon_serves_identitys_deletes() {
     let dir = tempfile::tempdir().unwrap();
-    let daemon = Launch::new(dir.path()).start();
+    let daemon = Launch::new(dir.path())
+        .set("routes.delete-compartment.showcase.duration=5s")
+        .set("routes.delete-tag-definition.showcase.duration=5s")
+        .start();
     for (request, collection, operation, resource) in [
         (
             "DELETE /20160918/compartments/ocid1.compartment.oc1..c",
@@ -78,7 +88,7 @@ fn a_fresh_daemon_serves_identitys_deletes() {
 #[test]
 fn every_call_of_the_example_starts_a_work_request() {
     let dir = tempfile::tempdir().unwrap();
-    let daemon = Launch::new(dir.path()).config(EXAMPLE).start();
+    let daemon = Launch::new(dir.path()).config(&slowly()).start();
     let compartment = "ocid1.compartment.oc1..c";
     let cluster = format!(
         r#"{{"name": "n", "compartmentId": "{compartment}", "vcnId": "v", "kubernetesVersion": "v1"}}"#
@@ -195,7 +205,7 @@ fn every_call_of_the_example_starts_a_work_request() {
 #[test]
 fn a_worker_is_given_what_the_template_says() {
     let dir = tempfile::tempdir().unwrap();
-    let daemon = Launch::new(dir.path()).config(EXAMPLE).start();
+    let daemon = Launch::new(dir.path()).config(&slowly()).start();
     let request = "POST /20210201/queues/ocid1.queue.oc1..q/actions/purge";
     let ocid = started(&daemon, request, r#"{"purgeType": "NORMAL", "channelId": "c"}"#);
     let ask = r#"{"max": 1, "wait": "30s", "worker": "w"}"#;

@@ -41,12 +41,14 @@ fn polling(dir: &tempfile::TempDir, upstream: SocketAddr) -> Daemon {
     let config = format!(
         r#"
 {CALLBACKS}
+[wait]
+max = "5m"
 [backends.up]
 kind = "oci"
 concurrency = 1000
 endpoint = "http://{upstream}"
 signing = "none"
-timeout = "60s"
+timeout = "5m"
 poll_first = "1ms"
 poll_longest = "10ms"
 [routes.watched]
@@ -141,7 +143,7 @@ async fn watch_by_grpc(
     for name in names {
         let (client, tell) = (client.clone(), tell.clone());
         tokio::spawn(async move {
-            let told = client.wait(&name, PATIENCE).await;
+            let told = client.wait(&name, 5 * PATIENCE).await;
             tell(told.is_ok_and(|told| told.done && told.error.is_none()));
         });
     }
@@ -179,12 +181,12 @@ async fn watch_by_amqp(amqp: SocketAddr, ids: Vec<String>, tell: impl Fn(bool)) 
 /// How an operation is awaited over HTTP.
 fn request(face: Face, one: &Started) -> String {
     let (path, header) = match face {
-        Face::Rest => (format!("/v1/operations/{}:wait?timeout=60s", one.id), String::new()),
+        Face::Rest => (format!("/v1/operations/{}:wait?timeout=300s", one.id), String::new()),
         Face::Native => {
-            (format!("/opgate/v1/operations/{}:wait?timeout=60s", one.id), String::new())
+            (format!("/opgate/v1/operations/{}:wait?timeout=300s", one.id), String::new())
         }
         Face::Nexus => (
-            "/nexus/things/watched/result?wait=60s".to_owned(),
+            "/nexus/things/watched/result?wait=300s".to_owned(),
             format!("Nexus-Operation-Token: {}\r\n", one.token),
         ),
         Face::Grpc | Face::Amqp => unreachable!("not over HTTP/1.1"),

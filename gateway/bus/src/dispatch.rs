@@ -180,8 +180,10 @@ impl Dispatcher {
         // Followed before the first look, so that nothing falls between the two.
         let mut feed = carrier.store.feed();
         let mut health = carrier.store.health();
+        let asked = carrier.work.hearing.asked();
         self.scan().await;
-        // Another dispatcher may have been here before.
+        // Another dispatcher may have been here before, and owe somebody an answer.
+        carrier.work.hearing.answer(asked);
         let _known = carrier.work.taken_up.set(());
         let mut timer = Box::pin(sleep(STRIDE));
         while !carrier.drain.is_cancelled() {

@@ -466,6 +466,15 @@ impl<J: Journal> Sequencer<J> {
             self.release(body);
             self.metrics.bus.removed.of(Removal::Expired).increment(1);
         }
+        // Whoever is told of an end finds it counted.
+        let translations = &self.metrics.bus.translations;
+        for Way { from, to } in batch.accepted {
+            translations.to(&to).accepted.of(from).increment(1);
+        }
+        for (Way { from, to }, outcome, seconds) in batch.finished {
+            translations.to(&to).finished.of(from).of(outcome).increment(1);
+            self.metrics.bus.operation_duration.of(outcome).record(seconds);
+        }
         let shown = batch.order.iter().filter_map(|id| batch.changed.remove(id));
         let mut told: Vec<Changed> = shown.map(|touched| self.publish(touched)).collect();
         // One that changed twice in the batch is told of once, at its last position: whoever goes on
@@ -478,14 +487,6 @@ impl<J: Journal> Sequencer<J> {
         }
         self.evict();
         self.metrics.bus.removed.of(Removal::Deleted).increment(batch.deleted);
-        let translations = &self.metrics.bus.translations;
-        for Way { from, to } in batch.accepted {
-            translations.to(&to).accepted.of(from).increment(1);
-        }
-        for (Way { from, to }, outcome, seconds) in batch.finished {
-            translations.to(&to).finished.of(from).of(outcome).increment(1);
-            self.metrics.bus.operation_duration.of(outcome).record(seconds);
-        }
         for (reply, result) in batch.replies {
             reply(result);
         }

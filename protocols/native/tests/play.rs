@@ -12,7 +12,7 @@ use opgate_bus::core::{
 };
 use opgate_bus::{Bus, CONCURRENCY, Caller, Options, Route, Router, Snapshot, Start, Until};
 use opgate_native::Showcase;
-use opgate_store::{Clock, Store};
+use opgate_store::{Clock, Durability, Store};
 use opgate_telemetry::Metrics;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -29,7 +29,8 @@ impl Gateway {
     /// A bus over `dir` with one route, to the showcase's `run`.
     fn open(dir: &Path) -> Self {
         let metrics = Metrics::register(&["showcase"]);
-        let options = opgate_store::Options::new(dir);
+        let mut options = opgate_store::Options::new(dir);
+        options.durability = Durability::Memory;
         let (store, _) = Store::open(&options, Clock::System, &metrics).unwrap();
         let route = Route {
             name: "run".into(),
@@ -139,9 +140,8 @@ async fn a_held_run_ends_when_it_is_canceled() {
 #[tokio::test]
 async fn a_cancel_that_is_not_honoured_is_refused_and_the_run_goes_on() {
     let (_dir, gateway) = open();
-    let id = gateway
-        .start(json!({"duration": "400ms", "honor_cancel": false, "outcome": "failed"}))
-        .await;
+    let id =
+        gateway.start(json!({"duration": "2s", "honor_cancel": false, "outcome": "failed"})).await;
     gateway.until(id, |now| now.state == State::Running).await;
     gateway.bus.cancel(&gateway.caller, id, "please").await.unwrap();
     let refused = |now: &Snapshot| {
@@ -166,7 +166,7 @@ async fn a_held_run_can_be_finished_by_hand() {
 #[tokio::test]
 async fn after_a_restart_a_run_goes_on_and_does_not_begin_again() {
     let (dir, gateway) = open();
-    let id = gateway.start(json!({"duration": "900ms", "steps": 9})).await;
+    let id = gateway.start(json!({"duration": "3s", "steps": 9})).await;
     let before = gateway.until(id, |now| done(now) >= 3).await;
     gateway.bus.drain().await;
     drop(gateway);

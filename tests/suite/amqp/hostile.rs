@@ -265,7 +265,7 @@ fn bombs_before_the_first_frame_is_answered_cost_no_memory() {
 #[test]
 fn handshakes_that_never_end_are_ended() {
     let dir = tempfile::tempdir().unwrap();
-    let daemon = Launch::new(dir.path()).set("amqp.handshake_timeout=1s").start();
+    let daemon = Launch::new(dir.path()).set("amqp.handshake_timeout=5s").start();
     let mut bystander = session(&daemon);
     let stages: [&[u8]; 5] = [
         b"",
@@ -282,7 +282,7 @@ fn handshakes_that_never_end_are_ended() {
         })
         .collect();
     unharmed(&mut bystander);
-    // None of them waits for more than a moment beyond the second it has.
+    // None of them waits for more than a moment beyond the time it has.
     for frames in &mut waiting {
         frames.read_to_end();
     }

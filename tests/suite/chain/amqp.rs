@@ -63,7 +63,7 @@ fn a_success_comes_back_with_its_progress() {
     let back = Launch::new(dirs[0].path()).start();
     let front = front(dirs[1].path(), back.amqp);
     let (mut client, mut upstream) = (Client::of(&front), Client::of(&back));
-    let id = client.start("do", r#"{"duration": "1500ms", "steps": 4, "result": {"a": [1, "x"]}}"#);
+    let id = client.start("do", r#"{"duration": "5s", "steps": 4, "result": {"a": [1, "x"]}}"#);
     // While it runs, what is reported there is seen here.
     client.until(&id, |now| {
         now.progress.as_ref().is_some_and(|progress| progress.percent() > 0.0) && !now.done

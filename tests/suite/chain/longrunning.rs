@@ -57,8 +57,7 @@ fn a_success_comes_back_with_its_progress() {
     for waits in ["", "waits = 0"] {
         let front = front(dirs[1].path(), back.http, waits);
         let (mut client, mut upstream) = (Client::of(&front), Client::of(&back));
-        let id =
-            client.start("do", r#"{"duration": "1500ms", "steps": 4, "result": {"a": [1, "x"]}}"#);
+        let id = client.start("do", r#"{"duration": "5s", "steps": 4, "result": {"a": [1, "x"]}}"#);
         // While it runs, what is reported there is seen here.
         client.until(&id, |now| {
             now.progress.as_ref().is_some_and(|progress| progress.percent() > 0.0) && !now.done

@@ -48,7 +48,7 @@ action = "UPDATED"
 identifier = "${{/compartmentId}}"
 uri = "/20160918/compartments/${{/compartmentId}}"
 [routes.move.showcase]
-duration = "1500ms"
+duration = "5s"
 steps = 4
 
 [routes.refuse]

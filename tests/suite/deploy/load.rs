@@ -1,7 +1,7 @@
 //! A gateway with something of everything: every protocol in front, several backends behind, one of them down, workers,
 //! callbacks that are taken and one that nobody takes, TLS.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -16,7 +16,7 @@ use tokio::runtime::Runtime;
 use crate::faces::{JSON, raw};
 use crate::grpc::{Client, ECHO};
 use crate::nexus::callbacks::{CALLBACKS, Desk};
-use crate::process::{Daemon, Launch};
+use crate::process::{Daemon, Launch, NOBODY};
 use crate::tls::Authority;
 
 /// Where the gateway is.
@@ -39,8 +39,6 @@ impl Load {
     pub(super) fn start() -> Self {
         let (dir, desk) = (tempfile::tempdir().unwrap(), Desk::start());
         desk.open.send_replace(true);
-        // Nobody listens there any more.
-        let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let (cert, key) = (dir.path().join("http.pem"), dir.path().join("http.key"));
         Authority::new().issue(&cert, &key);
         let daemon = Launch::new(dir.path())
@@ -51,7 +49,7 @@ impl Load {
 [backends.away]
 kind = "oci"
 concurrency = 10
-endpoint = "http://{nobody}"
+endpoint = "http://{NOBODY}"
 signing = "none"
 breaker = 1
 breaker_pause = "100ms"
@@ -73,7 +71,7 @@ work_requests = "/workRequests"
         let stopping = Arc::new(AtomicBool::new(false));
         // It stays, and so does what is owed to nobody.
         begin(doors, "away", &json!({}));
-        let _token = nexus(doors, nobody, 0);
+        let _token = nexus(doors, NOBODY.parse().unwrap(), 0);
         daemon.signal("HUP");
         let receiver = desk.address;
         let clients: [Box<dyn Fn(Doors, u64) + Send>; 2] =

@@ -28,7 +28,7 @@ concurrency = 1000
 {kind}
 "#
     );
-    for (name, prefix, timeout) in [("work", "", "10m"), ("brief", "/brief", "1s")] {
+    for (name, prefix, timeout) in [("work", "", "10m"), ("brief", "/brief", "8s")] {
         let door = format!(
             r#"
 [routes.{name}.grpc]

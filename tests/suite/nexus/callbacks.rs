@@ -101,7 +101,7 @@ fn a_callback_outlives_the_daemon_that_owed_it() {
     let start = |number: usize| {
         let target =
             format!("/nexus/showcase/run?callback=http%3A%2F%2F{}%2F{number}", desk.address);
-        let input = json!({"duration": "20ms", "result": {"number": number}});
+        let input = json!({"duration": "2s", "result": {"number": number}});
         wire::start(daemon.http, &target, &format!("request-{number}"), &input)
     };
     let mut started: BTreeMap<String, usize> = BTreeMap::new();

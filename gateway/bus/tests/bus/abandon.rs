@@ -38,7 +38,7 @@ async fn of_what_ends_under_its_lease_by_hand_by_its_upstream_or_by_its_deadline
     bench.started(told).await;
     conclude(&bench, told, "told so").await;
     assert_eq!(bench.script.abandoned(2).await, [by_hand, told]);
-    let limited = Start { deadline: Some(Duration::from_millis(20)), ..start("hold") };
+    let limited = Start { deadline: Some(Duration::from_secs(2)), ..start("hold") };
     let late = bench.bus.start(&bench.caller, limited).await.unwrap().snapshot.id;
     assert_eq!(bench.ended(late).await.state, State::Failed);
     assert_eq!(bench.script.abandoned(3).await, [by_hand, told, late]);
@@ -52,7 +52,7 @@ async fn of_what_ends_between_two_attempts() {
     rests(&bench, by_hand).await;
     bench.bus.finish(&bench.caller, by_hand, succeeded("by hand")).await.unwrap();
     assert_eq!(bench.script.abandoned(1).await, [by_hand]);
-    let limited = Start { deadline: Some(Duration::from_millis(50)), ..start("flaky 8") };
+    let limited = Start { deadline: Some(Duration::from_secs(2)), ..start("flaky 8") };
     let late = bench.bus.start(&bench.caller, limited).await.unwrap().snapshot.id;
     bench.ended(late).await;
     assert_eq!(bench.script.abandoned(2).await, [by_hand, late]);

@@ -150,7 +150,7 @@ async fn who_asks_for_patience_is_given_it() {
 #[tokio::test]
 async fn while_its_upstream_is_left_alone_it_is_queued_and_sent_once_an_attempt_leaves() {
     let dir = tempdir().unwrap();
-    let pause = Duration::from_millis(300);
+    let pause = Duration::from_secs(2);
     let breaking = Breaking { failures: 1, pause, longest: pause };
     let gate = Gate::new(None, Some(breaking), None);
     let mut bench = Setup { gate: gate.clone(), ..Setup::at(&dir) }.open();

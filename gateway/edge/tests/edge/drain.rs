@@ -121,7 +121,7 @@ async fn a_request_sent_before_the_drain_is_answered_after_it() {
 
 #[tokio::test]
 async fn an_old_connection_is_asked_to_leave_and_its_request_finishes() {
-    let connection_age = Some(Duration::from_millis(50));
+    let connection_age = Some(Duration::from_millis(500));
     let fixture = Fixture::start(HttpLimits { connection_age, ..HttpLimits::default() }).await;
     let (mut client, ended) = http2(fixture.address).await;
     assert_eq!(client.bytes("/whole/0").await, Bytes::new());

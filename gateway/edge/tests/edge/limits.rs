@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use crate::fixture::{Fixture, assert_line, http1, http2, pattern};
 
 fn hasty() -> HttpLimits {
-    HttpLimits { head_timeout: Duration::from_millis(50), ..HttpLimits::default() }
+    HttpLimits { head_timeout: Duration::from_millis(500), ..HttpLimits::default() }
 }
 
 /// What the server says to `said` before it closes.

@@ -214,7 +214,7 @@ async fn a_connection_over_which_nothing_comes_any_more_is_not_used_again() {
     // It takes connections and says nothing, not even that it speaks HTTP/2.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let client = client_of(listener.local_addr().unwrap());
-    let limits = Limits { total: Duration::from_millis(50), ..LIMITS };
+    let limits = Limits { total: Duration::from_millis(500), ..LIMITS };
     for _ in 0..2 {
         let (result, accepted) = tokio::join!(get(&client, "/", limits), listener.accept());
         let _stream = accepted.unwrap();

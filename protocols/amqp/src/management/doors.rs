@@ -10,6 +10,7 @@ use opgate_core::{Error, ErrorKind, Losses, Outcome, Payload};
 use opgate_template::{self as template, Placeholder, Source};
 use serde_amqp::Value;
 use serde_json::{Map, Value as Json};
+use tokio::time::Instant;
 
 use super::answer::{Answer, Answered, map};
 use super::request::Asked;
@@ -307,6 +308,7 @@ impl Inner {
         if asked.identity.is_some() && asked.name.is_some() {
             asked.subject()?;
         }
+        let began = Instant::now();
         let endpoint = format!("{} {} {}", asked.node, door.operation, door.entity_type);
         let input = door.input(asked)?;
         let mut start = Self::begun(asked, &endpoint, Arc::clone(&door.route), input)?;
@@ -315,7 +317,8 @@ impl Inner {
         let snapshot = match door.reply {
             ReplyWhen::Accepted => receipt.snapshot,
             ReplyWhen::Completed => {
-                let limit = self.limit(asked, door.timeout);
+                // What it took to begin is part of the time that the caller has.
+                let limit = self.limit(asked, door.timeout).saturating_sub(began.elapsed());
                 let waited = self.wait(asked, receipt.snapshot.id, limit).await?;
                 if let Some(answer) = ended(door, &waited) {
                     return Ok(answer);

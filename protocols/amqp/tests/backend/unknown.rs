@@ -139,7 +139,7 @@ async fn more_than_there_is_credit_for_waits_for_it() {
 async fn who_never_gives_credit_is_not_reached_and_nothing_is_unknown() {
     let nature = Nature { credit: 0, ..Nature::default() };
     let (dir, mut upstream) = (tempdir().unwrap(), Upstream::of(nature).await);
-    let side = Setup::with(&[("timeout", "50")]).open(&dir, &upstream);
+    let side = Setup::with(&[("timeout", "300")]).open(&dir, &upstream);
     let id = side.start().await;
     let ended = side.ended(id).await;
     let told = failure(&ended);

@@ -77,10 +77,10 @@ async fn what_came_as_values_is_answered_as_those() {
 async fn a_request_that_would_wait_too_long_is_answered_with_what_there_is() {
     let node = Node::open();
     let request =
-        ask("DELETE", DOMAIN).with("com.microsoft:server-timeout", SimpleValue::Uint(200));
+        ask("DELETE", DOMAIN).with("com.microsoft:server-timeout", SimpleValue::Uint(2000));
     let asked = std::time::Instant::now();
     let started = node.send(request).await;
-    assert!(asked.elapsed() < Duration::from_secs(5));
+    assert!(asked.elapsed() < Duration::from_secs(20));
     assert_eq!((started.status(), started.field("done")), (202, Value::Bool(false)));
 }
 

@@ -473,7 +473,7 @@ async fn who_is_somebody_by_tokens_is_closed_with_the_last_of_them() {
     let mut settings = with_a_user();
     settings.anonymous = Anonymous::Loopback;
     let server = Server::with(settings).await;
-    let soon = lasting("ada", 2);
+    let soon = lasting("ada", 5);
     let mut stay = Vec::new();
     for tokens in [[&soon, &lasting("ada", 600)], [&lasting("ada", 600), &soon]] {
         let mut renewed = with_cbs(&server, "ANONYMOUS", None).await;

@@ -77,11 +77,11 @@ async fn a_call_that_may_come_twice_is_made_again_under_the_same_key() {
 #[tokio::test]
 async fn a_service_that_is_silent_is_not_waited_for_without_end() {
     let (dir, mut upstream) = (tempdir().unwrap(), Upstream::start().await);
-    let setup = Setup { timeout: Duration::from_millis(50), ..Setup::default() };
+    let setup = Setup { timeout: Duration::from_millis(500), ..Setup::default() };
     let side = setup.open(&dir, &upstream);
     let id = side.start().await;
     let call = upstream.expect(START).await;
-    assert_eq!(call.header("grpc-timeout"), Some("50000000n"));
+    assert_eq!(call.header("grpc-timeout"), Some("500000000n"));
     let ended = side.ended(id).await;
     assert_eq!(failure(&ended).reason.as_deref(), Some("outcome_unknown"));
     assert!(failure(&ended).message.contains("no answer within"), "{ended:?}");

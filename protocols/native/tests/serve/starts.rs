@@ -50,7 +50,8 @@ async fn what_a_start_brings_is_kept() {
     assert_eq!(operation.parent, "projects/p");
     assert_eq!((operation.headers, operation.links_in), (vec![header], vec![link]));
     let (created, deadline) = (operation.create_time.unwrap(), operation.deadline.unwrap());
-    assert_eq!(deadline.seconds - created.seconds, 60);
+    // It is made durable a moment after its deadline was told, perhaps in the next second.
+    assert!((59..=60).contains(&(deadline.seconds - created.seconds)), "{created} {deadline}");
     let (_, seen) = data(operation.result.as_ref());
     let seen: serde_json::Value = serde_json::from_slice(seen).unwrap();
     assert!(seen.to_string().contains(trace), "{seen}");

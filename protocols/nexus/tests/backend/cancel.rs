@@ -201,7 +201,7 @@ async fn who_ends_it_by_hand_or_by_its_deadline_ends_it_upstream() {
     assert_eq!(cancel.header("nexus-operation-token"), Some("t 1/2"));
     cancel.answer(202, &[], "");
 
-    let start = Start { deadline: Some(Duration::from_millis(500)), ..start() };
+    let start = Start { deadline: Some(Duration::from_secs(3)), ..start() };
     let id = side.started(start).await;
     handler.call().await.answer(201, &[JSON], r#"{"token":"late","state":"running"}"#);
     let cancel = handler.expect(&Method::POST, CANCEL).await;

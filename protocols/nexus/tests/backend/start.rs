@@ -193,7 +193,7 @@ async fn attempts_are_bounded() {
 #[tokio::test]
 async fn a_handler_that_does_not_answer_in_time_is_asked_again() {
     let (dir, mut handler) = (tempdir().unwrap(), Handler::start().await);
-    let setup = Setup { timeout: Duration::from_millis(200), ..Setup::default() };
+    let setup = Setup { timeout: Duration::from_secs(1), ..Setup::default() };
     let side = setup.open(&dir, &handler).await;
     let id = side.start().await;
     let silent = handler.call().await;

@@ -170,11 +170,11 @@ def test_links_come_and_go_under_one_name(connection):
 
 
 def test_a_connection_may_be_idle_as_long_as_it_beats(amqp):
-    """The client gives opgate up after a second without a sign of life; here it says nothing for four."""
-    connection = connect(amqp, heartbeat=1.0)
+    """The client gives opgate up after three seconds without a sign of life; here it says nothing for eight."""
+    connection = connect(amqp, heartbeat=3.0)
     node = Node(connection)
     identity = node.start()
     with pytest.raises(Timeout):
-        connection.wait(lambda: False, timeout=4)
+        connection.wait(lambda: False, timeout=8)
     assert node.of(identity, "READ").good()["identity"] == identity
     connection.close()

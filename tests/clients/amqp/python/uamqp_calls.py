@@ -106,11 +106,11 @@ def nodes():
 
 
 def beats():
-    """A connection that gives opgate up after a second of silence, and says nothing for four."""
-    amqp = client(alice(), idle_timeout=1000)
+    """A connection that gives opgate up after three seconds of silence, and says nothing for eight."""
+    amqp = client(alice(), idle_timeout=3000)
     before = ask(amqp, b"run", SHOWCASE)
     counter = uamqp.c_uamqp.TickCounter()
-    ends = counter.get_current_ms() + 4000
+    ends = counter.get_current_ms() + 8000
     while counter.get_current_ms() < ends:
         amqp.do_work()
     after = ask(amqp, b"READ", OPERATION, identity=before[2]["identity"])

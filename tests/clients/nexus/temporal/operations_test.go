@@ -73,7 +73,7 @@ func TestAWorkflowCancels(t *testing.T) {
 
 func TestAnOperationThatTakesTooLong(t *testing.T) {
 	story := tell(t, Ask{Service: "showcase", Operation: "sleep",
-		Input: fields{"duration": "1h"}, Timeout: 5 * time.Second})
+		Input: fields{"duration": "1h"}, Timeout: 15 * time.Second})
 	story.went(t, "Scheduled Started TimedOut")
 	kind := story.cause.GetTimeoutFailureInfo().GetTimeoutType()
 	if kind != enums.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE {

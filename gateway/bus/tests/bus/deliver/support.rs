@@ -13,7 +13,7 @@ use opgate_store::{Clock, ManualClock};
 use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::support::{Bench, Setup, start, stopped_clock};
+use crate::support::{Bench, LONG, Setup, start, stopped_clock};
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 
@@ -185,8 +185,8 @@ impl Frozen {
     fn new() -> Self {
         let (thaw, thawed) = std::sync::mpsc::channel();
         drop(tokio::task::spawn_blocking(move || {
-            // Over when the test is, however long a busy machine takes over it.
-            let _over: Result<(), _> = thawed.recv();
+            // Over when the test is, however long a busy machine takes over it; one that waits for nothing fails in the end.
+            let _over: Result<(), _> = thawed.recv_timeout(10 * LONG);
         }));
         Self { _thaw: thaw }
     }

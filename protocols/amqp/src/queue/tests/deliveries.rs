@@ -272,12 +272,12 @@ async fn who_is_late_changes_nothing() {
 
 #[tokio::test]
 async fn a_lease_is_extended_while_its_delivery_is_open() {
-    let lease = Duration::from_secs(1);
+    let lease = Duration::from_secs(3);
     let shop = Shop::open(Pull { lease, ..Pull::default() }, Settings::default());
     let leased = shop.begun().await;
     let id = leased.snapshot.id;
     let (settle, carried) = carried(&shop, leased);
-    tokio::time::sleep(3 * lease).await;
+    tokio::time::sleep(2 * lease).await;
     settle.send(Ok(Settled::Accepted(Accepted {}))).unwrap();
     carried.await.unwrap();
     let ended = shop.get(id).await;
