@@ -1,4 +1,4 @@
-//! Operations that came through different protocols and share one job of an OCI API, which the test plays.
+//! Operations that came through different protocols and share one job: of an OCI API, which the test plays, or of workers.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -204,4 +204,121 @@ async fn the_last_who_leaves_has_it_canceled_whatever_was_between() {
     assert_eq!(result(&daemon, &fresh).status, 200);
     assert_eq!(daemon.terminate().code(), Some(0));
     assert!(upstream.rest().iter().all(is_look));
+}
+
+/// A route whose work is shared and done by workers.
+const CREW: &str = r#"
+[backends.crew]
+kind = "worker"
+concurrency = 10
+[routes.build]
+service = "builds"
+operation = "build"
+backend = "crew"
+share = "${/digest}"
+[routes.build.worker]
+queue = "builds"
+"#;
+
+/// A daemon with workers whose work is shared.
+struct Crew {
+    daemon: Daemon,
+    _dir: tempfile::TempDir,
+}
+
+impl Crew {
+    fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let daemon = Launch::new(dir.path()).config(CREW).start();
+        Self { daemon, _dir: dir }
+    }
+
+    fn post(&self, path: &str, body: &Value) -> Value {
+        let body = body.to_string();
+        let reply = raw(self.daemon.http, "POST", path, &[JSON], body.as_bytes());
+        assert_eq!(reply.status, 200, "{path}: {}", reply.json());
+        reply.json()
+    }
+
+    /// Starts a build; its id.
+    fn begin(&self, timeout: &str) -> String {
+        let start =
+            json!({"route": "build", "input": {"json": {"digest": "d"}}, "timeout": timeout});
+        self.post("/opgate/v1/operations", &start)["id"].as_str().unwrap().to_owned()
+    }
+
+    fn leases(&self) -> Vec<Value> {
+        let ask = json!({"wait": "0s", "max": 10});
+        let answer = self.post("/opgate/v1/queues/builds:lease", &ask);
+        answer["leases"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// The one lease that there is.
+    fn lease(&self) -> String {
+        let leases = self.leases();
+        assert_eq!(leases.len(), 1, "{leases:?}");
+        leases[0]["lease"].as_str().unwrap().to_owned()
+    }
+
+    fn report(&self, lease: &str, report: &Value) -> Value {
+        self.post(&format!("/opgate/v1/leases/{lease}:report"), report)
+    }
+
+    fn awaits(&self, id: &str, holds: impl Fn(&Value) -> bool) -> Value {
+        let ends = Instant::now() + PATIENCE;
+        loop {
+            let now = shown(&self.daemon, id);
+            if holds(&now) {
+                return now;
+            }
+            assert!(Instant::now() < ends, "{now}");
+        }
+    }
+}
+
+#[test]
+fn a_worker_does_it_once_for_all_who_stay() {
+    let crew = Crew::start();
+    let ids = ["3600s", "4s", "3600s"].map(|timeout| crew.begin(timeout));
+    let [stays, late, leaves] = &ids;
+    let lease = crew.lease();
+    crew.report(&lease, &json!({"progress": {"percent": 40}}));
+    for id in [stays, leaves] {
+        crew.awaits(id, |now| now["progress"]["percent"] == 40.0);
+    }
+    crew.post(&format!("/opgate/v1/operations/{leaves}:cancel"), &json!({}));
+    assert_eq!(shown(&crew.daemon, leaves)["state"], "CANCELED");
+    let ended = crew.awaits(late, |now| now["done"] == true);
+    assert_eq!(
+        (&ended["state"], &ended["error"]["reason"]),
+        (&json!("FAILED"), &json!("deadline"))
+    );
+    // It has heard of neither, and there is nothing else for anybody.
+    let held = crew.report(&lease, &json!({"progress": {"percent": 60}}));
+    assert_ne!(held["cancelRequested"], true, "{held}");
+    assert!(crew.leases().is_empty());
+    let finish = json!({"outcome": {"succeeded": {"json": {"built": "d"}}}});
+    crew.post(&format!("/opgate/v1/leases/{lease}:finish"), &finish);
+    let done = crew.awaits(stays, |now| now["done"] == true);
+    assert_eq!(done["result"]["json"], json!({"built": "d"}), "{done}");
+    assert_eq!(crew.daemon.terminate().code(), Some(0));
+}
+
+#[test]
+fn a_worker_hears_of_it_when_the_last_has_left() {
+    let crew = Crew::start();
+    let (canceled, late) = (crew.begin("3600s"), crew.begin("4s"));
+    let lease = crew.lease();
+    crew.post(&format!("/opgate/v1/operations/{canceled}:cancel"), &json!({}));
+    let told = |held: &Value| held["cancelRequested"] == true;
+    assert!(!told(&crew.report(&lease, &json!({}))));
+    crew.awaits(&late, |now| now["done"] == true);
+    assert!(told(&crew.report(&lease, &json!({}))));
+    // Who comes now shares nothing with what is on its end.
+    let fresh = crew.begin("3600s");
+    assert_ne!(crew.lease(), lease);
+    crew.report(&lease, &json!({"acceptCancel": true}));
+    crew.post(&format!("/opgate/v1/leases/{lease}:finish"), &json!({"outcome": {"canceled": {}}}));
+    assert_ne!(shown(&crew.daemon, &fresh)["done"], true);
+    assert_eq!(crew.daemon.terminate().code(), Some(0));
 }
