@@ -2,7 +2,8 @@
 //!
 //! A warning is the same as another if it comes from the same place in the code with the same message; what it is about
 //! may differ. Of each there is a line with its count for as long as it goes on, and the next after a quiet time is a
-//! first one again. So a storm costs six lines a minute, and none of its kinds is lost.
+//! first one again. So a storm costs six lines a minute, and none of its kinds is lost; the line names the first
+//! operations that it was about.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -23,6 +24,8 @@ pub(crate) const REPEATED: &str = "opgate::repeated";
 const EVERY: Duration = Duration::from_secs(10);
 /// Kinds that are known at a time. Of more, each line is logged.
 const KINDS: usize = 1024;
+/// Operations that a line with a count names.
+const NAMED: usize = 16;
 
 /// Counts what repeats. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +40,8 @@ struct Count {
     told: Instant,
     /// How many were not since.
     folded: u64,
+    /// The first operations those were about.
+    operations: Vec<Box<str>>,
     is_error: bool,
     target: &'static str,
 }
@@ -46,22 +51,31 @@ struct Count {
 struct Told {
     message: Box<str>,
     folded: u64,
+    operations: Vec<Box<str>>,
     is_error: bool,
     target: &'static str,
 }
 
 impl Fold {
     /// Whether a line is logged; else it is counted.
-    fn passes(&self, meta: &'static Metadata<'static>, message: Box<str>, now: Instant) -> bool {
+    fn passes(&self, meta: &'static Metadata<'static>, said: Said, now: Instant) -> bool {
         let mut counts = self.lock();
-        let kind = (meta.callsite(), message);
+        let kind = (meta.callsite(), said.message.into());
         if let Some(count) = counts.get_mut(&kind) {
             count.folded += 1;
+            let operation = said.operation.into_boxed_str();
+            if count.operations.len() < NAMED
+                && !operation.is_empty()
+                && !count.operations.contains(&operation)
+            {
+                count.operations.push(operation);
+            }
             return false;
         }
         if counts.len() < KINDS {
             let is_error = *meta.level() == Level::ERROR;
-            let count = Count { told: now, folded: 0, is_error, target: meta.target() };
+            let target = meta.target();
+            let count = Count { told: now, folded: 0, operations: Vec::new(), is_error, target };
             counts.insert(kind, count);
         }
         true
@@ -76,7 +90,8 @@ impl Fold {
             }
             let Count { folded, is_error, target, .. } = *count;
             if folded > 0 {
-                due.push(Told { message: message.clone(), folded, is_error, target });
+                let operations = std::mem::take(&mut count.operations);
+                due.push(Told { message: message.clone(), folded, operations, is_error, target });
             }
             (count.told, count.folded) = (now, 0);
             folded > 0
@@ -101,11 +116,13 @@ impl Fold {
 
 /// Outside of the lock: these are lines themselves.
 fn tell(due: &[Told]) {
-    for Told { message, folded, is_error, target } in due {
+    for Told { message, folded, operations, is_error, target } in due {
+        let named = (!operations.is_empty()).then(|| operations.join(" "));
+        let operations = named.as_deref();
         if *is_error {
-            error!(target: REPEATED, repeated = folded, of = target, "{message}");
+            error!(target: REPEATED, repeated = folded, of = target, operations, "{message}");
         } else {
-            warn!(target: REPEATED, repeated = folded, of = target, "{message}");
+            warn!(target: REPEATED, repeated = folded, of = target, operations, "{message}");
         }
     }
 }
@@ -117,19 +134,25 @@ impl<S: Subscriber> Layer<S> for Fold {
         if *meta.level() > Level::WARN || [EXIT, REPEATED].contains(&meta.target()) {
             return true;
         }
-        let mut message = Message(String::new());
-        event.record(&mut message);
-        self.passes(meta, message.0.into(), Instant::now())
+        let mut said = Said::default();
+        event.record(&mut said);
+        self.passes(meta, said, Instant::now())
     }
 }
 
-/// The message of an event.
-struct Message(String);
+/// The message of an event, and the operation it is about.
+#[derive(Default)]
+struct Said {
+    message: String,
+    operation: String,
+}
 
-impl Visit for Message {
+impl Visit for Said {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        if field.name() == "message" {
-            self.0 = format!("{value:?}");
+        match field.name() {
+            "message" => self.message = format!("{value:?}"),
+            "operation" => self.operation = format!("{value:?}"),
+            _ => {}
         }
     }
 }
@@ -159,7 +182,7 @@ mod tests {
         let subscriber = tracing_subscriber::registry().with(seen.clone()).with(fold.clone());
         with_default(subscriber, || {
             for n in 0..50 {
-                warn!(n, "away");
+                warn!(operation = %n, "away");
                 error!("broken");
                 warn!("about {}", n % 2);
                 tracing::info!("fine");
@@ -175,6 +198,10 @@ mod tests {
         let told = |message: &str, folded, is_error| Told {
             message: message.into(),
             folded,
+            operations: match message {
+                "away" => (1..=NAMED).map(|n| n.to_string().into()).collect(),
+                _ => Vec::new(),
+            },
             is_error,
             target: module_path!(),
         };

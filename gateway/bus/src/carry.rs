@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use opgate_core::{
     Code, Command, Epoch, Error, ErrorKind, Failure, Finish, LogEntry, OperationId, Outcome,
-    Report, Retry, Submission, Version,
+    Report, Retry, Submission, Version, limits,
 };
 use opgate_store::{Snapshot, Store};
 use opgate_telemetry::{self as telemetry, Metrics};
@@ -328,7 +328,7 @@ impl Carrier {
 
     /// Ends an operation whose deadline has passed, whoever has it.
     pub(crate) async fn expire(&self, id: OperationId) {
-        self.conclude(id, |_| Outcome::Failed(overdue())).await;
+        self.conclude(id, |current| Outcome::Failed(overdue(current))).await;
     }
 
     /// Ends an operation without a lease. Goes on trying until it has ended or the gateway drains. `outcome` is asked
@@ -382,8 +382,19 @@ impl Carrier {
     }
 }
 
-fn overdue() -> Failure {
-    let mut failure = Failure::new(Code::DeadlineExceeded, "the operation's deadline has passed");
+/// The failure of an operation whose deadline has passed. Not every face shows the log: what it says went wrong last is told
+/// here, too.
+fn overdue(current: &Snapshot) -> Failure {
+    const TEXT: &str = "the operation's deadline has passed";
+    let last = current.log.iter().rev().find(|line| line.error && !line.message.is_empty());
+    let text = last.map_or_else(
+        || TEXT.to_owned(),
+        |line| {
+            limits::clip(&format!("{TEXT}; the last problem on record: {}", line.message))
+                .to_owned()
+        },
+    );
+    let mut failure = Failure::new(Code::DeadlineExceeded, text);
     failure.reason = Some("deadline".to_owned());
     failure
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use opgate_core::{OperationId, Payload, Resource, limits};
-use opgate_template::{Placeholder, Source, text};
+use opgate_template::{Placeholder, Problem, Source, text};
 use serde_json::Value;
 
 use crate::router::{IN_PROGRESS, ResourceRule, Route};
@@ -107,10 +107,11 @@ fn each(pointer: &str) -> Option<(&str, &str)> {
 }
 
 fn resource(rule: &ResourceRule, source: &Source<'_>) -> Option<Resource> {
-    let made = |template: &str| {
-        let text = text(template, source).ok().flatten()?;
+    let fitting = |made: Result<Option<String>, Problem>| {
+        let text = made.ok().flatten()?;
         (text.len() <= limits::TEXT_BYTES).then(|| text.into_boxed_str())
     };
+    let made = |template: &str| fitting(text(template, source));
     let action = made(&rule.action)?;
     // What is only related is neither worked on nor changed by any end.
     let (action, becomes) =
@@ -120,7 +121,7 @@ fn resource(rule: &ResourceRule, source: &Source<'_>) -> Option<Resource> {
         action,
         becomes,
         identifier: made(&rule.identifier).filter(|identifier| !identifier.is_empty())?,
-        uri: made(&rule.uri).unwrap_or_default(),
+        uri: fitting(opgate_template::uri(&rule.uri, source)).unwrap_or_default(),
     })
 }
 

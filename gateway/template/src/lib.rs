@@ -9,10 +9,14 @@
 //! within text.
 
 use opgate_core::{Error, ErrorKind, OperationId, limits};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value};
 
 const MERGE: &str = "$merge";
 const ALONE: Problem = Problem::Malformed("`$merge` stands alone in its object and holds an array");
+
+/// What is encoded in a part of a path: all but what is unreserved.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// What placeholders refer to.
 #[derive(Clone, Copy, Debug)]
@@ -103,12 +107,37 @@ fn visit<'a>(template: &'a Value, see: &mut impl FnMut(Placeholder<'a>)) -> Resu
 /// # Errors
 /// It is no template.
 pub fn text(template: &str, source: &Source<'_>) -> Result<Option<String>, Problem> {
+    joined(&pieces(template)?, source, |_, part, whole| whole.push_str(part))
+}
+
+/// As [`text`], of a template that makes a URI: what is put beside other text is a part of a path, percent-encoded
+/// (RFC 3986, section 2.1; but for what is unreserved). A placeholder alone is a URI already.
+///
+/// # Errors
+/// It is no template.
+pub fn uri(template: &str, source: &Source<'_>) -> Result<Option<String>, Problem> {
+    let pieces = pieces(template)?;
+    let is_alone = pieces.len() == 1;
+    joined(&pieces, source, |piece, part, whole| match piece {
+        Piece::Of(_) if !is_alone => whole.extend(utf8_percent_encode(part, SEGMENT)),
+        Piece::Of(_) | Piece::Text(_) => whole.push_str(part),
+    })
+}
+
+/// The text of all pieces, each put there as `put` does.
+fn joined(
+    pieces: &[Piece<'_>],
+    source: &Source<'_>,
+    put: impl Fn(&Piece<'_>, &str, &mut String),
+) -> Result<Option<String>, Problem> {
     let mut expansion = Expansion { source, room: limits::PAYLOAD_BYTES };
     let mut whole = String::new();
-    for piece in pieces(template)? {
-        match expansion.replacement(&piece)? {
-            Some(Value::String(part)) => whole.push_str(&part),
-            Some(part @ (Value::Number(_) | Value::Bool(_))) => whole.push_str(&part.to_string()),
+    for piece in pieces {
+        match expansion.replacement(piece)? {
+            Some(Value::String(part)) => put(piece, &part, &mut whole),
+            Some(part @ (Value::Number(_) | Value::Bool(_))) => {
+                put(piece, &part.to_string(), &mut whole);
+            }
             Some(Value::Null | Value::Array(_) | Value::Object(_)) | None => return Ok(None),
         }
     }
@@ -322,6 +351,20 @@ mod tests {
             (json!("${uuid}"), json!("ffffffff-ffff-8fff-bfff-ffffffffffff")),
         ] {
             assert_eq!(expanded(&template, &input).unwrap(), result, "{template}");
+        }
+    }
+
+    #[test]
+    fn what_is_put_into_a_uri_is_a_part_of_its_path() {
+        let input = json!({"id": "x/y?z# \u{fc}", "n": 2.5, "uri": "https://h/a?b=c"});
+        let source = Source { input: Some(&input), id: None };
+        for (template, made) in [
+            ("/things/${/id}/parts/${/n}", Some("/things/x%2Fy%3Fz%23%20%C3%BC/parts/2.5")),
+            ("${/uri}", Some("https://h/a?b=c")),
+            ("/all?of=${/n}", Some("/all?of=2.5")),
+            ("/things/${/absent}", None),
+        ] {
+            assert_eq!(uri(template, &source).unwrap().as_deref(), made, "{template}");
         }
     }
 

@@ -81,7 +81,7 @@ async fn a_service_that_is_silent_is_not_waited_for_without_end() {
     let side = setup.open(&dir, &upstream);
     let id = side.start().await;
     let call = upstream.expect(START).await;
-    assert_eq!(call.header("grpc-timeout"), Some("500000000n"));
+    assert_eq!(call.header("grpc-timeout"), Some("500000u"));
     let ended = side.ended(id).await;
     assert_eq!(failure(&ended).reason.as_deref(), Some("outcome_unknown"));
     assert!(failure(&ended).message.contains("no answer within"), "{ended:?}");

@@ -96,8 +96,13 @@ pub fn read(headers: &HeaderMap, body: &Bytes) -> Outcome {
     let failure = if let Some(said) = &said {
         said.failure(state, limits::FAILURE_DEPTH)
     } else {
-        let code = if canceled { Code::Cancelled } else { Code::Unknown };
-        Failure::new(code, limits::clip(&String::from_utf8_lossy(body)))
+        let (code, silent) = if canceled {
+            (Code::Cancelled, "the operation was canceled")
+        } else {
+            (Code::Unknown, "the operation failed, and its handler did not say why")
+        };
+        let said = String::from_utf8_lossy(body);
+        Failure::new(code, if body.is_empty() { silent } else { limits::clip(&said) })
     };
     // What opgate itself has written so is what it was before.
     let own = if canceled { Outcome::Canceled(Some(failure)) } else { Outcome::Failed(failure) };

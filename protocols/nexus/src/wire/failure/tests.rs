@@ -98,8 +98,15 @@ fn a_body_that_would_be_read_as_something_else_is_wrapped() {
 }
 
 #[test]
+fn what_says_nothing_is_a_failure_that_says_so() {
+    let failure = said("");
+    assert_eq!(failure.code, Code::Unknown);
+    assert!(failure.message.contains("did not say why"), "{failure:?}");
+}
+
+#[test]
 fn what_is_no_failure_is_text() {
-    for body in ["", "boom", "[1]", "{\"message\":1}", "{\"message\":\"a\"", "\u{e9}"] {
+    for body in ["boom", "[1]", "{\"message\":1}", "{\"message\":\"a\"", "\u{e9}"] {
         let failure = said(body);
         assert_eq!((failure.code, &*failure.message), (Code::Unknown, body));
         let (_, written) = write(&Outcome::Failed(failure)).unwrap();

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method, header};
-use opgate_core::Header;
+use opgate_core::{Error, Header, limits};
 use opgate_rpc::headers::{TRACE_PARENT, TRACE_STATE};
 use opgate_rpc::transcode::check_content_type;
 
@@ -58,7 +58,7 @@ pub(super) fn kept(headers: &HeaderMap) -> Vec<Header> {
 /// browser on the same machine can make it send a POST, but not with that type.
 ///
 /// # Errors
-/// It says something else, or nothing.
+/// It says something else, or nothing, or that the JSON is encoded.
 pub(super) fn check_type(method: &Method, headers: &HeaderMap, body: &[u8]) -> Result<(), Refusal> {
     let required = *method != Method::DELETE || !body.is_empty();
     if required && !headers.contains_key(header::CONTENT_TYPE) {
@@ -66,6 +66,13 @@ pub(super) fn check_type(method: &Method, headers: &HeaderMap, body: &[u8]) -> R
     }
     if body.is_empty() && !required {
         return Ok(());
+    }
+    if let Some(encoding) = headers.get(header::CONTENT_ENCODING)
+        && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
+    {
+        let given = String::from_utf8_lossy(encoding.as_bytes());
+        let problem = format!("is {}, only identity is allowed", limits::clip(&given));
+        return Err(Refusal::from(&Error::invalid("content-encoding", problem)));
     }
     check_content_type(headers).map_err(|error| Refusal::from(&error))
 }
@@ -119,12 +126,14 @@ mod tests {
     fn a_start_says_that_it_brings_json() {
         let json = headers(&[("content-type", "application/json; charset=UTF-8")]);
         let form = headers(&[("content-type", "application/x-www-form-urlencoded")]);
+        let gzip = headers(&[("content-type", "application/json"), ("content-encoding", "gzip")]);
         let none = headers(&[]);
         for (method, headers, body, code) in [
             (Method::POST, &json, "{}", None),
             (Method::POST, &json, "", None),
             (Method::DELETE, &json, "", None),
             (Method::DELETE, &none, "", None),
+            (Method::POST, &gzip, "{}", Some("InvalidParameter")),
             (Method::DELETE, &none, "{}", Some("MissingParameter")),
             (Method::POST, &none, "", Some("MissingParameter")),
             (Method::PUT, &none, "{}", Some("MissingParameter")),
@@ -135,7 +144,7 @@ mod tests {
             let said = checked.as_ref().err().map(|refusal| &*refusal.code);
             assert_eq!(said, code, "{method} {headers:?} {body}");
             if let Err(refusal) = checked {
-                assert!(refusal.message.starts_with("content-type: "), "{}", refusal.message);
+                assert!(refusal.message.starts_with("content-"), "{}", refusal.message);
             }
         }
     }
