@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::coop::consume_budget;
 use tokio::time::timeout;
 
 /// How long messages that have come may take to be read.
@@ -35,6 +36,8 @@ struct Links {
 #[derive(Debug)]
 pub struct Reading {
     asks: mpsc::UnboundedReceiver<Ask>,
+    /// Who asked after the last look at the link.
+    asked: Vec<Ask>,
     links: Arc<Mutex<Links>>,
     read: bool,
 }
@@ -50,7 +53,7 @@ impl Inbound {
         let mut links = lock(&self.links);
         links.asks.retain(|link| !link.is_closed());
         links.asks.push(ask);
-        Reading { asks, links: Arc::clone(&self.links), read: false }
+        Reading { asks, asked: Vec::new(), links: Arc::clone(&self.links), read: false }
     }
 
     /// The same links, for whoever waits for nothing that came before.
@@ -82,15 +85,19 @@ impl Inbound {
 }
 
 impl Reading {
-    /// Answers who waits; never ends. To be polled after the link itself, and only when that has nothing
-    /// to read: the last branch of a biased `select!`.
+    /// Answers who waits, and ends when somebody has asked: the link is to be looked at once more then, before that one is
+    /// answered, for a message may have come between the last look and the question. To be polled after the link itself,
+    /// and only when that has nothing to read: the last branch of a biased `select!` in a loop.
     pub async fn idle(&mut self) {
-        loop {
-            match self.asks.recv().await {
-                // Whoever asked may have gone.
-                Some(ask) => ask.send(()).unwrap_or_default(),
-                None => std::future::pending().await,
-            }
+        // Who has used up its turn was not shown what the link has.
+        consume_budget().await;
+        for ask in self.asked.drain(..) {
+            // Whoever asked may have gone.
+            ask.send(()).unwrap_or_default();
+        }
+        match self.asks.recv().await {
+            Some(ask) => self.asked.push(ask),
+            None => std::future::pending().await,
         }
     }
 
@@ -115,6 +122,8 @@ impl Drop for Reading {
 
 #[cfg(test)]
 mod tests {
+    use std::task::Poll;
+
     use super::*;
 
     #[tokio::test]
@@ -145,6 +154,40 @@ mod tests {
         // The reader did not say that it had read all.
         assert!(!inbound.read().await);
         assert!(inbound.from_now().read().await, "nothing to wait for any more");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_right_after_the_last_look_is_read_first() {
+        let inbound = Inbound::default();
+        let mut reading = inbound.reading();
+        let (mut link, mut asked, mut read) = (Vec::new(), None, false);
+        let reader = async {
+            loop {
+                let look = std::future::poll_fn(|_| {
+                    let next = link.pop().map_or(Poll::Pending, Poll::Ready);
+                    if next.is_pending() && asked.is_none() {
+                        // The link is found empty; before anything else, a message comes, and its delivery is settled.
+                        link.push("a result");
+                        let (ask, answer) = oneshot::channel();
+                        lock(&inbound.links).asks[0].send(ask).unwrap();
+                        asked = Some(answer);
+                    }
+                    next
+                });
+                tokio::select! {
+                    biased;
+                    _message = look => {
+                        let answer = asked.as_mut().unwrap().try_recv();
+                        assert_eq!(answer, Err(oneshot::error::TryRecvError::Empty));
+                        read = true;
+                    }
+                    () = reading.idle() => {}
+                }
+            }
+        };
+        let never: Result<(), _> = timeout(PATIENCE, reader).await;
+        assert!(never.is_err() && read, "it was not read");
+        assert_eq!(asked.unwrap().try_recv(), Ok(()));
     }
 
     #[tokio::test(start_paused = true)]
