@@ -137,7 +137,7 @@ async fn a_defect_of_the_dispatcher_does_not_end_the_dispatching() {
     drop(first);
 
     // Of the operation without a route the dispatcher tells the log, and there it panics.
-    let log = Arc::new(PanicsOnce::of("::dispatch"));
+    let log = Arc::new(PanicsOnce::of("::dispatch::intake"));
     let _log = tracing::subscriber::set_default(Arc::clone(&log));
     let second = Setup { route: "renamed", ..synced(&dir) }.open();
     let moved = Start { route: "renamed".into(), ..start("quick") };
