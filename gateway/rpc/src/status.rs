@@ -100,6 +100,14 @@ pub fn lost(failure: &Failure, status: &Status) -> Losses {
         .with(Loss::ErrorCauses, failure.cause.is_some() && (bare || !carries(DebugInfo::NAME)))
 }
 
+/// As [`lost`], of a status without any details.
+pub fn lost_of_bare(failure: &Failure, status: &Status) -> Losses {
+    let native = failure.native.as_ref().is_some_and(|native| native.tells_more(failure.code));
+    lost(failure, status)
+        .with(Loss::ErrorNative, native && verbatim(failure).is_none())
+        .with(Loss::ErrorCauses, failure.cause.is_some())
+}
+
 fn carrier(failure: &Failure) -> ErrorInfo {
     let mut metadata = BTreeMap::new();
     let mut put = |key: &str, value: Option<String>| {

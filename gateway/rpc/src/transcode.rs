@@ -26,7 +26,7 @@ pub use binding::{Binding, check_content_type, no_field, request_line};
 pub use encode::encode;
 pub use errors::{ErrorFormat, error_body, http_code, ok, ok_proto, refused, refused_with};
 pub use mask::Mask;
-pub use parameters::{Alt, Parameters, method_override};
+pub use parameters::{Alt, Parameters, declared_types_only, method_override};
 pub use percent::decode_path;
 pub use query::pairs as query_pairs;
 pub use reader::{DEPTH_MAX as READ_DEPTH_MAX, VALUES_MAX as READ_VALUES_MAX, from_json};

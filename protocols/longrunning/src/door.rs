@@ -225,7 +225,8 @@ fn json(message: &MessageDescriptor, request: &[u8], values: usize) -> Result<Ve
     }
     // A request that is sent again is the same text: its maps are in order.
     Json::default().encoded(message, Bytes::copy_from_slice(request)).map_err(|error| {
-        let text = format!("the request has no JSON form: {error}");
+        let why = error.message.replacen("the answer", "it", 1);
+        let text = format!("the request has no JSON form: {why}");
         Error::new(ErrorKind::InvalidArgument, text)
     })
 }

@@ -14,6 +14,7 @@ use super::scalar::clip;
 use super::writer::Json;
 
 const FIELD_MASK: &str = "x-goog-fieldmask";
+const API_CLIENT: &str = "x-goog-api-client";
 const METHOD_OVERRIDE: &str = "x-http-method-override";
 
 /// Those that mean nothing here: who asks for whom, how an upload goes, what a script calls back.
@@ -62,12 +63,30 @@ pub struct Parameters {
     pub pretty: bool,
     /// The format of errors.
     pub errors: ErrorFormat,
+    /// Whether who reads it gives up at an `Any` of a type that the method does not declare.
+    pub declared_types_only: bool,
 }
 
 impl Default for Parameters {
     fn default() -> Self {
-        Self { alt: Alt::Json, fields: None, pretty: true, errors: ErrorFormat::V2 }
+        Self {
+            alt: Alt::Json,
+            fields: None,
+            pretty: true,
+            errors: ErrorFormat::V2,
+            declared_types_only: false,
+        }
     }
+}
+
+/// Whether a request is of one of Google's generated clients for Java or Node, which find the types of JSON among those
+/// of their own method: neither knows the details of `google.rpc`, and an operation with one cannot be read at all.
+/// Source: gax-java (sdk-platform-java#2237), proto3-json-serializer's `any.ts`. Clients of discovery (`gdcl`) read plain
+/// JSON.
+pub fn declared_types_only(headers: &HeaderMap) -> bool {
+    let said = headers.get(API_CLIENT).and_then(|said| said.to_str().ok()).unwrap_or_default();
+    let is = |language: &str| said.split_ascii_whitespace().any(|part| part.starts_with(language));
+    ["gl-java/", "gl-node/", "gl-web/"].into_iter().any(is) && !is("gdcl/")
 }
 
 impl Parameters {
@@ -83,7 +102,8 @@ impl Parameters {
     /// Reads them. The first problem comes with what could be read, for the error to be written in
     /// the form that was asked for.
     pub fn read(query: Option<&str>, headers: &HeaderMap) -> (Self, Option<Error>) {
-        let mut parameters = Self::default();
+        let mut parameters =
+            Self { declared_types_only: declared_types_only(headers), ..Self::default() };
         let mut problem = None;
         match pairs(query) {
             Ok(pairs) => {
@@ -198,6 +218,25 @@ mod tests {
         assert_eq!(read("pageSize=x&name=%C3%A9").unwrap(), Parameters::default());
         let fields = read("$fields=name,done").unwrap().fields;
         assert_eq!(fields, Some(Mask::parse("fields", "name,done").unwrap()));
+    }
+
+    #[test]
+    fn who_knows_declared_types_only_is_known_by_its_name() {
+        for (said, expected) in [
+            ("gl-java/17.0.15 gapic/2.63.1 gax/2.63.1 rest/", true),
+            ("gl-node/20.20.2 gax/5.0.8", true),
+            ("gax/5.0.8 gapic/6.0.0 gl-node/20.20.2 rest/1.14.3", true),
+            ("gl-go/1.26.8 gapic/1.22.1 gax/2.15.0 rest/UNKNOWN", false),
+            ("gl-python/3.11.7 rest/2.32.0 gapic/1.0 gax/2.25.0", false),
+            ("gdcl/7.0.0 gl-node/20.20.2", false),
+            ("", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(API_CLIENT, said.parse().unwrap());
+            assert_eq!(declared_types_only(&headers), expected, "{said}");
+            let (parameters, _) = Parameters::read(None, &headers);
+            assert_eq!(parameters.declared_types_only, expected);
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@
 //! | `create_time`, `start_time`, `update_time`, `end_time` | Timestamp | when it was accepted, first taken, last changed, ended |
 //! | `target` | string | the first resource, else the parent |
 //! | `verb` | string | the operation's name |
-//! | `api_version` | string | the version in the package of the gRPC method |
+//! | `api_version` | string | the version in the package of the gRPC method, or in the path of the request |
 //! | `status_message`, `status_detail` | string | why it waits, else how far a cancel is, else the progress message, else the backend's state |
 //! | `requested_cancellation`, `cancel_requested` | bool | whether cancellation was asked for |
 //! | `cancel_time` | Timestamp | when |
@@ -215,15 +215,20 @@ fn number(percent: f64, kind: &Kind) -> Option<Reflected> {
     })
 }
 
-/// `v1` of `acme.v1.Compartments/DeleteCompartment`.
+/// `v1` of `acme.v1.Compartments/DeleteCompartment`, and of `/v1/compartments`.
 fn api_version(operation: &Operation) -> Option<&str> {
-    let origin = &operation.origin;
-    let (service, _) = origin.endpoint.split_once('/').filter(|_| origin.face == Face::Grpc)?;
-    service.split('.').rev().skip(1).find(|segment| {
-        segment
-            .strip_prefix('v')
-            .is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()))
-    })
+    let is_version = |segment: &&str| {
+        let rest = segment.strip_prefix('v');
+        rest.is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()))
+    };
+    let endpoint = &*operation.origin.endpoint;
+    match operation.origin.face {
+        Face::Grpc => endpoint.split_once('/')?.0.split('.').rev().skip(1).find(is_version),
+        Face::Rest => {
+            endpoint.trim_start_matches(|letter| letter != '/').split('/').nth(1).filter(is_version)
+        }
+        Face::Oci | Face::Nexus | Face::Amqp | Face::Native => None,
+    }
 }
 
 fn status_text(operation: &Operation) -> Cow<'_, str> {
@@ -330,14 +335,17 @@ mod tests {
     }
 
     #[test]
-    fn the_version_is_read_from_the_package_of_a_grpc_method_only() {
+    fn the_version_is_read_from_the_package_of_a_grpc_method_or_the_path() {
         let mut operation = operation(None, None);
         for (face, endpoint, expected) in [
             (Face::Grpc, "acme.v1.Compartments/Delete", Some("v1")),
             (Face::Grpc, "acme.v2beta1.admin.Compartments/Delete", Some("v2beta1")),
             (Face::Grpc, "acme.video.Compartments/Delete", None),
             (Face::Grpc, "Compartments/Delete", None),
-            (Face::Rest, "/v1/x/y", None),
+            (Face::Rest, "/v1/x/y", Some("v1")),
+            (Face::Rest, "POST /v2beta1/x", Some("v2beta1")),
+            (Face::Rest, "/x/v1", None),
+            (Face::Native, "acme.v1.Compartments/Delete", None),
         ] {
             operation.origin.face = face;
             operation.origin.endpoint = endpoint.into();

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use opgate_bus::{Listing, Rendered, Rendering, Snapshot};
 use opgate_core::{Error, ErrorKind, Loss, Losses, Operation, Outcome};
 use opgate_rpc::transcode::{self, Alt, Json, Parameters};
-use opgate_rpc::wire;
+use opgate_rpc::{status, wire};
 
 use crate::frontend::{Fit, Inner};
 use crate::proto::{self, ListResponse};
@@ -32,8 +32,8 @@ const INDENT: &[u8] = b"\n    ";
 
 /// Whether the answer is wanted in the form that is kept.
 pub(super) fn is_kept(form: &Parameters) -> bool {
-    let Parameters { alt, fields, pretty, errors: _ } = form;
-    *alt == Alt::Json && fields.is_none() && *pretty
+    let Parameters { alt, fields, pretty, errors: _, declared_types_only } = form;
+    *alt == Alt::Json && fields.is_none() && *pretty && !declared_types_only
 }
 
 /// The operation in the default form.
@@ -57,7 +57,7 @@ pub(super) fn operation(
 }
 
 fn one(inner: &Inner, operation: &Operation, form: &Parameters) -> Result<Rendering, Error> {
-    let (mut shown, mut lost) = shown(inner, operation);
+    let (mut shown, mut lost) = shown(inner, operation, form);
     let mut text = written(inner, OPERATION, &shown, form)?;
     if text.len() > OPERATION_BYTES_MAX
         && let Some(response) = map::response_as_bytes(&inner.types, operation)
@@ -90,11 +90,16 @@ fn is_whole(inner: &Inner, response: &proto::Any) -> bool {
 }
 
 /// The operation as over gRPC, without what a strict reader of JSON could trip over: its error keeps
-/// the details that every such reader knows.
-fn shown(inner: &Inner, operation: &Operation) -> (proto::Operation, Losses) {
+/// the details that every such reader knows, and none where its reader knows none.
+fn shown(inner: &Inner, operation: &Operation, form: &Parameters) -> (proto::Operation, Losses) {
     let (mut shown, mut lost) = inner.mapped(operation);
     if let Some(proto::Outcome::Error(status)) = &mut shown.outcome {
         let failure = operation.outcome.as_ref().and_then(Outcome::failure);
+        if form.declared_types_only && form.alt != Alt::Proto {
+            status.details.clear();
+            let bare = failure.map(|failure| status::lost_of_bare(failure, status));
+            return (shown, lost | bare.unwrap_or_default());
+        }
         let given = failure.map_or(0, |failure| failure.details.len());
         let mut place = 0;
         status.details.retain(|detail| {
@@ -157,7 +162,7 @@ pub(super) fn fit(
         return joined(inner, listing);
     }
     let response = ListResponse {
-        operations: listing.items.iter().map(|item| shown(inner, item).0).collect(),
+        operations: listing.items.iter().map(|item| shown(inner, item, form).0).collect(),
         next_page_token: listing.next_page_token.clone(),
         unreachable: unreachable.iter().map(ToString::to_string).collect(),
     };

@@ -7,7 +7,7 @@ use http::{Method, Request};
 use hyper::body::Body as _;
 use opgate_edge::{RequestBody, ResponseFuture};
 use opgate_rpc::loss;
-use opgate_rpc::transcode::Alt;
+use opgate_rpc::transcode::{self, Alt};
 use opgate_telemetry::{Code, Method as Asked};
 
 use super::path::Place;
@@ -26,6 +26,7 @@ pub(super) fn answer(inner: &Inner, request: &Request<RequestBody>) -> Option<Re
         && request.body().is_end_stream()
         && !request.headers().contains_key("x-goog-fieldmask")
         && !request.headers().contains_key("x-http-method-override")
+        && !transcode::declared_types_only(request.headers())
         && !uri.path().contains('%');
     let Some(Place::One(name)) = plain.then(|| Place::parse(uri.path())).flatten() else {
         return None;

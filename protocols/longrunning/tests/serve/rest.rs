@@ -71,6 +71,35 @@ async fn a_type_that_nobody_knows_breaks_no_list() {
     gateway.stop().await;
 }
 
+/// As Google's generated clients for Java say who they are over REST.
+const GAX_JAVA: &str = "x-goog-api-client: gl-java/17.0.15 gapic/2.63.1 gax/2.63.1 rest/";
+
+#[tokio::test]
+async fn whose_reader_knows_no_details_is_given_none() {
+    let gateway = Gateway::start().await;
+    let client = Client::connect(gateway.address).await;
+    let name = client.make("a", "fail no such file").await.name;
+    for target in [format!("/v1/{name}"), "/v1/a/operations".to_owned()] {
+        let as_java =
+            format!("GET {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{GAX_JAVA}\r\n\r\n");
+        let answers = [
+            ask(&gateway, "GET", &target).await,
+            parsed(&exchange(gateway.address, as_java.as_bytes()).await),
+        ];
+        let error = |answer: &Answer| {
+            let shown = answer.json();
+            let one =
+                if shown["operations"].is_null() { shown } else { shown["operations"][0].clone() };
+            one["error"].clone()
+        };
+        let [plain, bare] = answers.each_ref().map(error);
+        let details = plain["details"].as_array().unwrap();
+        assert_eq!(details[0]["reason"], "NOT_FOUND", "{plain}");
+        assert_eq!(bare, json!({ "code": 5, "message": "no such file" }));
+    }
+    gateway.stop().await;
+}
+
 #[tokio::test]
 async fn a_result_without_a_declared_type_is_what_it_is_over_grpc() {
     let gateway = Gateway::start().await;
