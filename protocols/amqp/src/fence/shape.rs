@@ -207,16 +207,26 @@ fn one(field: Field<'_>, known: &[Composite]) -> Result<Option<Vec<u8>>, Wrong> 
     Ok(list.map(|list| [head, &list].concat()))
 }
 
-/// Whether a map has symbols for keys.
-fn map(field: Field<'_>) -> Result<(), Wrong> {
+/// What passes of a map, if not all of it. Its keys are symbols. Strings become symbols: who speaks Go or Java has no other
+/// type for them (the `Info` of an error in Azure's client for Go is a `map[string]any`).
+fn map(field: Field<'_>) -> Result<Option<Vec<u8>>, Wrong> {
     let mut fields = Fields::map(field.bytes).ok_or(Wrong)?;
+    let mut other: Option<Vec<u8>> = None;
     while fields.left() > 0 {
-        if !fields.next().is_symbol() {
+        let key = fields.next();
+        let is_name = key.text().is_some_and(<[u8]>::is_ascii);
+        if key.is_string() && is_name {
+            // A symbol is as long as the string, but for its code.
+            let bytes = other.get_or_insert_with(|| field.bytes.to_vec());
+            if let Some(code) = bytes.get_mut(key.at) {
+                *code += 2;
+            }
+        } else if !key.is_symbol() {
             return Err(Wrong);
         }
         fields.next();
     }
-    Ok(())
+    Ok(other)
 }
 
 impl Shape {
@@ -235,10 +245,7 @@ impl Shape {
             Text => field.is_string(),
             Symbol => field.is_symbol(),
             Symbols => field.is_symbol() || field.is_symbols(),
-            Map => {
-                map(field)?;
-                true
-            }
+            Map => return map(field),
             One(known) => return one(field, known),
             Unused => return Ok(Some(vec![0x40])),
         };

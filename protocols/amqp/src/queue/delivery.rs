@@ -30,7 +30,7 @@ const UNWANTED: usize = 1000;
 pub(super) struct Unwanted(Mutex<HashSet<OperationId>>);
 
 impl Unwanted {
-    fn add(&self, id: OperationId) {
+    pub(super) fn add(&self, id: OperationId) {
         let mut ids = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if ids.len() >= UNWANTED {
             ids.clear();

@@ -90,12 +90,14 @@ struct Claim {
     leased: Leased,
     /// How long the operation rests then.
     rest: Option<Duration>,
+    /// What the operation's log says of it.
+    note: Option<&'static str>,
     kept: bool,
 }
 
 impl Claim {
     fn new(shared: &Arc<Shared>, leased: Leased) -> Self {
-        Self { shared: Arc::clone(shared), leased, rest: None, kept: false }
+        Self { shared: Arc::clone(shared), leased, rest: None, note: None, kept: false }
     }
 
     /// Somebody else looks after the lease.
@@ -111,9 +113,10 @@ impl Drop for Claim {
         if self.kept || Handle::try_current().is_err() {
             return;
         }
-        let (bus, leased, rest) = (self.shared.bus.clone(), self.leased.clone(), self.rest);
+        let (bus, leased) = (self.shared.bus.clone(), self.leased.clone());
+        let (rest, note) = (self.rest, self.note);
         self.shared.deliveries.spawn(async move {
-            if let Err(error) = bus.release(&leased.token, rest, None).await {
+            if let Err(error) = bus.release(&leased.token, rest, note).await {
                 debug!(
                     %error,
                     operation = %leased.snapshot.id,
@@ -302,7 +305,7 @@ impl Link {
         Ok(())
     }
 
-    async fn send(&mut self, claim: Claim, since: Instant) -> Result<(), Over> {
+    async fn send(&mut self, mut claim: Claim, since: Instant) -> Result<(), Over> {
         let leased = &claim.leased;
         // There was a place for each when it was asked for, and nobody else takes them.
         let Ok(permit) = Arc::clone(&self.places).acquire_owned().await else { return Err(Over) };
@@ -331,17 +334,10 @@ impl Link {
                     trace_id = leased.snapshot.trace_id(),
                     "larger than a worker takes",
                 );
-                let failed =
-                    shared.bus.fail(&leased.token, "does not take messages so large").await;
-                if let Err(error) = failed {
-                    debug!(
-                        %error,
-                        operation = %leased.snapshot.id,
-                        trace_id = leased.snapshot.trace_id(),
-                        "a lease was not given back",
-                    );
-                }
-                claim.keep();
+                // No attempt of anybody's: it is another worker's, once there is one that takes it.
+                self.unwanted.add(leased.snapshot.id);
+                (claim.rest, claim.note) =
+                    (Some(REST), Some("its worker does not take messages so large"));
                 return Ok(());
             }
             Ok(Err(error)) => {

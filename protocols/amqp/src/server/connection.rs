@@ -38,6 +38,9 @@ use crate::fence::{Fence, Opening, Transport, Watch};
 use crate::node::{ConnectionId, Places, Replying};
 use crate::queue::Inbound;
 
+/// What the container calls itself.
+const CONTAINER: &str = "opgate";
+
 /// Time for a peer to answer our Close or Detach.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Transfers a session may have under way: as good as no bound. A smaller one would be renewed by flows
@@ -199,7 +202,7 @@ where
         return Ok(None);
     };
     let acceptor = ConnectionAcceptor::builder()
-        .container_id("opgate")
+        .container_id(CONTAINER)
         .max_frame_size(limits.frame_bytes)
         .session_max(limits.sessions)
         .idle_time_out(u32::try_from(limits.idle_timeout.as_millis()).unwrap_or(u32::MAX))
@@ -214,6 +217,8 @@ pub(super) fn properties(product: Product) -> Fields {
     let mut properties = Fields::new();
     properties.insert(Symbol::from("product"), Value::from(product.name));
     properties.insert(Symbol::from("version"), Value::from(product.version));
+    // RabbitMQ's client for Java does not go on without.
+    properties.insert(Symbol::from("node"), Value::from(CONTAINER));
     properties
 }
 

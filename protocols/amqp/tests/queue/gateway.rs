@@ -125,16 +125,25 @@ impl Worker {
 
     /// As [`Self::connect`], by the address alone.
     pub(crate) async fn at(address: SocketAddr, name: &str, credit: u32) -> Self {
+        Self::taking(address, name, credit, None).await
+    }
+
+    /// As [`Self::at`], by one that takes messages of so many bytes.
+    pub(crate) async fn taking(
+        address: SocketAddr,
+        name: &str,
+        credit: u32,
+        most: Option<u64>,
+    ) -> Self {
         let url = format!("amqp://{address}");
         let mut connection = Connection::open(name, &*url).await.unwrap();
         let mut session = Session::begin(&mut connection).await.unwrap();
-        let mut receiver = Receiver::builder()
-            .name("work")
-            .source("queue/builds")
-            .credit_mode(CreditMode::Manual)
-            .attach(&mut session)
-            .await
-            .unwrap();
+        let builder =
+            Receiver::builder().name("work").source("queue/builds").credit_mode(CreditMode::Manual);
+        let mut receiver = match most {
+            Some(most) => builder.max_message_size(most).attach(&mut session).await.unwrap(),
+            None => builder.attach(&mut session).await.unwrap(),
+        };
         receiver.set_credit(credit).await.unwrap();
         let results = Sender::attach(&mut session, "results", "queue/builds").await.unwrap();
         Self { connection, session, receiver, results }

@@ -103,6 +103,26 @@ async fn what_one_worker_does_not_want_is_for_another() {
 }
 
 #[tokio::test]
+async fn what_one_worker_cannot_take_is_for_another_and_no_failed_attempt() {
+    let gateway = Gateway::start().await;
+    let mut small = Worker::taking(gateway.address, "small", 10, Some(2000)).await;
+    let large = gateway.begin_with(Payload::new("text/plain", "x".repeat(4000))).await;
+    let fits = gateway.begin().await;
+    let delivery = small.next().await;
+    assert_eq!(identity(&delivery), fits.to_string());
+    small.receiver.accept(&delivery).await.unwrap();
+    let mut other = Worker::connect(&gateway, "other", 1).await;
+    let delivery = other.next().await;
+    assert_eq!(identity(&delivery), large.to_string());
+    other.receiver.accept(&delivery).await.unwrap();
+    let ended = gateway.ended(large).await;
+    assert_eq!(ended.state, State::Succeeded);
+    let said: Vec<&str> = ended.log.iter().map(|line| &*line.message).collect();
+    assert!(!said.is_empty() && said.iter().all(|line| line.contains("so large")), "{said:?}");
+    assert!(ended.log.iter().all(|line| !line.error), "{said:?}");
+}
+
+#[tokio::test]
 async fn credit_is_how_many_a_worker_has_at_most() {
     let gateway = Gateway::start().await;
     for _ in 0..5 {

@@ -204,6 +204,7 @@ async fn the_container_says_what_it_is_told_to() {
     let said = |name: &str| said.get(&Symbol::from(name)).cloned();
     assert_eq!(said("product"), Some("RabbitMQ".into()));
     assert_eq!(said("version"), Some("4.1.0".into()));
+    assert_eq!(said("node"), Some("opgate".into()));
 }
 
 #[tokio::test]

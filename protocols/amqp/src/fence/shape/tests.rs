@@ -211,7 +211,8 @@ fn field(choices: &mut Choices<'_>, shape: Shape, depth: u8) -> Vec<u8> {
         Map => {
             let mut values = Vec::new();
             for _ in 0..choices.next() % 4 {
-                values.push(field(choices, Symbol, depth));
+                let key = if choices.next() > 200 { Text } else { Symbol };
+                values.push(field(choices, key, depth));
                 values.push(anything(choices, depth + 1));
             }
             compound(choices, 0xc1, 0xd1, &values)
