@@ -24,7 +24,8 @@ pub(super) fn place(path: &str) -> Option<Place<'_>> {
         "$cbs" => Some(Place::Cbs),
         "management" => Some(Place::Http),
         _ => {
-            let name = path.strip_prefix("queue/")?;
+            // `queues/` is how RabbitMQ 4's clients name a queue.
+            let name = path.strip_prefix("queue/").or_else(|| path.strip_prefix("queues/"))?;
             (!name.is_empty() && !name.contains('/')).then_some(Place::Queue(name))
         }
     }
@@ -48,7 +49,9 @@ mod tests {
             ("sb://host/$cbs", Some(Place::Cbs)),
             ("queue/encode", Some(Place::Queue("encode"))),
             ("/queue/encode", Some(Place::Queue("encode"))),
+            ("/queues/encode", Some(Place::Queue("encode"))),
             ("queue/", None),
+            ("queues/", None),
             ("queue/a/b", None),
             ("amqp://host", None),
             ("", None),

@@ -17,6 +17,13 @@ const patience = 90 * time.Second
 // open connects as the suite says, and gives the management link of the connection.
 func open(t *testing.T) (context.Context, *rmq.AmqpManagement) {
 	t.Helper()
+	ctx, connection := connect(t)
+	return ctx, connection.Management()
+}
+
+// connect connects as the suite says.
+func connect(t *testing.T) (context.Context, *rmq.AmqpConnection) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(cancel)
 	environment := rmq.NewEnvironment("amqp://"+os.Getenv("OPGATE_AMQP"), nil)
@@ -29,7 +36,7 @@ func open(t *testing.T) (context.Context, *rmq.AmqpManagement) {
 			t.Error(err)
 		}
 	})
-	return ctx, connection.Management()
+	return ctx, connection
 }
 
 // start starts an operation of the showcase, and gives its identity.
