@@ -257,8 +257,9 @@ impl Bus {
     }
 
     /// Goes by another table of routes from now on, whose making began with [`Bus::rerouting`]. Leases keep the route they were begun by
-    /// to their end; every later one goes by the table of then, as after a restart: an operation whose route leads to
-    /// another backend goes there, and one whose route is gone waits until there is one of that name. Of routes that are
+    /// to their end; every later one goes by the table of then: an operation whose route leads to another backend goes there,
+    /// and one whose route is gone waits until there is one of that name. What an upstream has already goes on with its
+    /// backend by the route of its last lease, or after a restart waits until its route leads there. Of routes that are
     /// gone requests that were on their way can still be started, and what was is carried on, for as long as `grace`.
     pub fn reroute(&self, next: Router, grace: Duration) {
         let carrier = &self.0.carrier;
@@ -510,10 +511,11 @@ impl Bus {
         let carrier = &self.0.carrier;
         let asked = Asked::about(self, Action::Redrive, caller, subject.id);
         let router = carrier.router();
-        let target = router.target(&live.routed.route);
-        let pushed = target.filter(|_| live.job().is_none()).is_some_and(|target| {
-            matches!(router.placed(target.backend).carrying, Carrying::Push(_))
-        });
+        // What an upstream has goes on with its backend, wherever its route leads.
+        let leads = || router.target(&live.routed.route).map(|target| target.backend);
+        let backend = router.holder(&live).or_else(leads).filter(|_| live.job().is_none());
+        let pushed = backend
+            .is_some_and(|backend| matches!(router.placed(backend).carrying, Carrying::Push(_)));
         let result = if pushed {
             // Before it is on record, for who has it looks for this when that changes.
             carrier.again.put(subject.id);

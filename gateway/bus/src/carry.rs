@@ -109,7 +109,7 @@ impl Carrier {
             target.carrier(&current) == of && holder.is_none_or(|holder| holder == of)
         });
         let route = target.map(|target| Arc::clone(&target.route));
-        let route = route.or_else(|| by.filter(|_| holder == Some(of)));
+        let route = route.or_else(|| by.filter(|by| router.holds(holder, by) == Some(of)));
         let Some(route) = route else { return (None, Verdict::Elsewhere) };
         let placed = router.placed(of);
         let Carrying::Push(backend) = &placed.carrying else { return (None, Verdict::Elsewhere) };
@@ -390,8 +390,9 @@ fn overdue(current: &Snapshot) -> Failure {
     let text = last.map_or_else(
         || TEXT.to_owned(),
         |line| {
-            limits::clip(&format!("{TEXT}; the last problem on record: {}", line.message))
-                .to_owned()
+            // No attempt follows any more.
+            let problem = line.message.split("; next in ").next().unwrap_or_default();
+            limits::clip(&format!("{TEXT}; the last problem on record: {problem}")).to_owned()
         },
     );
     let mut failure = Failure::new(Code::DeadlineExceeded, text);

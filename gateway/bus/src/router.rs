@@ -264,8 +264,17 @@ impl Router {
         if operation.job().is_some() || operation.routed.native_ref.is_empty() {
             return None;
         }
-        let is_it = |placed: &Arc<Placed>| *placed.name == *operation.routed.backend;
+        // Workers have no upstream: what is on record then is of a backend that is gone.
+        let is_it = |placed: &Arc<Placed>| {
+            *placed.name == *operation.routed.backend
+                && matches!(placed.carrying, Carrying::Push(_))
+        };
         self.backends.iter().position(is_it).map(BackendIndex)
+    }
+
+    /// The same backend, where this route, by which the operation was leased last, is one of it.
+    pub(crate) fn holds(&self, holder: Option<BackendIndex>, by: &Route) -> Option<BackendIndex> {
+        holder.filter(|holder| self.placed(*holder).name == by.backend)
     }
 
     /// The desk of a backend; none where operations are given to it.

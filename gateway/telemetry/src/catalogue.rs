@@ -134,7 +134,7 @@ catalogue! {
     OPERATIONS_ACCEPTED: Counter None "opgate_operations_accepted_total" {"protocol", "backend"}
         "Operations made durable, by the protocol they came in and the backend they are for.";
     OPERATIONS_FINISHED: Counter None "opgate_operations_finished_total" {"protocol", "backend", "outcome"}
-        "Operations that reached their end, by the protocol they came in and the backend they were for.";
+        "Operations that reached their end, by the protocol they came in and the backend that had them last.";
     OPERATION_DURATION: Histogram Seconds "opgate_operation_duration_seconds" {"outcome"} [OPERATION_SECONDS]
         "Time from acceptance to the end of an operation.";
     OPERATIONS_REMOVED: Counter None "opgate_operations_removed_total" {"reason"}

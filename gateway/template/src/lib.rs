@@ -15,8 +15,9 @@ use serde_json::{Map, Value};
 const MERGE: &str = "$merge";
 const ALONE: Problem = Problem::Malformed("`$merge` stands alone in its object and holds an array");
 
-/// What is encoded in a part of a path: all but what is unreserved.
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// What is encoded in segments of a path: all but slashes and what is unreserved.
+const SEGMENTS: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
 /// What placeholders refer to.
 #[derive(Clone, Copy, Debug)]
@@ -110,16 +111,15 @@ pub fn text(template: &str, source: &Source<'_>) -> Result<Option<String>, Probl
     joined(&pieces(template)?, source, |_, part, whole| whole.push_str(part))
 }
 
-/// As [`text`], of a template that makes a URI: what is put beside other text is a part of a path, percent-encoded
-/// (RFC 3986, section 2.1; but for what is unreserved). A placeholder alone is a URI already.
+/// As [`text`], of a template that makes a URI: what is put behind other text is percent-encoded (RFC 3986, section 2.1), but
+/// for what is unreserved and for slashes, as names of several segments have them. What a template begins with is a URI
+/// already, or the beginning of one.
 ///
 /// # Errors
 /// It is no template.
 pub fn uri(template: &str, source: &Source<'_>) -> Result<Option<String>, Problem> {
-    let pieces = pieces(template)?;
-    let is_alone = pieces.len() == 1;
-    joined(&pieces, source, |piece, part, whole| match piece {
-        Piece::Of(_) if !is_alone => whole.extend(utf8_percent_encode(part, SEGMENT)),
+    joined(&pieces(template)?, source, |piece, part, whole| match piece {
+        Piece::Of(_) if !whole.is_empty() => whole.extend(utf8_percent_encode(part, SEGMENTS)),
         Piece::Of(_) | Piece::Text(_) => whole.push_str(part),
     })
 }
@@ -355,12 +355,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_put_into_a_uri_is_a_part_of_its_path() {
+    fn what_is_put_into_a_uri_is_encoded() {
         let input = json!({"id": "x/y?z# \u{fc}", "n": 2.5, "uri": "https://h/a?b=c"});
         let source = Source { input: Some(&input), id: None };
         for (template, made) in [
-            ("/things/${/id}/parts/${/n}", Some("/things/x%2Fy%3Fz%23%20%C3%BC/parts/2.5")),
+            ("/things/${/id}/parts/${/n}", Some("/things/x/y%3Fz%23%20%C3%BC/parts/2.5")),
             ("${/uri}", Some("https://h/a?b=c")),
+            ("${/uri}&c=${/id}", Some("https://h/a?b=c&c=x/y%3Fz%23%20%C3%BC")),
             ("/all?of=${/n}", Some("/all?of=2.5")),
             ("/things/${/absent}", None),
         ] {

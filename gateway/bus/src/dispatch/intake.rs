@@ -79,7 +79,7 @@ impl Dispatcher {
                 Phase::Queued(lane.ready.push(&snapshot.tenant, id))
             }
             // Its upstream has it, and by which route is known.
-            None if let (Some(holder), Some(_)) = (holder, &by) => {
+            None if let Some(holder) = by.as_ref().and_then(|by| router.holds(holder, by)) => {
                 let lane = &mut self.lanes[holder.0];
                 Phase::Queued(lane.ready.push(&snapshot.tenant, id))
             }
@@ -88,7 +88,7 @@ impl Dispatcher {
                 let route = &*snapshot.routed.route;
                 let backend = &*snapshot.routed.backend;
                 let trace_id = snapshot.trace_id();
-                let text = match holder {
+                let text = match router.target(route) {
                     Some(_) => {
                         "an operation's route does not lead to the backend whose upstream has it"
                     }

@@ -21,7 +21,8 @@ pub(super) enum Phase {
     Pulled,
     /// Between two attempts.
     Resting(Instant),
-    /// Being ended by its deadline, or without a route: not to be leased.
+    /// Being ended by its deadline, without a route, or with one that does not lead to the backend whose upstream has it:
+    /// not to be leased.
     Withheld,
 }
 
@@ -34,7 +35,7 @@ pub(super) struct Known {
     pub(super) route: Arc<str>,
     /// By which it was leased last, in this process.
     pub(super) by: Option<Arc<Route>>,
-    /// None where its route is not configured any more.
+    /// None where its route is not configured any more, and no upstream has it.
     pub(super) backend: Option<BackendIndex>,
     /// Its backend's name, where that is not configured any more.
     pub(super) missing: Option<Arc<str>>,

@@ -21,7 +21,8 @@ impl Dispatcher {
         }
     }
 
-    /// Goes by the routes of now: what waits and whose route leads elsewhere goes there. Leases go on.
+    /// Goes by the routes of now: what waits and whose route leads elsewhere goes there, but for what an
+    /// upstream has. Leases go on.
     pub(super) async fn reroute(&mut self) {
         let router = Arc::clone(&self.routers.borrow_and_update());
         let before = std::mem::replace(&mut self.router, Arc::clone(&router));
@@ -62,7 +63,7 @@ impl Dispatcher {
         }
     }
 
-    /// Takes an operation up anew that nobody has and whose route leads elsewhere.
+    /// Takes an operation up anew that is under no lease and whose route leads elsewhere.
     pub(super) async fn retake(&mut self, id: OperationId) {
         let Some(known) = self.known.remove(&id) else { return };
         if let Some(deadline) = known.deadline {

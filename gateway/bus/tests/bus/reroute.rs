@@ -1,9 +1,11 @@
 //! Routes that are others from one moment to the next, and backends that have more room, or less.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use opgate_bus::core::{Epoch, ErrorKind, OperationId, Report, State};
+use opgate_bus::{Pull, QUEUE, Route};
 use tempfile::{TempDir, tempdir};
 
 use crate::support::{Bench, LONG, Script, Setup, player, route, start, succeeded};
@@ -96,6 +98,8 @@ async fn what_an_upstream_has_stays_with_its_backend_through_every_attempt() {
         if gone {
             bench.bus.reroute(bench.bus.rerouting().build().unwrap(), Duration::ZERO);
         }
+        // Its backend is there: it may be told to hurry.
+        bench.bus.redrive(&bench.caller, id).await.unwrap();
         bench.script.open_gate();
         let again = tokio::time::timeout(LONG, bench.leaked.recv()).await.unwrap().unwrap();
         assert_eq!((again.epoch(), again.route().backend.as_ref()), (Epoch(2), "script"));
@@ -133,6 +137,30 @@ async fn after_a_restart_it_waits_until_its_route_leads_there_again() {
     let again = tokio::time::timeout(LONG, leaked.recv()).await.unwrap().unwrap();
     let operation = again.operation();
     assert_eq!((operation.id, &*operation.routed.backend), (id, "renamed"));
+}
+
+#[tokio::test]
+async fn workers_have_no_upstream_though_they_have_its_backends_name() {
+    let dir = tempdir().unwrap();
+    let (first, id) = with_an_upstream(&dir).await;
+    first.bus.drain().await;
+    drop(first);
+
+    let bench = Setup { route: "other", backend: "shed", ..Setup::at(&dir) }.open();
+    let pull = Pull { lease: Duration::from_secs(1), ..Pull::default() };
+    let queued = Route {
+        options: BTreeMap::from([(QUEUE.into(), "builds".into())]),
+        ..route("route", "script")
+    };
+    let next = bench.bus.rerouting().worker("script", pull);
+    bench.bus.reroute(next.route(queued).build().unwrap(), Duration::ZERO);
+    let (second, mut leaked) = Script::new();
+    let next = bench.bus.rerouting().backend("second", player(&second), 1);
+    bench.bus.reroute(next.route(route("route", "second")).build().unwrap(), Duration::ZERO);
+    // Once no worker can have it any more.
+    let lease = tokio::time::timeout(LONG, leaked.recv()).await.unwrap().unwrap();
+    let operation = lease.operation();
+    assert_eq!((operation.id, &*operation.routed.backend), (id, "second"));
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use fe2o3_amqp::Sender;
 use fe2o3_amqp::link::SendError;
 use fe2o3_amqp::link::delivery::Sendable;
 use opgate_bus::{Ask, LEASES, Leased};
-use opgate_core::{Error, limits};
+use opgate_core::{Error, LogEntry, Report, limits};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
@@ -90,14 +90,14 @@ struct Claim {
     leased: Leased,
     /// How long the operation rests then.
     rest: Option<Duration>,
-    /// What the operation's log says of it.
-    note: Option<&'static str>,
+    /// What the operation's log says of it: why it goes back.
+    problem: Option<String>,
     kept: bool,
 }
 
 impl Claim {
     fn new(shared: &Arc<Shared>, leased: Leased) -> Self {
-        Self { shared: Arc::clone(shared), leased, rest: None, note: None, kept: false }
+        Self { shared: Arc::clone(shared), leased, rest: None, problem: None, kept: false }
     }
 
     /// Somebody else looks after the lease.
@@ -114,9 +114,17 @@ impl Drop for Claim {
             return;
         }
         let (bus, leased) = (self.shared.bus.clone(), self.leased.clone());
-        let (rest, note) = (self.rest, self.note);
+        let (rest, problem) = (self.rest, self.problem.take());
         self.shared.deliveries.spawn(async move {
-            if let Err(error) = bus.release(&leased.token, rest, note).await {
+            if let Some(message) = problem {
+                let at = bus.now();
+                let line =
+                    LogEntry { at, error: true, code: Box::default(), message: message.into() };
+                let report = Report { log: vec![line], ..Report::default() };
+                // The line is for whoever looks; the operation goes back without it.
+                drop(bus.report(&leased.token, report, None).await);
+            }
+            if let Err(error) = bus.release(&leased.token, rest, None).await {
                 debug!(
                     %error,
                     operation = %leased.snapshot.id,
@@ -336,8 +344,8 @@ impl Link {
                 );
                 // No attempt of anybody's: it is another worker's, once there is one that takes it.
                 self.unwanted.add(leased.snapshot.id);
-                (claim.rest, claim.note) =
-                    (Some(REST), Some("its worker does not take messages so large"));
+                claim.rest = Some(REST);
+                claim.problem = Some(format!("{} does not take it: {limit} bytes", self.worker));
                 return Ok(());
             }
             Ok(Err(error)) => {
