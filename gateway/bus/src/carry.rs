@@ -114,9 +114,10 @@ impl Carrier {
         let placed = router.placed(of);
         let Carrying::Push(backend) = &placed.carrying else { return (None, Verdict::Elsewhere) };
         let epoch = Epoch(current.epoch.0.saturating_add(1));
-        let backend_is = target.map(|target| &router.placed(target.backend).name);
-        let another = backend_is.filter(|name| ***name != *current.routed.backend).cloned();
-        let start = Command::Start { epoch, backend: another };
+        // What follows a job is its route's backend's all the same.
+        let moved = target.map(|target| &router.placed(target.backend).name);
+        let moved = moved.and_then(|name| current.routed.moved_to(name));
+        let start = Command::Start { epoch, backend: moved };
         let snapshot = match self.submit(&current, None, start).await {
             Ok(snapshot) => snapshot,
             // It was canceled, finished or has passed its deadline in the queue.

@@ -159,6 +159,13 @@ pub struct Routed {
     pub native_ref: Bytes,
 }
 
+impl Routed {
+    /// This backend's name, where another one is on record.
+    pub fn moved_to(&self, backend: &Arc<str>) -> Option<Arc<str>> {
+        (*self.backend != **backend).then(|| Arc::clone(backend))
+    }
+}
+
 /// The types a typed face promised its caller, kept so that the promise holds after a restart.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Expects {

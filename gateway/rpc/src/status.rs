@@ -264,6 +264,42 @@ mod tests {
     }
 
     #[test]
+    fn a_status_without_details_says_what_it_does_not_say() {
+        let plain = Failure::new(Code::NotFound, "no such file");
+        let bare = |failure: &Failure| {
+            let status = Status { details: Vec::new(), ..of_failure(failure, ROOM) };
+            lost_of_bare(failure, &status)
+        };
+        assert_eq!(bare(&plain), Losses::NONE);
+        let native = Native {
+            protocol: "nexus".to_owned(),
+            code: "failed".to_owned(),
+            http: None,
+            bytes: "{}".into(),
+            encoded: None,
+        };
+        let rich = Failure {
+            reason: Some("NO_FILE".to_owned()),
+            retry_after: Some(Duration::from_secs(5)),
+            details: vec![Detail { type_url: "type.googleapis.com/a.B".into(), value: "x".into() }],
+            native: Some(Box::new(native)),
+            cause: Some(Box::new(plain.clone())),
+            ..plain
+        };
+        let all = [
+            Loss::ErrorReason,
+            Loss::ErrorRetry,
+            Loss::ErrorDetails,
+            Loss::ErrorNative,
+            Loss::ErrorCauses,
+        ];
+        assert_eq!(
+            bare(&rich),
+            all.into_iter().fold(Losses::NONE, |lost, one| lost.with(one, true))
+        );
+    }
+
+    #[test]
     fn every_kind_of_error_has_its_code() {
         // Reviewed against the table of codes; a new kind fails to compile in `code`.
         let table = [

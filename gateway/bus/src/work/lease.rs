@@ -201,7 +201,7 @@ impl Bus {
     /// Hands the start of a lease to the journal.
     fn start_lease(&self, desk: &Desk, current: &Snapshot) -> Result<Posted, Error> {
         let (id, epoch) = (current.id, Epoch(current.epoch.0.saturating_add(1)));
-        let backend = Some(desk.name()).filter(|name| ***name != *current.routed.backend).cloned();
+        let backend = current.routed.moved_to(desk.name());
         let (tenant, command) = (current.tenant.clone(), Command::Start { epoch, backend });
         let submission = Submission { tenant, target: id, expect: None, command };
         self.door().store.post(submission)

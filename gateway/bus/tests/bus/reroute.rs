@@ -81,6 +81,13 @@ async fn with_an_upstream(dir: &TempDir) -> (Bench, OperationId) {
     (bench, id)
 }
 
+/// The same, left by its process.
+async fn left_with_an_upstream(dir: &TempDir) -> OperationId {
+    let (first, id) = with_an_upstream(dir).await;
+    first.bus.drain().await;
+    id
+}
+
 /// Has the route lead to another backend.
 fn to_a_second(bench: &Bench) -> Arc<Script> {
     let (second, _leaked) = Script::new();
@@ -112,10 +119,7 @@ async fn what_an_upstream_has_stays_with_its_backend_through_every_attempt() {
 #[tokio::test]
 async fn after_a_restart_it_waits_until_its_route_leads_there_again() {
     let dir = tempdir().unwrap();
-    let (first, id) = with_an_upstream(&dir).await;
-    first.bus.drain().await;
-    drop(first);
-
+    let id = left_with_an_upstream(&dir).await;
     let mut bench = Setup { route: "other", ..Setup::at(&dir) }.open();
     let second = to_a_second(&bench);
     let new = bench.start("quick").await;
@@ -142,10 +146,7 @@ async fn after_a_restart_it_waits_until_its_route_leads_there_again() {
 #[tokio::test]
 async fn workers_have_no_upstream_though_they_have_its_backends_name() {
     let dir = tempdir().unwrap();
-    let (first, id) = with_an_upstream(&dir).await;
-    first.bus.drain().await;
-    drop(first);
-
+    let id = left_with_an_upstream(&dir).await;
     let bench = Setup { route: "other", backend: "shed", ..Setup::at(&dir) }.open();
     let pull = Pull { lease: Duration::from_secs(1), ..Pull::default() };
     let queued = Route {

@@ -89,6 +89,9 @@ async fn what_is_given_back_goes_where_the_route_leads_by_then() {
     shop.bus.release(&leased.token, None, None).await.unwrap();
     let again = shop.lease(ask_of("annexed")).await;
     assert_eq!(again.snapshot.id, leased.snapshot.id);
+    // On record is who has it.
+    let backends = [&leased, &again].map(|leased| &*leased.snapshot.routed.backend);
+    assert_eq!(backends, ["shop", "annex"]);
     assert_eq!(shop.value("opgate_leases"), 0);
     // And back: who left and came again is known.
     shop.bus.release(&again.token, None, None).await.unwrap();
