@@ -72,10 +72,15 @@ impl HandlerTold {
     }
 }
 
+/// Whether JSON is an object: fields without names, in a list, would be read as if they had them.
+fn is_object(json: &[u8]) -> bool {
+    json.trim_ascii_start().first() == Some(&b'{')
+}
+
 impl<'a> Said<'a> {
     /// None where this is no failure body: then it is but text.
     pub(super) fn read(body: &'a [u8]) -> Option<Self> {
-        serde_json::from_slice(body).ok()
+        is_object(body).then(|| serde_json::from_slice(body).ok()).flatten()
     }
 
     pub(super) fn tag(&self) -> Option<&str> {
@@ -83,7 +88,8 @@ impl<'a> Said<'a> {
     }
 
     fn details(&self) -> Option<Details<'_>> {
-        serde_json::from_str(self.details?.get()).ok()
+        let text = self.details?.get();
+        is_object(text.as_bytes()).then(|| serde_json::from_str(text).ok()).flatten()
     }
 
     /// The state in the tag of an operation error.
@@ -156,7 +162,8 @@ impl<'a> Said<'a> {
                     failure.retryable =
                         Some(details.retryable_override.unwrap_or(kind.is_retryable()));
                 }
-                failure.reason = details.kind.map(|kind| limits::clip(&kind).to_owned());
+                let kind = details.kind.filter(|kind| !kind.is_empty());
+                failure.reason = kind.map(|kind| limits::clip(&kind).to_owned());
             }
             Some(TEMPORAL_FAILURE) => self.temporal(&mut failure),
             Some(OPERATION_ERROR) => {

@@ -98,6 +98,16 @@ fn a_body_that_would_be_read_as_something_else_is_wrapped() {
 }
 
 #[test]
+fn a_type_that_is_empty_or_has_no_name_is_none() {
+    for details in [r#"[null,"NOT_FOUND"]"#, r#"{"type":""}"#] {
+        let body = format!(
+            r#"{{"message":"m","details":{details},"metadata":{{"type":"nexus.HandlerError"}}}}"#
+        );
+        assert_eq!(said(&body).reason, None, "{details}");
+    }
+}
+
+#[test]
 fn what_says_nothing_is_a_failure_that_says_so() {
     let failure = said("");
     assert_eq!(failure.code, Code::Unknown);
@@ -106,7 +116,7 @@ fn what_says_nothing_is_a_failure_that_says_so() {
 
 #[test]
 fn what_is_no_failure_is_text() {
-    for body in ["boom", "[1]", "{\"message\":1}", "{\"message\":\"a\"", "\u{e9}"] {
+    for body in ["boom", "[1]", "[\"m\"]", "{\"message\":1}", "{\"message\":\"a\"", "\u{e9}"] {
         let failure = said(body);
         assert_eq!((failure.code, &*failure.message), (Code::Unknown, body));
         let (_, written) = write(&Outcome::Failed(failure)).unwrap();
